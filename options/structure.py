@@ -33,9 +33,7 @@ class Structure(StrEnum):
     CUSTOM = "custom"
 
 
-SINGLE_LEG = frozenset(
-    {Structure.SHORT_PUT, Structure.LONG_PUT, Structure.SHORT_CALL, Structure.LONG_CALL}
-)
+SINGLE_LEG = frozenset({Structure.SHORT_PUT, Structure.LONG_PUT, Structure.SHORT_CALL, Structure.LONG_CALL})
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +88,7 @@ def _classify_with_stock(stocks: Sequence[Leg], options: Sequence[Leg]) -> Struc
         len(options) == 1
         and options[0].contract.right is Right.CALL
         and options[0].quantity < 0
-        and sum(leg.quantity for leg in stocks)
-        == -options[0].quantity * options[0].contract.multiplier
+        and sum(leg.quantity for leg in stocks) == -options[0].quantity * options[0].contract.multiplier
     )
     return Structure.COVERED_CALL if covered else Structure.CUSTOM
 
@@ -173,10 +170,11 @@ def _take(leg: Leg, quantity: int) -> Leg:
 
 def _spreads(legs: Sequence[Leg]) -> tuple[list[tuple[Leg, Leg]], list[Leg]]:
     """(long, short) pairs of one right and what is left over."""
-    shorts = [leg for leg in legs if leg.quantity < 0]
     longs = [leg for leg in legs if leg.quantity > 0]
+    naked: list[Leg] = []
     pairs: list[tuple[Leg, Leg]] = []
-    for index, short in enumerate(shorts):
+    for short in (leg for leg in legs if leg.quantity < 0):
+        left = -short.quantity
         out = -1.0 if short.contract.right is Right.PUT else 1.0
         at = short.contract.strike or 0.0
 
@@ -185,13 +183,15 @@ def _spreads(legs: Sequence[Leg]) -> tuple[list[tuple[Leg, Leg]], list[Leg]]:
             return (distance < 0, abs(distance))
 
         for wing in sorted(longs, key=reach):
-            size = min(-shorts[index].quantity, wing.quantity)
+            size = min(left, wing.quantity)
             if size == 0:
                 continue
             pairs.append((_take(wing, size), _take(short, size)))
-            shorts[index] = replace(shorts[index], quantity=shorts[index].quantity + size)
+            left -= size
             longs[longs.index(wing)] = replace(wing, quantity=wing.quantity - size)
-    return pairs, [leg for leg in (*shorts, *longs) if leg.quantity]
+        if left:
+            naked.append(_take(short, left))
+    return pairs, naked + [leg for leg in longs if leg.quantity]
 
 
 def _pair_expiry(legs: Sequence[Leg]) -> tuple[list[Grouping], list[Leg]]:
@@ -219,16 +219,16 @@ def _cover_calls(stocks: Sequence[Leg], singles: Sequence[Leg]) -> list[Grouping
     groupings: list[Grouping] = []
     shares = next((leg for leg in stocks if leg.quantity > 0), None)
     for leg in singles:
-        short_call = leg.contract.right is Right.CALL and leg.quantity < 0
-        if shares and short_call:
-            size = min(-leg.quantity, shares.quantity // leg.contract.multiplier)
+        left = abs(leg.quantity)
+        if shares and leg.contract.right is Right.CALL and leg.quantity < 0:
+            size = min(left, shares.quantity // leg.contract.multiplier)
             if size:
                 block = _take(shares, size * leg.contract.multiplier)
                 groupings.append(_grouping((block, _take(leg, size))))
                 shares = replace(shares, quantity=shares.quantity - block.quantity)
-                leg = replace(leg, quantity=leg.quantity + size)
-        if leg.quantity:
-            groupings.append(_grouping((leg,)))
+                left -= size
+        if left:
+            groupings.append(_grouping((_take(leg, left),)))
     rest = [leg for leg in stocks if leg.quantity < 0] + ([shares] if shares else [])
     groupings += [_grouping((leg,)) for leg in rest if leg.quantity]
     return groupings
