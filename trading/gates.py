@@ -1,0 +1,111 @@
+"""The checks an order must pass. All are evaluated and all reasons shown; none is a hidden condition.
+
+Closing and reducing pass only checks of size and side, so that no gate can trap a position.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from broker.protocol import ComboLeg
+from options import ConId, GateRefusal, Leg, UsdPerContract
+from trading.combo import naked_shorts
+from trading.intent import Intent
+
+MAX_CONTRACTS_WITHOUT_HUMAN = 10
+MAX_POSITION_LOSS_OF_NLV = 0.05
+MAX_DAILY_LOSS_OF_NLV = 0.03
+MIN_FREE_MARGIN_OF_NLV = 0.20
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One gate's verdict; `value` and `limit` as shown to the trader."""
+
+    name: str
+    passed: bool
+    value: str
+    limit: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.value} (limit {self.limit})"
+
+
+@dataclass(frozen=True, slots=True)
+class OpeningFacts:
+    """What the opening gates look at; USD. None = unknown, and unknown never passes."""
+
+    holdings: tuple[Leg, ...]
+    nlv_usd: float | None
+    day_pnl_usd: float | None
+    available_funds_usd: float | None
+    margin_change_usd: float | None
+    max_loss_usd: float | None
+    quotes_live: bool
+    halted: bool
+
+
+def refuse_unless_passed(checks: Sequence[Check]) -> None:
+    """Raises GateRefusal naming every failed check."""
+    failed = [str(check) for check in checks if not check.passed]
+    if failed:
+        raise GateRefusal("; ".join(failed))
+
+
+def closing_checks(intent: Intent, held: Mapping[ConId, int]) -> list[Check]:
+    """Every leg must shrink a holding, and never turn it over. `held` is what the broker reports."""
+    checks = [Check("size", intent.quantity > 0, f"{intent.quantity} lots", "at least 1")]
+    for leg in intent.legs:
+        change = leg.ratio * intent.quantity
+        have = held.get(leg.contract.con_id, 0)
+        shrinks = change * have < 0 and abs(change) <= abs(have)
+        checks.append(Check("side", shrinks, f"{leg.contract.label}: {change:+d}", f"held {have:+d}"))
+    return checks
+
+
+def after(holdings: Sequence[Leg], legs: Sequence[ComboLeg], quantity: int) -> list[Leg]:
+    """The holdings once `quantity` combos were bought."""
+    result = {leg.contract.con_id: leg for leg in holdings}
+    for leg in legs:
+        old = result.get(leg.contract.con_id)
+        change = leg.ratio * quantity
+        result[leg.contract.con_id] = (
+            replace(old, quantity=old.quantity + change)
+            if old
+            else Leg(leg.contract, change, UsdPerContract(0.0))
+        )
+    return [leg for leg in result.values() if leg.quantity]
+
+
+def _ratio_check(name: str, part: float | None, whole: float | None, limit: float, at_most: bool) -> Check:
+    sign = "at most" if at_most else "at least"
+    if part is None or whole is None or whole <= 0:
+        return Check(name, False, "unknown", f"{sign} {limit:.0%} of NLV")
+    ratio = part / whole
+    passed = ratio <= limit if at_most else ratio >= limit
+    return Check(name, passed, f"{ratio:.1%} of NLV", f"{sign} {limit:.0%}")
+
+
+def opening_checks(intent: Intent, facts: OpeningFacts) -> list[Check]:
+    """The hard gates of an opening."""
+    contracts = sum(abs(leg.ratio) for leg in intent.legs) * intent.quantity
+    naked_before = naked_shorts(facts.holdings)
+    naked_after = naked_shorts(after(facts.holdings, intent.legs, intent.quantity))
+    new_naked = {k: v for k, v in naked_after.items() if v > naked_before.get(k, 0)}
+    loss = None if facts.day_pnl_usd is None else max(0.0, -facts.day_pnl_usd)
+    free = None
+    if facts.available_funds_usd is not None and facts.margin_change_usd is not None:
+        free = facts.available_funds_usd - facts.margin_change_usd
+    return [
+        Check("halted", not facts.halted, "halted" if facts.halted else "armed", "armed"),
+        Check("quotes", facts.quotes_live, "live" if facts.quotes_live else "not live", "all legs live"),
+        Check("naked_short", not new_naked, ", ".join(new_naked) or "none", "none"),
+        Check(
+            "human",
+            contracts <= MAX_CONTRACTS_WITHOUT_HUMAN,
+            f"{contracts} contracts",
+            f"{MAX_CONTRACTS_WITHOUT_HUMAN}",
+        ),
+        _ratio_check("max_loss", facts.max_loss_usd, facts.nlv_usd, MAX_POSITION_LOSS_OF_NLV, True),
+        _ratio_check("daily_loss", loss, facts.nlv_usd, MAX_DAILY_LOSS_OF_NLV, True),
+        _ratio_check("free_margin", free, facts.nlv_usd, MIN_FREE_MARGIN_OF_NLV, False),
+    ]

@@ -1,0 +1,180 @@
+"""What we are about to do at the broker: durable before anything is sent.
+
+An intent's id is its order's `orderRef`. Ids are hashes of (position, rule, moment), so the same facts
+give the same ids and the same decision can never become two orders.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from enum import StrEnum
+from typing import Any
+
+from broker.protocol import ComboLeg, OrderRequest
+from options import ConId, Contract, Right, SecType
+from trading.price_walk import Urgency
+
+
+class IntentKind(StrEnum):
+    CLOSE = "close"
+    REDUCE = "reduce"
+    OPEN = "open"
+
+
+class IntentState(StrEnum):
+    """Open until settled, cancelled, rejected, abandoned or refused."""
+
+    INTENDED = "intended"
+    SENT = "sent"
+    WORKING = "working"
+    CANCELLING = "cancelling"
+    FILLED = "filled"
+    SETTLED = "settled"
+    CANCELLED = "cancelled"
+    REJECTED = "rejected"
+    ABANDONED = "abandoned"
+    REFUSED = "refused"
+
+
+ENDED = frozenset(
+    {
+        IntentState.SETTLED,
+        IntentState.CANCELLED,
+        IntentState.REJECTED,
+        IntentState.ABANDONED,
+        IntentState.REFUSED,
+    }
+)
+
+AT_BROKER = frozenset({IntentState.SENT, IntentState.WORKING, IntentState.CANCELLING})
+
+
+def identity(prefix: str, *parts: str) -> str:
+    """A short id that is a function of its parts alone."""
+    return prefix + hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """`quantity` combos of `legs` bought; `limit_price` USD per share of one combo, None = market.
+
+    `held` is what the broker reported per leg when it was made; `filled` counts combos. `roll_dte` on a
+    close says that the structure is opened again at that many days to expiry once the close has settled;
+    `rolled_from` on an opening names the position whose roll it completes.
+    """
+
+    intent: str
+    decision: str
+    position: str
+    rule: str
+    priority: int
+    kind: IntentKind
+    state: IntentState
+    legs: tuple[ComboLeg, ...]
+    quantity: int
+    limit_price: float | None
+    urgency: Urgency
+    created: datetime
+    held: tuple[int, ...] = ()
+    reason: str = ""
+    filled: float = 0.0
+    roll_dte: int | None = None
+    rolled_from: str | None = None
+
+    @property
+    def is_open(self) -> bool:
+        return self.state not in ENDED
+
+    def moved(self, state: IntentState, reason: str = "", **changes: Any) -> "Intent":
+        """The same intent in another state."""
+        return replace(self, state=state, reason=reason, **changes)
+
+    def request(self) -> OrderRequest:
+        """The order that carries this intent out."""
+        return OrderRequest(
+            order_ref=self.intent,
+            legs=self.legs,
+            quantity=self.quantity,
+            limit_price=self.limit_price,
+            opens=self.kind is IntentKind.OPEN,
+        )
+
+    def row(self) -> dict[str, Any]:
+        """The intent as a row of the lake's `intents` table."""
+        order = {
+            "rule": self.rule,
+            "priority": self.priority,
+            "quantity": self.quantity,
+            "urgency": self.urgency.value,
+            "created": self.created.isoformat(),
+            "held": list(self.held),
+            "roll_dte": self.roll_dte,
+            "rolled_from": self.rolled_from,
+            "legs": [{"ratio": leg.ratio, **_contract_fields(leg.contract)} for leg in self.legs],
+        }
+        return {
+            "intent": self.intent,
+            "decision": self.decision,
+            "position": self.position,
+            "kind": self.kind.value,
+            "state": self.state.value,
+            "order_ref": self.intent,
+            "order": json.dumps(order),
+            "limit_price": self.limit_price,
+            "filled": self.filled,
+            "reason": self.reason,
+        }
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> "Intent":
+        """The intent of a row of the lake's `intents` table."""
+        order = json.loads(row["order"])
+        return cls(
+            intent=row["intent"],
+            decision=row["decision"],
+            position=row["position"],
+            rule=order["rule"],
+            priority=order["priority"],
+            kind=IntentKind(row["kind"]),
+            state=IntentState(row["state"]),
+            legs=tuple(ComboLeg(_contract(leg), leg["ratio"]) for leg in order["legs"]),
+            quantity=order["quantity"],
+            limit_price=row["limit_price"],
+            urgency=Urgency(order["urgency"]),
+            created=datetime.fromisoformat(order["created"]),
+            held=tuple(order["held"]),
+            reason=row["reason"],
+            filled=row["filled"],
+            roll_dte=order["roll_dte"],
+            rolled_from=order["rolled_from"],
+        )
+
+
+def _contract_fields(contract: Contract) -> dict[str, Any]:
+    return {
+        "con_id": contract.con_id,
+        "symbol": contract.symbol,
+        "sec_type": contract.sec_type.value,
+        "expiry": contract.expiry.isoformat() if contract.expiry else None,
+        "strike": contract.strike,
+        "right": contract.right.value if contract.right else None,
+        "multiplier": contract.multiplier,
+        "trading_class": contract.trading_class,
+        "min_tick": contract.min_tick,
+    }
+
+
+def _contract(fields: Mapping[str, Any]) -> Contract:
+    return Contract(
+        con_id=ConId(fields["con_id"]),
+        symbol=fields["symbol"],
+        sec_type=SecType(fields["sec_type"]),
+        expiry=date.fromisoformat(fields["expiry"]) if fields["expiry"] else None,
+        strike=fields["strike"],
+        right=Right(fields["right"]) if fields["right"] else None,
+        multiplier=fields["multiplier"],
+        trading_class=fields["trading_class"],
+        min_tick=fields["min_tick"],
+    )
