@@ -1,0 +1,114 @@
+"""The control API on loopback: is it well, stop it, let it go on; and /metrics.
+
+Every call but /metrics needs the token that lies in the home, readable by the owner only.
+"""
+
+import asyncio
+import contextlib
+import hmac
+import secrets
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import uvicorn
+from fastapi import Depends, FastAPI, Header, HTTPException, Response
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from pydantic import BaseModel, Field
+
+from options import SettingsError
+from trading.breaker import BreakerState
+
+Status = Callable[[], dict[str, Any]]
+Brake = Callable[[BreakerState, str, str], Awaitable[None]]
+
+
+class Order(BaseModel):
+    """Who stops or resumes, and why."""
+
+    reason: str = Field(min_length=1, max_length=500)
+    actor: str = Field(min_length=1, max_length=100)
+
+
+class HaltOrder(Order):
+    """`freeze` also stops protective closing."""
+
+    freeze: bool = False
+
+
+def owner_token(home: Path) -> str:
+    """The token of this home, made on first use with mode 0600."""
+    path = home / "control.token"
+    if not path.exists():
+        path.touch(mode=0o600)
+        path.write_text(secrets.token_urlsafe(24))
+    return path.read_text().strip()
+
+
+def control_app(token: str, status: Status, brake: Brake, registry: CollectorRegistry) -> FastAPI:
+    """The API over three functions of the daemon."""
+    app = FastAPI(title="optiond control", docs_url=None, redoc_url=None)
+
+    def owner(authorization: Annotated[str, Header()] = "") -> None:
+        if not hmac.compare_digest(authorization.encode(), f"Bearer {token}".encode()):
+            raise HTTPException(401, "wrong or missing token; it lies in control.token in the home")
+
+    @app.get("/status", dependencies=[Depends(owner)])
+    async def read_status() -> dict[str, Any]:
+        return status()
+
+    @app.post("/halt", dependencies=[Depends(owner)])
+    async def halt(order: HaltOrder) -> dict[str, str]:
+        state = BreakerState.FROZEN if order.freeze else BreakerState.HALTED
+        await brake(state, order.reason, order.actor)
+        return {"state": state.value}
+
+    @app.post("/resume", dependencies=[Depends(owner)])
+    async def resume(order: Order) -> dict[str, str]:
+        await brake(BreakerState.ARMED, order.reason, order.actor)
+        return {"state": BreakerState.ARMED.value}
+
+    @app.get("/metrics")
+    async def metrics() -> Response:
+        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+    return app
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A listening socket; raises SettingsError when the port is taken."""
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise SettingsError(
+            f"control API: {host}:{port} cannot be used ({error.strerror}); stop the program that holds it "
+            "or set control.port"
+        ) from error
+    return listener
+
+
+class _QuietServer(uvicorn.Server):
+    """Signals belong to the daemon, not to its web server."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@asynccontextmanager
+async def serving(app: FastAPI, listener: socket.socket) -> AsyncIterator[None]:
+    """Serve `app` on `listener` for as long as the block runs."""
+    server = _QuietServer(uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=1))
+    task = asyncio.create_task(server.serve(sockets=[listener]), name="control-api")
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(task, timeout=2)
+        listener.close()
