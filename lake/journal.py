@@ -1,0 +1,327 @@
+"""The journal: what was acknowledged and is not yet in the lake, in one SQLite file.
+
+One row in `commits` per cycle (`seq`, its time) and one in `rows` per table it wrote, as Arrow IPC. The
+single row of `flush` says how far the lake is: everything up to `seq` is in Delta and synced, at the Delta
+versions in `versions`; `boundary` is the seq that a flush is working up to, null when none is.
+`schemas` holds the tables as declared, so that readers know them.
+"""
+
+import io
+import json
+import sqlite3
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from lake import failpoint
+from options import LakeError
+
+_FORMAT = 1
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_TABLES = (
+    "CREATE TABLE commits (seq INTEGER PRIMARY KEY, time_us INTEGER NOT NULL)",
+    "CREATE TABLE rows (seq INTEGER NOT NULL, name TEXT NOT NULL, count INTEGER NOT NULL, ipc BLOB NOT NULL, "
+    "PRIMARY KEY (name, seq))",
+    "CREATE TABLE flush (boundary INTEGER, seq INTEGER NOT NULL, time_us INTEGER, versions TEXT NOT NULL)",
+    "INSERT INTO flush VALUES (NULL, 0, NULL, '{}')",
+    "CREATE TABLE schemas (name TEXT PRIMARY KEY, ipc BLOB NOT NULL)",
+    f"PRAGMA user_version = {_FORMAT}",
+)
+_WAL_PAGES = 16_384  # 64 MiB: the flush empties the WAL; a commit does so only when no flush comes
+_DROPPED_AT_ONCE = 50  # commits deleted per transaction, so that a commit never waits for a long delete
+
+
+@dataclass(frozen=True, slots=True)
+class Flushed:
+    """How far the lake is. `time` is the commit time of `seq`; None when nothing was flushed yet."""
+
+    seq: int
+    time: datetime | None
+    boundary: int | None = None
+    versions: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One table's rows of one commit."""
+
+    name: str
+    rows: pl.DataFrame
+
+
+class Journal:
+    """The writing side; its methods may be called from any thread."""
+
+    def __init__(self, path: Path) -> None:
+        """Open or create the journal. Raises sqlite3.Error, and LakeError for a format we do not know."""
+        self.path = path
+        self._lock = threading.Lock()
+        self._connection = _connect(path)
+        self._connection.execute("PRAGMA journal_mode = WAL")
+        if _format(self._connection, path) == 0:
+            with self._transaction():
+                for statement in _TABLES:
+                    self._connection.execute(statement)
+        self._reader = _connect(path)
+        flushed = flushed_of(self._connection)
+        self.seq = _last_seq(self._connection, flushed)
+        self.flushed = flushed
+        self._delete_up_to(flushed.seq)
+        (rows,) = self._connection.execute("SELECT coalesce(sum(count), 0) FROM rows").fetchone()
+        self.unflushed_rows = int(rows)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._connection.execute("COMMIT")
+        finally:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+
+    def append(self, time: datetime, entries: Sequence[Entry]) -> int:
+        """Write one commit durably and give its seq. Nothing is written when this raises."""
+        blobs = [(entry.name, entry.rows.height, _to_ipc(entry.rows)) for entry in entries]
+        with self._lock:
+            seq = self.seq + 1
+            with self._transaction():
+                self._connection.execute("INSERT INTO commits VALUES (?, ?)", (seq, _to_us(time)))
+                self._connection.executemany(
+                    "INSERT INTO rows VALUES (?, ?, ?, ?)", [(seq, *blob) for blob in blobs]
+                )
+                failpoint.reach("journal.written")
+            self.seq = seq
+            self.unflushed_rows += sum(count for _, count, _ in blobs)
+        failpoint.reach("journal.committed")
+        return seq
+
+    def declare(self, schemas: Mapping[str, pl.Schema]) -> None:
+        """Remember the tables as they are declared now."""
+        with self._lock, self._transaction():
+            self._connection.executemany(
+                "INSERT OR REPLACE INTO schemas VALUES (?, ?)",
+                [(name, _to_ipc(schema.to_frame())) for name, schema in schemas.items()],
+            )
+
+    def declared(self) -> dict[str, pl.Schema]:
+        """The tables as they were declared last."""
+        return schemas_of(self._connection)
+
+    def begin_flush(self) -> int | None:
+        """Fix, durably, the seq that a flush goes up to: that of a flush which was cut off, if there was one.
+
+        None when there is nothing to flush.
+        """
+        if self.flushed.boundary is None:
+            with self._lock:
+                boundary = self.seq
+                if boundary == self.flushed.seq:
+                    return None
+                with self._transaction():
+                    self._connection.execute("UPDATE flush SET boundary = ?", (boundary,))
+            self.flushed = Flushed(self.flushed.seq, self.flushed.time, boundary, self.flushed.versions)
+        return self.flushed.boundary
+
+    def end_flush(self, flushed: Flushed) -> None:
+        """Say, durably, that everything up to `flushed.seq` is in the lake, then drop it here."""
+        (count,) = self._reader.execute(
+            "SELECT coalesce(sum(count), 0) FROM rows WHERE seq <= ?", (flushed.seq,)
+        ).fetchone()
+        self.adopt(flushed)
+        failpoint.reach("flush.released")
+        self._delete_up_to(flushed.seq)
+        with self._lock:
+            self.unflushed_rows -= count
+        self._reader.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+
+    def adopt(self, flushed: Flushed) -> None:
+        """Say how far the lake is."""
+        with self._lock:
+            with self._transaction():
+                self._connection.execute(
+                    "UPDATE flush SET boundary = NULL, seq = ?, time_us = ?, versions = ?",
+                    (flushed.seq, flushed.time and _to_us(flushed.time), json.dumps(dict(flushed.versions))),
+                )
+            self.flushed = flushed
+            self.seq = max(self.seq, flushed.seq)
+
+    def times(self, upto: int) -> list[datetime]:
+        """The commit times of all unflushed seqs up to `upto`, in their order."""
+        rows = self._reader.execute(
+            "SELECT time_us FROM commits WHERE seq > ? AND seq <= ? ORDER BY seq", (self.flushed.seq, upto)
+        )
+        return [_to_time(time_us) for (time_us,) in rows]
+
+    def names(self, upto: int) -> list[str]:
+        """The tables that have unflushed rows up to `upto`."""
+        rows = self._reader.execute("SELECT DISTINCT name FROM rows WHERE seq <= ? ORDER BY name", (upto,))
+        return [name for (name,) in rows]
+
+    def rows(self, name: str, schema: pl.Schema, upto: int) -> pl.DataFrame:
+        """The unflushed rows of one table up to `upto`, with `seq` and `time`, in their order."""
+        return rows_of(self._reader, name, schema, self.flushed.seq, upto)
+
+    def close(self) -> None:
+        """Close the file; every later call raises sqlite3.ProgrammingError."""
+        with self._lock:
+            self._reader.close()
+            self._connection.close()
+
+    def _delete_up_to(self, seq: int) -> None:
+        while True:
+            with self._lock, self._transaction():
+                done = self._connection.execute(
+                    "SELECT seq FROM commits WHERE seq <= ? ORDER BY seq LIMIT ?", (seq, _DROPPED_AT_ONCE)
+                ).fetchall()
+                if not done:
+                    return
+                last = done[-1][0]
+                names = self._connection.execute("SELECT DISTINCT name FROM rows").fetchall()
+                self._connection.executemany(
+                    "DELETE FROM rows WHERE name = ? AND seq <= ?", [(name, last) for (name,) in names]
+                )
+                self._connection.execute("DELETE FROM commits WHERE seq <= ?", (last,))
+
+
+@dataclass(frozen=True, slots=True)
+class JournalView:
+    """The journal at one moment, for readers; see `look`."""
+
+    connection: sqlite3.Connection
+    flushed: Flushed
+    seq: int
+
+    def schemas(self) -> dict[str, pl.Schema]:
+        """Every table's columns, `seq` and `time` first."""
+        return schemas_of(self.connection)
+
+    def rows(self, name: str, schema: pl.Schema, upto: int) -> pl.DataFrame:
+        """The unflushed rows of one table up to `upto`, in their order."""
+        return rows_of(self.connection, name, schema, self.flushed.seq, upto)
+
+    def seq_at(self, time: datetime) -> int | None:
+        """The largest unflushed seq committed at `time` or before; None when there is none."""
+        (seq,) = self.connection.execute(
+            "SELECT max(seq) FROM commits WHERE seq > ? AND time_us <= ?", (self.flushed.seq, _to_us(time))
+        ).fetchone()
+        return None if seq is None else int(seq)
+
+    def last(self, name: str) -> tuple[int, int | None, datetime | None]:
+        """Of one table's unflushed rows: how many, the last one's seq and time."""
+        count, seq, time_us = self.connection.execute(
+            "SELECT coalesce(sum(count), 0), max(rows.seq), max(time_us) FROM rows JOIN commits USING (seq) "
+            "WHERE name = ? AND rows.seq > ?",
+            (name, self.flushed.seq),
+        ).fetchone()
+        return int(count), seq, None if time_us is None else _to_time(time_us)
+
+
+@contextmanager
+def look(path: Path) -> Iterator[JournalView | None]:
+    """One consistent look at the journal, beside a writer or without; None when there is no journal yet."""
+    if not path.exists():
+        yield None
+        return
+    with closing(_connect_to_read(path)) as connection:
+        connection.execute("BEGIN")
+        if _format(connection, path) == 0:
+            yield None
+            return
+        flushed = flushed_of(connection)
+        yield JournalView(connection, flushed, _last_seq(connection, flushed))
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute(f"PRAGMA wal_autocheckpoint = {_WAL_PAGES}")
+    return connection
+
+
+def _connect_to_read(path: Path) -> sqlite3.Connection:
+    uri = path.absolute().as_uri()
+    connection = sqlite3.connect(f"{uri}?mode=ro", uri=True, isolation_level=None, timeout=10)
+    try:
+        connection.execute("PRAGMA user_version").fetchone()
+    except sqlite3.OperationalError as error:
+        connection.close()
+        if error.sqlite_errorcode != sqlite3.SQLITE_CANTOPEN or path.with_name(f"{path.name}-wal").exists():
+            raise
+        # A home that this user cannot write to and that nobody writes to now: SQLite cannot put its
+        # shared-memory file there, and needs none.
+        connection = sqlite3.connect(f"{uri}?immutable=1", uri=True, isolation_level=None)
+    return connection
+
+
+def _format(connection: sqlite3.Connection, path: Path) -> int:
+    """The journal's format; 0 when it is new."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version not in (0, _FORMAT):
+        raise LakeError(
+            f"the journal {path} has format {version} and this optiond knows {_FORMAT}: "
+            "run the optiond that wrote it"
+        )
+    return int(version)
+
+
+def _last_seq(connection: sqlite3.Connection, flushed: Flushed) -> int:
+    (last,) = connection.execute("SELECT max(seq) FROM commits").fetchone()
+    return max(int(last or 0), flushed.seq)
+
+
+def flushed_of(connection: sqlite3.Connection) -> Flushed:
+    """How far the lake is, as the journal says."""
+    seq, time_us, boundary, versions = connection.execute(
+        "SELECT seq, time_us, boundary, versions FROM flush"
+    ).fetchone()
+    return Flushed(seq, None if time_us is None else _to_time(time_us), boundary, json.loads(versions))
+
+
+def schemas_of(connection: sqlite3.Connection) -> dict[str, pl.Schema]:
+    """Every declared table."""
+    return {
+        name: pl.read_ipc_stream(ipc).schema
+        for name, ipc in connection.execute("SELECT name, ipc FROM schemas ORDER BY name")
+    }
+
+
+def rows_of(
+    connection: sqlite3.Connection, name: str, schema: pl.Schema, after: int, upto: int
+) -> pl.DataFrame:
+    """One table's rows with `after` < seq <= `upto` as `schema`, which starts with `seq` and `time`."""
+    found = connection.execute(
+        "SELECT seq, time_us, ipc FROM rows JOIN commits USING (seq) "
+        "WHERE name = ? AND seq > ? AND seq <= ? ORDER BY seq",
+        (name, after, upto),
+    ).fetchall()
+    if not found:
+        return schema.to_frame()
+    frames = [pl.read_ipc_stream(ipc) for _, _, ipc in found]
+    counts = [frame.height for frame in frames]
+    seqs = np.repeat(np.array([seq for seq, _, _ in found], dtype=np.int64), counts)
+    times = np.repeat(np.array([time_us for _, time_us, _ in found], dtype=np.int64), counts)
+    rows = pl.concat(frames, how="diagonal").with_columns(
+        pl.Series("seq", seqs), pl.Series("time", times).cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
+    )
+    return pl.concat([schema.to_frame(), rows], how="diagonal")
+
+
+def _to_ipc(frame: pl.DataFrame) -> bytes:
+    buffer = io.BytesIO()
+    frame.write_ipc_stream(buffer, compression="lz4")
+    return buffer.getvalue()
+
+
+def _to_us(time: datetime) -> int:
+    return (time - _EPOCH) // timedelta(microseconds=1)
+
+
+def _to_time(time_us: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=time_us)

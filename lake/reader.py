@@ -1,0 +1,192 @@
+"""The reader: any table, now or as of a moment, beside a running writer or without one."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import NamedTuple, Self
+from urllib.parse import unquote
+
+import polars as pl
+from deltalake import DeltaTable
+
+from lake import delta
+from lake.faults import reported
+from lake.journal import Flushed, JournalView, look
+from lake.tables import LEDGER
+from lake.writer import FOLDER, JOURNAL
+from options import LakeError
+
+
+class TableInfo(NamedTuple):
+    """One table at a glance. None: nothing was written, or for `version` flushed. Times are cut to ms."""
+
+    name: str
+    rows: int
+    files: int
+    last_seq: int | None
+    last_time: datetime | None
+    version: int | None
+
+
+class LakeReader:
+    """Reads a home's lake; holds no lock, and no file open between calls. May be used from any thread.
+
+    Rows up to the flushed seq come from Delta, later ones from the journal. The journal is looked at first:
+    what it calls flushed was in Delta before, and stays there, so no row is lost or doubled meanwhile.
+    """
+
+    def __init__(self, home: Path) -> None:
+        """Use `LakeReader.open`."""
+        self._home = home
+        self._handles: dict[str, tuple[DeltaTable, int]] = {}
+        self._whole: dict[str, set[str]] = {}
+        self._lock = threading.Lock()
+
+    @classmethod
+    def open(cls, home: Path) -> Self:
+        """A reader of the lake in `home`. Raises LakeError when there is none, or it cannot be read."""
+        reader = cls(home)
+        _ = reader.seq
+        return reader
+
+    @property
+    def seq(self) -> int:
+        """The seq of the last commit; 0 before the first."""
+        with self._look() as journal:
+            return journal.seq
+
+    def seq_at(self, time: datetime) -> int:
+        """The largest seq committed at `time` or before; 0 when there is none."""
+        with self._look() as journal:
+            return self._seq_at(time, journal)
+
+    def table(self, name: str, as_of: datetime | int | None = None) -> pl.LazyFrame:
+        """One table's rows with seq <= `as_of`: a seq, a time (its seq_at), or None for now.
+
+        Columns are `seq`, `time`, then as declared; rows are in no promised order, except that those of one
+        seq keep theirs. For one picture of several tables give each the same seq. Raises LakeError for an
+        unknown table, a seq not yet given out, a time without zone, and files that are missing or damaged.
+        """
+        with self._look() as journal:
+            schema = _schema(name, journal)
+            upto = self._resolve(as_of, journal)
+            fresh = journal.rows(name, schema, upto)
+            flushed = journal.flushed
+        if name not in flushed.versions:
+            return fresh.lazy()
+        stored = self._stored(name, schema, flushed).filter(pl.col("seq") <= min(upto, flushed.seq))
+        return stored if fresh.is_empty() else pl.concat([stored, fresh.lazy()])
+
+    def tables(self) -> list[TableInfo]:
+        """Every table that was declared, and the ledger, by name."""
+        with self._look() as journal:
+            flushed = journal.flushed
+            unflushed = {name: journal.last(name) for name in journal.schemas()}
+        return [self._info(name, flushed, *last) for name, last in unflushed.items()]
+
+    @contextmanager
+    def _look(self) -> Iterator[JournalView]:
+        path = self._home / JOURNAL
+        with reported("cannot read the journal", path), look(path) as journal:
+            if journal is None:
+                raise LakeError(f"no lake at {self._home}: run optiond first")
+            yield journal
+
+    def _resolve(self, as_of: datetime | int | None, journal: JournalView) -> int:
+        if as_of is None:
+            return journal.seq
+        if isinstance(as_of, datetime):
+            return self._seq_at(as_of, journal)
+        if not 0 <= as_of <= journal.seq:
+            raise LakeError(f"the lake has no version {as_of}: give a number from 0 to {journal.seq}")
+        return as_of
+
+    def _seq_at(self, time: datetime, journal: JournalView) -> int:
+        if time.tzinfo is None:
+            raise LakeError(f"the time {time} has no time zone: give one, as in {time}Z")
+        unflushed = journal.seq_at(time)
+        if unflushed is not None or LEDGER.name not in journal.flushed.versions:
+            return unflushed or 0
+        with reported("cannot read the ledger", self._folder(LEDGER.name)):
+            table = self._handle(LEDGER.name, journal.flushed.versions[LEDGER.name])
+            return _flushed_seq_at(time, table, journal.flushed.seq)
+
+    def _stored(self, name: str, schema: pl.Schema, flushed: Flushed) -> pl.LazyFrame:
+        with reported(f"cannot read the table {name}", self._folder(name)):
+            table = self._handle(name, flushed.versions[name])
+            known = delta.columns_of(table)
+            return pl.scan_delta(table).select(
+                pl.col(column) if column in known else pl.lit(None, dtype).alias(column)
+                for column, dtype in schema.items()
+            )
+
+    def _info(
+        self, name: str, flushed: Flushed, fresh: int, seq: int | None, time: datetime | None
+    ) -> TableInfo:
+        if name not in flushed.versions:
+            return TableInfo(name, fresh, 0, seq, time, None)
+        with reported(f"cannot read the table {name}", self._folder(name)):
+            table = self._handle(name, flushed.versions[name])
+            files = delta.data_files(table).filter(pl.col("max.seq") <= flushed.seq)
+        rows = int(files["num_records"].sum()) + fresh
+        last = files.sort("max.seq").tail(1).to_dicts()
+        if seq is None and last:
+            seq, time = last[0]["max.seq"], last[0]["max.time"]
+        return TableInfo(name, rows, files.height, seq, time, flushed.versions[name])
+
+    def _handle(self, name: str, version: int) -> DeltaTable:
+        """The table at `version` or later, its data files present and whole in size."""
+        folder = self._folder(name)
+        with self._lock:
+            held = self._handles.get(name)
+            if held is not None and held[0].version() < version:
+                held[0].update_incremental()
+            if held is None or delta.is_stale(*held):
+                table = delta.open_table(folder)
+                if table is None or table.version() < version:
+                    raise LakeError(
+                        f"the table {name} ({folder}) has lost its newest versions: "
+                        "restore this home from a backup"
+                    )
+                held = self._handles[name] = (table, table.version())
+            self._check_files(name, held[0])
+            return held[0]
+
+    def _check_files(self, name: str, table: DeltaTable) -> None:
+        """Every data file is there with its size; one that was seen is not looked at again."""
+        seen = self._whole.setdefault(name, set())
+        for path, size in delta.data_files(table).select("path", "size_bytes").iter_rows():
+            if path in seen:
+                continue
+            file = self._folder(name) / unquote(path)
+            if not file.is_file() or file.stat().st_size != size:
+                raise LakeError(
+                    f"the table {name} has lost a data file or part of it ({file}): "
+                    "restore this home from a backup"
+                )
+            seen.add(path)
+
+    def _folder(self, name: str) -> Path:
+        return self._home / FOLDER / name
+
+
+def _schema(name: str, journal: JournalView) -> pl.Schema:
+    schemas = journal.schemas()
+    if name not in schemas:
+        raise LakeError(f"the lake has no table {name!r}; it has {', '.join(schemas)}")
+    return schemas[name]
+
+
+def _flushed_seq_at(time: datetime, ledger: DeltaTable, upto: int) -> int:
+    """By the ledger: its newest row that has a commit at `time` or before has the answer."""
+    files = delta.data_files(ledger).filter((pl.col("max.seq") <= upto) & (pl.col("min.first_time") <= time))
+    rows = pl.scan_delta(ledger).filter(pl.col("first_time") <= time)
+    # Newest file first. Statistics are cut to milliseconds, so a file may turn out to have no such row.
+    for lowest, highest in files.sort("max.seq", descending=True).select("min.seq", "max.seq").iter_rows():
+        found = rows.filter(pl.col("seq").is_between(lowest, highest)).sort("seq").last().collect().to_dicts()
+        for row in found:
+            last = max(n for n, committed in enumerate(row["times"]) if committed <= time)
+            return int(row["first_seq"]) + last
+    return 0

@@ -1,0 +1,142 @@
+"""How a table of the lake looks, declared once, and what it takes for a frame to fit."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import polars as pl
+from polars._typing import PolarsDataType
+
+from options import LakeError
+
+TIME = pl.Datetime("us", "UTC")
+TEXTS = pl.List(pl.String())
+
+# What Delta keeps exactly. Left out on purpose: Categorical and Enum (delta-rs panics), UInt64
+# (overflows), nanoseconds (cut silently), datetimes without a zone (taken for UTC).
+_KEPT: tuple[PolarsDataType, ...] = (
+    pl.Int64(),
+    pl.Float64(),
+    pl.Boolean(),
+    pl.String(),
+    pl.Date(),
+    TIME,
+    TEXTS,
+    pl.List(TIME),
+)
+_ADDED = ("seq", "time", "date")
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column: its meaning, its unit ("" = none) and what null means in it (None: null is refused)."""
+
+    name: str
+    dtype: PolarsDataType
+    meaning: str
+    unit: str = ""
+    null: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TableSchema:
+    """One table: what a row is about (`key`, its natural key) and its columns.
+
+    The lake puts `seq` (Int64, one number per commit) and `time` (µs UTC) in front of every row. A key may
+    occur in many rows: the latest by `seq`, then by order within the commit, is the current one.
+    Raises LakeError when a declared type is none that the lake keeps exactly.
+    """
+
+    name: str
+    meaning: str
+    key: tuple[str, ...]
+    columns: tuple[Column, ...]
+
+    def __post_init__(self) -> None:
+        names = [column.name for column in self.columns]
+        for column in self.columns:
+            if column.dtype not in _KEPT:
+                raise LakeError(
+                    f"table {self.name}, column {column.name}: the lake does not keep {column.dtype}; "
+                    f"declare one of {', '.join(map(str, _KEPT))}"
+                )
+            if column.name in _ADDED or names.count(column.name) > 1:
+                raise LakeError(f"table {self.name}, column {column.name}: the name is taken; choose another")
+        if missing := [name for name in self.key if name not in names]:
+            raise LakeError(f"table {self.name}: its key {missing[0]!r} is no column of it; declare it")
+
+    @property
+    def row(self) -> pl.Schema:
+        """What a frame for this table holds."""
+        return pl.Schema({column.name: column.dtype for column in self.columns})
+
+    @property
+    def stored(self) -> pl.Schema:
+        """What reading the table gives: `seq`, `time`, then the declared columns."""
+        return pl.Schema({"seq": pl.Int64(), "time": TIME, **self.row})
+
+    def fit(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """The frame with exactly the declared columns and types.
+
+        Missing columns that may be null are filled with null, and types widened where nothing is lost.
+        Raises LakeError naming table and column for everything else: unknown or missing columns, other
+        types, nulls where none may be, NaN and infinities.
+        """
+        declared = {column.name for column in self.columns}
+        if extra := [name for name in frame.columns if name not in declared]:
+            raise LakeError(
+                f"table {self.name} has no column {extra[0]!r}; declare it in the schema or leave it out"
+            )
+        return pl.DataFrame([self._fit_column(column, frame) for column in self.columns])
+
+    def _fit_column(self, column: Column, frame: pl.DataFrame) -> pl.Series:
+        where = f"table {self.name}, column {column.name}"
+        if column.name in frame.columns:
+            values = _widened(frame.get_column(column.name), column.dtype, where)
+        elif column.null is None:
+            raise LakeError(f"{where} is missing; it may not be null, so give it")
+        else:
+            values = pl.Series(column.name, [None], dtype=column.dtype).new_from_index(0, frame.height)
+        if column.null is None and values.null_count():
+            raise LakeError(f"{where} is null in {values.null_count()} rows; it may not be: give a value")
+        if column.dtype == pl.Float64() and not values.is_finite().all():
+            raise LakeError(f"{where} holds NaN or infinity; write null where a number is not known")
+        return values
+
+
+def _widened(values: pl.Series, dtype: PolarsDataType, where: str) -> pl.Series:
+    """`values` as `dtype`, if every value stays what it was."""
+    if values.dtype == dtype:
+        return values
+    if not _may_become(values.dtype, dtype):
+        raise LakeError(f"{where} is {values.dtype} and must be {dtype}; convert it before writing")
+    if isinstance(values.dtype, pl.Datetime):
+        return values.dt.cast_time_unit("us").dt.convert_time_zone("UTC")
+    try:
+        wide = values.cast(dtype)
+        unchanged = values.dtype == pl.Null or wide.cast(values.dtype).equals(values)
+    except pl.exceptions.InvalidOperationError as error:
+        raise LakeError(f"{where}: a value does not fit into {dtype}; correct it before writing") from error
+    if not unchanged:
+        raise LakeError(
+            f"{where}: a value of {values.dtype} would change as {dtype}; correct it before writing"
+        )
+    return wide
+
+
+def _may_become(given: PolarsDataType, dtype: PolarsDataType) -> bool:
+    if given == pl.Null or (given == pl.List(pl.Null) and isinstance(dtype, pl.List)):
+        return True
+    if dtype == pl.Int64():
+        return given.is_integer()
+    if dtype == pl.Float64():
+        return given.is_integer() or given == pl.Float32
+    if dtype == TIME and isinstance(given, pl.Datetime):
+        return given.time_zone is not None and given.time_unit in ("us", "ms")
+    return False
+
+
+def facts_table(columns: Iterable[Column]) -> TableSchema:
+    """The `facts` table with one column per fact of the catalogue, which the rules own."""
+    position = Column("position", pl.String(), "the Position the facts are about")
+    meaning = "position and 30 s, and every row on which a rule fired"
+    return TableSchema("facts", meaning, ("position",), (position, *columns))

@@ -1,0 +1,289 @@
+"""The writer: acknowledges cycles in the journal and brings them, exactly once, into Delta."""
+
+import json
+import os
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import polars as pl
+import structlog
+from deltalake import DeltaTable
+from deltalake.exceptions import CommitFailedError
+from filelock import FileLock, Timeout
+
+from lake import delta, failpoint
+from lake.faults import reported
+from lake.journal import Entry, Flushed, Journal
+from lake.schemas import TableSchema
+from lake.tables import LEDGER, TABLES
+from options import LakeError
+
+JOURNAL = "journal.sqlite"
+LOCK = "lake.lock"
+FOLDER = "lake"
+_TRIES = 5
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class FlushReport:
+    """What a flush brought into the lake: commits up to `seq`, and rows per table (empty: nothing to do)."""
+
+    seq: int
+    commits: int
+    rows: Mapping[str, int]
+
+
+class Lake:
+    """The one writer of a home. `commit` and `flush` may be called from any thread, at the same time."""
+
+    def __init__(
+        self, home: Path, lock: FileLock, journal: Journal, tables: Mapping[str, TableSchema]
+    ) -> None:
+        """Use `Lake.open`."""
+        self._home = home
+        self._lock = lock
+        self._journal = journal
+        self._tables = tables
+        self._stored = _all_columns(journal.declared(), tables)
+        self._handles: dict[str, tuple[DeltaTable, int]] = {}
+        self._flushing = threading.Lock()
+
+    @classmethod
+    def open(cls, home: Path, tables: Mapping[str, TableSchema] = TABLES) -> Self:
+        """Open or create the lake in `home`, and finish a flush that was cut off.
+
+        Raises LakeError when another process writes to this home, and when the home, the journal or a table
+        cannot be read or written.
+        """
+        with reported("cannot create the lake", home):
+            (home / FOLDER).mkdir(parents=True, exist_ok=True)
+        with reported("cannot lock the home", home / LOCK):
+            lock = _acquire(home / LOCK)
+        try:
+            with reported("cannot open the journal", home / JOURNAL):
+                journal = Journal(home / JOURNAL)
+            lake = cls(home, lock, journal, tables)
+            lake._recover()
+        except LakeError:
+            lock.release()
+            raise
+        return lake
+
+    @property
+    def seq(self) -> int:
+        """The seq of the last commit; 0 before the first."""
+        return self._journal.seq
+
+    @property
+    def unflushed_rows(self) -> int:
+        """Rows that are in the journal only."""
+        return self._journal.unflushed_rows
+
+    @property
+    def last_flush(self) -> datetime | None:
+        """The commit time up to which the lake is flushed; None before the first flush."""
+        return self._journal.flushed.time
+
+    def commit(self, time: datetime, frames: Mapping[str, pl.DataFrame]) -> int:
+        """Write the rows of one cycle, all or none, and give their seq; they are durable when this returns.
+
+        Raises LakeError when a frame does not fit its table, and when the journal cannot be written (disk
+        full): then nothing of this commit is kept, and a later one may go well.
+        """
+        if time.tzinfo is None:
+            raise LakeError(f"the commit time {time} has no time zone: give a UTC time")
+        entries = [
+            Entry(name, self._table(name).fit(frame)) for name, frame in frames.items() if frame.height
+        ]
+        with reported("cannot write to the journal", self._journal.path):
+            return self._journal.append(time, entries)
+
+    def flush(self) -> FlushReport:
+        """Bring everything committed so far into Delta; commits go on meanwhile.
+
+        Raises LakeError when that fails; nothing is lost then, and the next flush takes it up again.
+        """
+        with self._flushing:
+            with reported("cannot write to the journal", self._journal.path):
+                boundary = self._journal.begin_flush()
+            if boundary is None:
+                return FlushReport(self._journal.flushed.seq, 0, {})
+            failpoint.reach("flush.boundary")
+            try:
+                return self._flush_up_to(boundary)
+            except LakeError:
+                self._handles.clear()
+                raise
+
+    def close(self) -> None:
+        """Close the files and let go of the home; what is unflushed stays in the journal."""
+        with self._flushing:
+            self._handles.clear()
+            self._journal.close()
+            self._lock.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _flush_up_to(self, boundary: int) -> FlushReport:
+        journal = self._journal
+        counts: dict[str, int] = {}
+        versions = dict(journal.flushed.versions)
+        with reported("cannot read the journal", journal.path):
+            names, times = journal.names(boundary), journal.times(boundary)
+        for name in names:
+            with reported("cannot read the journal", journal.path):
+                rows = journal.rows(name, self._stored[name], boundary)
+            counts[name] = rows.height
+            versions[name] = self._append(name, rows, boundary, ("seq", "time"))
+            failpoint.reach(f"flush.table.{name}")
+        versions.pop(LEDGER.name, None)
+        ledger = _ledger_row(boundary, times, versions)
+        versions[LEDGER.name] = self._append(LEDGER.name, ledger, boundary, ("seq", "time", "first_time"))
+        failpoint.reach("flush.ledger")
+        for name in (*names, LEDGER.name):
+            with reported(f"cannot sync the table {name}", self._folder(name)):
+                delta.sync(self._folder(name), journal.flushed.versions.get(name, -1), versions[name])
+        failpoint.reach("flush.synced")
+        with reported("cannot write to the journal", journal.path):
+            journal.end_flush(Flushed(boundary, times[-1], None, versions))
+        failpoint.reach("flush.dropped")
+        _log.debug("lake.flushed", seq=boundary, commits=len(times), rows=sum(counts.values()))
+        return FlushReport(boundary, len(times), counts)
+
+    def _append(self, name: str, rows: pl.DataFrame, boundary: int, statistics: tuple[str, ...]) -> int:
+        """Append unless the table has it already; gives the table's version."""
+        folder = self._folder(name)
+        for attempt in range(1, _TRIES + 1):
+            try:
+                with reported(f"cannot write the table {name}", folder):
+                    table = self._handle(name, rows.schema, statistics)
+                    if (table.transaction_version(delta.APP) or 0) < boundary:
+                        delta.append(table, rows, boundary)
+                    return table.version()
+            except LakeError as error:
+                self._handles.pop(name, None)
+                if not isinstance(error.__cause__, CommitFailedError) or attempt == _TRIES:
+                    raise
+        raise AssertionError("unreachable")
+
+    def _handle(self, name: str, schema: pl.Schema, statistics: tuple[str, ...]) -> DeltaTable:
+        """The table, created or widened to `schema` where needed, at its newest version."""
+        held = self._handles.get(name)
+        if held is not None and not delta.is_stale(*held):
+            return held[0]
+        folder = self._folder(name)
+        table = delta.open_table(folder) or delta.create_table(folder, schema, statistics)
+        delta.widen(table, schema)
+        self._handles[name] = (table, table.version())
+        return table
+
+    def _folder(self, name: str) -> Path:
+        return self._home / FOLDER / name
+
+    def _table(self, name: str) -> TableSchema:
+        if name not in self._tables:
+            raise LakeError(f"the lake has no table {name!r}; it has {', '.join(sorted(self._tables))}")
+        return self._tables[name]
+
+    def _recover(self) -> None:
+        """Heal what a crash left torn, make sure that every table opens, finish a flush that was cut off."""
+        journal = self._journal
+        fresh = journal.flushed.seq == 0 and journal.flushed.boundary is None
+        vouched = self._last_ledger_row() if fresh else journal.flushed
+        for folder in sorted((self._home / FOLDER).iterdir()):
+            name = folder.name
+            with reported(f"cannot open the table {name}", folder):
+                for removed in delta.heal(folder, vouched.versions.get(name, -1)):
+                    _log.warning("lake.healed", table=name, removed=removed)
+                self._check(name, delta.open_table(folder), vouched)
+        for name in vouched.versions:
+            if not self._folder(name).is_dir():
+                raise LakeError(
+                    f"the table {name} ({self._folder(name)}) is missing: restore this home from a backup"
+                )
+        with reported("cannot write to the journal", journal.path):
+            if vouched.seq > journal.flushed.seq:
+                journal.adopt(vouched)
+            journal.declare(self._stored | {LEDGER.name: LEDGER.stored})
+        if journal.flushed.boundary is not None:
+            self.flush()
+
+    def _check(self, name: str, table: DeltaTable | None, vouched: Flushed) -> None:
+        version = -1 if table is None else table.version()
+        if version < vouched.versions.get(name, -1):
+            raise LakeError(
+                f"the table {name} ({self._folder(name)}) is at version {version} and was at "
+                f"{vouched.versions[name]}: restore this home from a backup"
+            )
+        known = max(vouched.seq, self._journal.flushed.boundary or 0)
+        flushed = 0 if table is None else table.transaction_version(delta.APP) or 0
+        if flushed > known:
+            raise LakeError(
+                f"the table {name} ({self._folder(name)}) is flushed up to seq {flushed}, and the journal "
+                f"knows of {known}: journal and lake are not of one home; restore both from one backup"
+            )
+
+    def _last_ledger_row(self) -> Flushed:
+        """How far the lake is by its own account, for a home whose journal is new."""
+        folder = self._folder(LEDGER.name)
+        with reported("cannot read the ledger", folder):
+            table = delta.open_table(folder)
+            if table is None:
+                return Flushed(0, None)
+            last = pl.scan_delta(table).sort("seq").last().collect().to_dicts()
+        if not last:
+            return Flushed(0, None)
+        versions = {**json.loads(last[0]["versions"]), LEDGER.name: table.version()}
+        return Flushed(last[0]["seq"], last[0]["time"], None, versions)
+
+
+def _acquire(path: Path) -> FileLock:
+    lock = FileLock(path, thread_local=False)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout as error:
+        pid = path.read_text().strip() or "unknown"
+        raise LakeError(
+            f"another optiond (pid {pid}) uses this home ({path.parent}): stop it, or choose another --home"
+        ) from error
+    path.write_text(f"{os.getpid()}\n")
+    return lock
+
+
+def _all_columns(before: Mapping[str, pl.Schema], tables: Mapping[str, TableSchema]) -> dict[str, pl.Schema]:
+    """Every table's columns: as declared now, then those it only had before, which stay."""
+    stored = {name: table.stored for name, table in tables.items()}
+    for name, old in before.items():
+        now = stored.setdefault(name, old)
+        for column, dtype in old.items():
+            if now.setdefault(column, dtype) != dtype:
+                raise LakeError(
+                    f"table {name}, column {column} is declared {now[column]} and was {dtype} in this home: "
+                    "give the new column another name"
+                )
+    return stored
+
+
+def _ledger_row(seq: int, times: list[datetime], versions: Mapping[str, int]) -> pl.DataFrame:
+    row = {
+        "seq": seq,
+        "time": times[-1],
+        "first_seq": seq - len(times) + 1,
+        "first_time": min(times),
+        "times": times,
+        "versions": json.dumps(versions, sort_keys=True),
+    }
+    return pl.DataFrame([row], schema=LEDGER.stored)
