@@ -1,0 +1,133 @@
+"""Everything the broker's messages are sorted into, for as long as the program runs.
+
+Its methods are called from inside the socket's reader: they copy and return. A new connection brings new
+request and order ids, so those are forgotten with the old one; what was executed or placed is not.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+import ib_async as ib
+import structlog
+
+from broker import sanitise
+from broker.events import (
+    AccountChanged,
+    BrokerEvent,
+    BrokerNotice,
+    Commissioned,
+    Executed,
+    HoldingChanged,
+)
+from broker.line_registry import LineRegistry
+from broker.order_book import OrderBook
+from broker.translation import our_contract
+from options import Clock, ConId, Contract, SecType
+
+log = structlog.get_logger()
+
+ALARM: Final = -1
+"""Code of a BrokerNotice that is ours: a message was lost, so what the broker said is incomplete."""
+
+# No line is open after one of these: too many lines, no such contract, no market-data subscription.
+_LINE_REFUSED: Final = frozenset({101, 200, 321, 354, 10089, 10091, 10168, 10186})
+_COMMISSION_PENDING: Final = -1.0
+
+
+class Inbox:
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.account = ""
+        self.events: list[BrokerEvent] = []
+        self.lines = LineRegistry()
+        self.orders = OrderBook(self.events_append)
+        self.contracts: dict[ConId, Contract] = {}
+        self._holdings: dict[ConId, HoldingChanged] = {}
+        self._executed: set[str] = set()
+        self._foreign_executions: set[str] = set()
+
+    def events_append(self, event: BrokerEvent) -> None:
+        self.events.append(event)
+
+    def forget_connection(self) -> None:
+        self.lines.forget()
+        self.orders.forget_order_ids()
+
+    def alarm(self, text: str) -> None:
+        self.events.append(BrokerNotice(ALARM, text))
+
+    def error(self, client_id: int, request_id: int, code: int, text: str) -> None:
+        order = self.orders.by_id(client_id, request_id)
+        con_id = self.lines.con_id(request_id)
+        self.events.append(BrokerNotice(code, text, con_id, order.order_ref if order else None))
+        if order is not None:
+            self.orders.error(order, code, text)
+        elif con_id is not None and code in _LINE_REFUSED:
+            self.lines.close(con_id)
+
+    def holding(self, account: str, contract: ib.Contract, quantity: float, average_cost: float) -> None:
+        changed = self.as_holding(account, contract, quantity, average_cost)
+        if changed is None:
+            return
+        con_id = changed.contract.con_id
+        if self._holdings.get(con_id) != changed:
+            self._holdings[con_id] = changed
+            self.events.append(changed)
+
+    def all_holdings(self, held: Iterable[ConId]) -> None:
+        """The list of positions is complete: what it lacks is closed (expired or assigned while away)."""
+        listed = set(held)
+        for con_id, known in self._holdings.items():
+            if known.quantity and con_id not in listed:
+                closed = HoldingChanged(known.account, known.contract, 0, 0.0)
+                self._holdings[con_id] = closed
+                self.events.append(closed)
+
+    def as_holding(
+        self, account: str, contract: ib.Contract, quantity: float, average_cost: float
+    ) -> HoldingChanged | None:
+        """None for another account's holding and for a kind of security that we don't handle."""
+        if account != self.account:
+            return None
+        ours = self.contracts.get(ConId(contract.conId)) or our_contract(contract)
+        if ours is None or ours.sec_type is SecType.COMBO:
+            log.warning("holding.ignored", symbol=contract.symbol, sec_type=contract.secType)
+            return None
+        if quantity != int(quantity):
+            log.warning("holding.fraction_ignored", symbol=contract.symbol, quantity=quantity)
+        return HoldingChanged(account, ours, int(quantity), average_cost)
+
+    def execution(self, contract: ib.Contract, execution: ib.Execution) -> Executed | None:
+        """None for another account's; an execution is reported once, whoever asked for it."""
+        if execution.acctNumber != self.account:
+            self._foreign_executions.add(execution.execId)
+            return None
+        executed = Executed(
+            exec_id=execution.execId,
+            order_ref=execution.orderRef,
+            perm_id=execution.permId,
+            con_id=ConId(contract.conId),
+            is_combo=contract.secType == SecType.COMBO,
+            quantity=execution.shares if execution.side == "BOT" else -execution.shares,
+            price=execution.price,
+            time=execution.time,
+        )
+        if executed.exec_id not in self._executed:
+            self._executed.add(executed.exec_id)
+            self.events.append(executed)
+        return executed
+
+    def commission(self, exec_id: str, commission: float, realized_pnl: float) -> None:
+        if exec_id in self._foreign_executions:
+            return
+        self.events.append(
+            Commissioned(
+                exec_id,
+                None if commission == _COMMISSION_PENDING else sanitise.number(commission),
+                sanitise.number(realized_pnl),
+            )
+        )
+
+    def account_value(self, account: str, key: str, value: str, currency: str) -> None:
+        if account == self.account:
+            self.events.append(AccountChanged(account, key, sanitise.text_number(value), currency))
