@@ -28,7 +28,8 @@ class QuoteChanged:
     """The contract's whole quote after a tick. Prices USD per share; `iv` annualised; `delta`, `gamma`
     per share; `theta` USD per share and day; `vega` USD per share and vol point. None = unknown.
 
-    `quote_time` is when bid or ask last arrived since subscribing, `greeks_time` when the model did.
+    `quote_time` is when bid or ask last arrived since subscribing (for an index, which has neither, `last`),
+    `greeks_time` when the model did.
     `is_live` is False for delayed or frozen data, which is never traded on.
     """
 
