@@ -73,10 +73,19 @@ def payoff(legs: Sequence[Leg]) -> Payoff:
 
 
 def _crossings(kinks: list[float], profits: list[float], slope: float) -> tuple[float, ...]:
+    """Where the profit changes its sign, a kink itself included."""
+    # A price beyond the last kink and as far from it as it takes to see the sign there.
+    beyond = kinks[-1] + 1.0 + (abs(profits[-1] / slope) if slope else 0.0)
+    prices = [*kinks, beyond]
+    values = [*profits, profits[-1] + slope * (beyond - kinks[-1])]
     found: list[float] = []
-    for left, right, low, high in zip(kinks, kinks[1:], profits, profits[1:], strict=False):
-        if low * high < 0:
-            found.append(left + (right - left) * -low / (high - low))
-    if slope and profits[-1] * slope < 0:
-        found.append(kinks[-1] - profits[-1] / slope)
+    last_price, last_value, zero = prices[0], 0.0, None
+    for price, value in zip(prices, values, strict=True):
+        if value == 0.0:
+            zero = price if zero is None else zero
+            continue
+        if last_value * value < 0:
+            between = last_price + (price - last_price) * -last_value / (value - last_value)
+            found.append(between if zero is None else zero)
+        last_price, last_value, zero = price, value, None
     return tuple(found)

@@ -42,12 +42,13 @@ def greeks(
     dividend_yield: ArrayLike = 0.0,
 ) -> Greeks:
     """Value and Greeks. `years` to expiry, `vol` annualised (0.17 = 17 %), `is_call` boolean."""
-    s, k, t, v, r, q = (
-        np.asarray(a, dtype=np.float64) for a in (spot, strike, years, vol, rate, dividend_yield)
+    s, k, t, v, r, q, call = np.broadcast_arrays(
+        *(np.asarray(a, dtype=np.float64) for a in (spot, strike, years, vol, rate, dividend_yield)),
+        np.asarray(is_call, dtype=bool),
     )
-    call = np.asarray(is_call, dtype=bool)
     with np.errstate(all="ignore"):
-        valid = (s > 0) & (k > 0) & (t > 0) & (v > 0)
+        finite = np.isfinite(s) & np.isfinite(k) & np.isfinite(t) & np.isfinite(v)
+        valid = finite & (s > 0) & (k > 0) & (t > 0) & (v > 0) & np.isfinite(r) & np.isfinite(q)
         root = v * np.sqrt(t)
         d1 = np.where(valid, (np.log(s / k) + (r - q + 0.5 * v * v) * t) / root, np.nan)
         d2 = d1 - root
@@ -75,7 +76,8 @@ def implied_vol(
 ) -> Floats:
     """The annualised volatility at which `price` (USD per share) is the model's value, by bisection.
 
-    NaN where the price lies outside what volatilities in [lowest, highest] can give.
+    NaN where the price lies outside what volatilities in (lowest, highest] can give; at the value that
+    it has without any volatility, every small one would do.
     """
     target = np.asarray(price, dtype=np.float64)
 
@@ -85,7 +87,7 @@ def implied_vol(
     shape = np.broadcast(target, *(np.asarray(a) for a in (spot, strike, years, is_call))).shape
     low, high = np.full(shape, lowest), np.full(shape, highest)
     with np.errstate(all="ignore"):
-        reachable = (value(low) <= target) & (target <= value(high))
+        reachable = (value(low) < target) & (target <= value(high))
         for _ in range(60):
             middle = 0.5 * (low + high)
             above = value(middle) > target

@@ -8,6 +8,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 from enum import StrEnum
 
 from options.contract import Leg, Right, SecType
@@ -33,6 +34,7 @@ class Structure(StrEnum):
     CUSTOM = "custom"
 
 
+_FOUR_LEGGED = (Structure.IRON_CONDOR, Structure.IRON_BUTTERFLY)
 SINGLE_LEG = frozenset({Structure.SHORT_PUT, Structure.LONG_PUT, Structure.SHORT_CALL, Structure.LONG_CALL})
 
 
@@ -50,12 +52,19 @@ class Grouping:
 
 
 def lots_of(legs: Sequence[Leg]) -> int:
-    """How many times the smallest whole structure is held (100 shares are one unit of stock)."""
+    """How many times the smallest whole structure is held, so that every leg divides by it.
+
+    100 shares are one unit of stock; an odd number of shares is one lot as it is.
+    """
     units = [
-        abs(leg.quantity) // 100 if leg.contract.sec_type is SecType.STOCK else abs(leg.quantity)
-        for leg in legs
+        _round_lots(leg) if leg.contract.sec_type is SecType.STOCK else abs(leg.quantity) for leg in legs
     ]
     return max(1, math.gcd(*units))
+
+
+def _round_lots(leg: Leg) -> int:
+    hundreds, odd = divmod(abs(leg.quantity), 100)
+    return 1 if odd else hundreds
 
 
 def classify(legs: Sequence[Leg]) -> Structure:
@@ -134,10 +143,10 @@ def _classify_four(options: Sequence[Leg]) -> Structure:
 def group_legs(legs: Iterable[Leg]) -> list[Grouping]:
     """Every leg in exactly one grouping, protected structures first.
 
-    Per underlying and expiry, short options are paired with long ones of the same right (nearest strike
-    further out of the money first), a put and a call credit spread of equal size make a condor, shares
-    cover the short calls that are left, and what remains stands alone. Quantities are split as needed,
-    so the groupings always add up to the holdings.
+    Per underlying, expiry and multiplier, short options are paired with long ones of the same right
+    (nearest strike further out of the money first), a put and a call credit spread of equal size make a
+    condor, shares cover the short calls that are left, and what remains stands alone. Quantities are split
+    as needed, so the groupings always add up to the holdings; the order of `legs` does not matter.
     """
     by_underlying: dict[str, list[Leg]] = defaultdict(list)
     for leg in legs:
@@ -146,10 +155,10 @@ def group_legs(legs: Iterable[Leg]) -> list[Grouping]:
     groupings: list[Grouping] = []
     for symbol in sorted(by_underlying):
         held = by_underlying[symbol]
-        by_expiry: dict[object, list[Leg]] = defaultdict(list)
-        for leg in held:
+        by_expiry: dict[tuple[date | None, int], list[Leg]] = defaultdict(list)
+        for leg in sorted(held, key=_leg_order):
             if leg.contract.sec_type is SecType.OPTION:
-                by_expiry[leg.contract.expiry].append(leg)
+                by_expiry[(leg.contract.expiry, leg.contract.multiplier)].append(leg)
         singles: list[Leg] = []
         for expiry in sorted(by_expiry, key=str):
             condors, rest = _pair_expiry(by_expiry[expiry])
@@ -200,35 +209,34 @@ def _pair_expiry(legs: Sequence[Leg]) -> tuple[list[Grouping], list[Leg]]:
     groupings: list[Grouping] = []
     for put in puts:
         size = put[0].quantity
-        match = next((call for call in calls if call[0].quantity == size), None)
-        four = (*put, *match) if match else ()
-        if match and classify(four) in (Structure.IRON_CONDOR, Structure.IRON_BUTTERFLY):
-            calls.remove(match)
-            groupings.append(_grouping(sorted(four, key=_leg_order)))
-        else:
+        fours = ((call, (*put, *call)) for call in calls if call[0].quantity == size)
+        found = next(((call, four) for call, four in fours if classify(four) in _FOUR_LEGGED), None)
+        if found is None:
             groupings.append(_grouping(sorted(put, key=_leg_order)))
+        else:
+            calls.remove(found[0])
+            groupings.append(_grouping(sorted(found[1], key=_leg_order)))
     groupings += [_grouping(sorted(call, key=_leg_order)) for call in calls]
     return groupings, [*put_rest, *call_rest]
 
 
-def _leg_order(leg: Leg) -> tuple[bool, float]:
-    return (leg.contract.right == Right.CALL, leg.contract.strike or 0.0)
+def _leg_order(leg: Leg) -> tuple[bool, float, int]:
+    return (leg.contract.right == Right.CALL, leg.contract.strike or 0.0, leg.contract.con_id)
 
 
 def _cover_calls(stocks: Sequence[Leg], singles: Sequence[Leg]) -> list[Grouping]:
     groupings: list[Grouping] = []
-    shares = next((leg for leg in stocks if leg.quantity > 0), None)
+    spare = list(stocks)
     for leg in singles:
         left = abs(leg.quantity)
-        if shares and leg.contract.right is Right.CALL and leg.quantity < 0:
-            size = min(left, shares.quantity // leg.contract.multiplier)
-            if size:
-                block = _take(shares, size * leg.contract.multiplier)
-                groupings.append(_grouping((block, _take(leg, size))))
-                shares = replace(shares, quantity=shares.quantity - block.quantity)
-                left -= size
+        if leg.contract.right is Right.CALL and leg.quantity < 0:
+            for at, shares in enumerate(spare):
+                size = min(left, max(shares.quantity, 0) // leg.contract.multiplier)
+                if size:
+                    block = _take(shares, size * leg.contract.multiplier)
+                    groupings.append(_grouping((block, _take(leg, size))))
+                    spare[at] = replace(shares, quantity=shares.quantity - block.quantity)
+                    left -= size
         if left:
             groupings.append(_grouping((_take(leg, left),)))
-    rest = [leg for leg in stocks if leg.quantity < 0] + ([shares] if shares else [])
-    groupings += [_grouping((leg,)) for leg in rest if leg.quantity]
-    return groupings
+    return groupings + [_grouping((leg,)) for leg in spare if leg.quantity]
