@@ -1,1 +1,31 @@
-"""(being built)"""
+"""Rules: from a trader's YAML to decisions.
+
+`load` checks a rules file completely (names, units, examples); `step` applies it once to all positions,
+as a pure function of facts, remembered state and time. Live, replay and what-if call the same `step`.
+No clock, no I/O except `load`. Any room above may come in.
+"""
+
+from rules.facts import CATALOGUE, FACTS, Fact, Unit
+from rules.fold import DECISIONS, step
+from rules.loading import default_rules_path, load, parse
+from rules.problem import Problem, RulesInvalid
+from rules.rulebook import Rule, Rulebook
+from rules.state import RuleState, initial_state
+
+__all__ = [
+    "CATALOGUE",
+    "DECISIONS",
+    "FACTS",
+    "Fact",
+    "Problem",
+    "Rule",
+    "RuleState",
+    "Rulebook",
+    "RulesInvalid",
+    "Unit",
+    "default_rules_path",
+    "initial_state",
+    "load",
+    "parse",
+    "step",
+]

@@ -1,0 +1,70 @@
+"""What is wrong with a rules file, and where."""
+
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+from typing import NamedTuple
+
+from options import RuleError
+
+
+class Mark(NamedTuple):
+    """A place in the file; both count from 1."""
+
+    line: int
+    column: int
+
+
+class Problem(NamedTuple):
+    """One mistake: where it is, what it is and what to do about it."""
+
+    path: str
+    line: int
+    column: int
+    message: str
+
+
+class RulesInvalid(RuleError):
+    """A rules file that cannot be used; `problems` holds every mistake in the order of the file."""
+
+    def __init__(self, problems: Sequence[Problem], text: str = "") -> None:
+        self.problems = sorted(problems, key=lambda problem: (problem.line, problem.column))
+        lines = text.split("\n")
+        super().__init__("\n".join(_rendered(problem, lines) for problem in self.problems))
+
+
+class Problems:
+    """Collects the mistakes of one file, so that all are reported at once."""
+
+    def __init__(self, path: str, text: str) -> None:
+        self._path = path
+        self._text = text
+        self._found: dict[Problem, None] = {}
+
+    def add(self, mark: Mark, message: str) -> None:
+        """Note a mistake; the same mistake at the same place counts once."""
+        self._found[Problem(self._path, mark.line, mark.column, message)] = None
+
+    def raise_if_any(self) -> None:
+        """Raise RulesInvalid when anything was noted."""
+        if self._found:
+            raise RulesInvalid(list(self._found), self._text)
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """A hint to append to a message: the nearest known words, or all when none is near."""
+    candidates = sorted(known)
+    near = get_close_matches(word, candidates, n=2, cutoff=0.6)
+    if near:
+        return f"did you mean {' or '.join(near)}?"
+    return f"known are: {', '.join(candidates)}"
+
+
+def _rendered(problem: Problem, lines: Sequence[str]) -> str:
+    head = f"{problem.path}:{problem.line}:{problem.column}: {problem.message}"
+    if not 1 <= problem.line <= len(lines) or not lines[problem.line - 1].strip():
+        return head
+    # A very long line is cut to a window around the place, tabs would move the caret.
+    start = max(0, problem.column - 100)
+    line = lines[problem.line - 1].replace("\t", " ")[start : start + 160].rstrip()
+    number = f"{problem.line:>5} | "
+    return f"{head}\n{number}{line}\n{' ' * (len(number) + problem.column - 1 - start)}^"

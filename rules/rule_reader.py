@@ -1,0 +1,428 @@
+"""One entry under `rules:` read into a Rule, with everything wrong in it noted."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal as OneOf
+from typing import TypeVar
+
+from rules import source
+from rules.checking import Checker, described, fits, how_to_write, type_of
+from rules.expression import (
+    All,
+    AnyOf,
+    Literal,
+    Node,
+    Parameter,
+    Source,
+    parse_condition,
+    parse_literal,
+)
+from rules.facts import FACTS, Unit
+from rules.problem import Problems, did_you_mean
+from rules.rulebook import MODES, URGENCIES, Action, Example, Rule, Tier, Urgency, Value
+from rules.source import Mapping as MappingNode
+from rules.source import Scalar, Sequence, check_keys
+
+_KEYS = (
+    "id",
+    "priority",
+    "when",
+    "do",
+    "tiers",
+    "params",
+    "overrides",
+    "for",
+    "clear_when",
+    "cooldown",
+    "mode",
+    "unknown",
+    "urgency",
+    "scope",
+    "examples",
+)
+_SCOPES: tuple[OneOf["position", "book"], ...] = ("position", "book")
+_TIER_KEYS = ("when", "do", "urgency", "once")
+_ACTIONS = ("close", "reduce", "roll", "block_entries")
+_Word = TypeVar("_Word", bound=str)
+_WORD = re.compile(r"[a-z][a-z0-9_]*")
+_SECONDS = {Unit.SECONDS: 1.0, Unit.DAYS: 86_400.0}
+
+
+@dataclass(frozen=True, slots=True)
+class RuleReader:
+    """What the entries of one file have in common. `units`: facts and tracked values by name."""
+
+    text: str
+    units: Mapping[str, Unit]
+    macros: Mapping[str, Node]
+    problems: Problems
+
+    def rule(self, node: source.Node) -> Rule | None:
+        """The rule; None when it is too broken to go on with (the problems say why)."""
+        if not isinstance(node, MappingNode):
+            self.problems.add(node.mark, "a rule is a mapping: start it with `- id: name`")
+            return None
+        check_keys(node, _KEYS, "a rule", self.problems)
+        rule_id = self._id(node)
+        priority = self._priority(node)
+        scope = self._choice(node, "scope", _SCOPES, "position")
+        parameters = self._literals(node.get("params"), "params")
+        checker = Checker(self.units, self.problems, self.macros, parameters, book_only=scope == "book")
+        tiers = self._tiers(node, checker)
+        if rule_id is None or priority is None or not tiers:
+            return None
+        return Rule(
+            id=rule_id,
+            priority=priority,
+            tiers=tiers,
+            mark=node.mark,
+            scope=scope,
+            parameters=parameters,
+            overrides=self._overrides(node, parameters, scope),
+            hold_s=self._duration(node, "for"),
+            clear_when=self._clear_when(node, checker),
+            cooldown_s=self._duration(node, "cooldown"),
+            mode=self._choice(node, "mode", MODES, "live"),
+            fires_when_unknown=self._choice(node, "unknown", ("hold", "fire"), "hold") == "fire",
+            examples=self._examples(node),
+        )
+
+    # Identity and simple keys
+
+    def _id(self, node: MappingNode) -> str | None:
+        value = node.get("id")
+        if not isinstance(value, Scalar):
+            self.problems.add((value or node).mark, "a rule needs a name: add `id: take_profit`")
+            return None
+        if not _WORD.fullmatch(value.text):
+            self.problems.add(value.mark, f"id {value.text!r}: use small letters, digits and _ only")
+        return value.text
+
+    def _priority(self, node: MappingNode) -> int | None:
+        value = node.get("priority")
+        if value is None:
+            self.problems.add(node.mark, "a rule needs a priority: add `priority: 7` (1 wins over 2)")
+            return None
+        if not isinstance(value, Scalar) or not re.fullmatch(r"[1-9]\d{0,5}", value.text):
+            self.problems.add(value.mark, "priority must be a whole number from 1 (1 wins over 2)")
+            return None
+        return int(value.text)
+
+    def _choice(self, node: MappingNode, key: str, known: tuple[_Word, ...], default: _Word) -> _Word:
+        value = node.get(key)
+        if value is None:
+            return default
+        for word in known:
+            if isinstance(value, Scalar) and value.text == word:
+                return word
+        self.problems.add(value.mark, f"{key} must be one of {', '.join(known)}")
+        return default
+
+    def _duration(self, node: MappingNode, key: str) -> float:
+        value = node.get(key)
+        if value is None:
+            return 0.0
+        literal = self._literal(value, key)
+        if literal is None:
+            return 0.0
+        if not isinstance(literal.value, float) or literal.unit not in _SECONDS:
+            self.problems.add(value.mark, f"{key} is a duration: write 30s, 5m, 2h or 1d")
+            return 0.0
+        if literal.value < 0:
+            self.problems.add(value.mark, f"{key} cannot be negative: write 30s, 5m, 2h or 1d")
+        return literal.value * _SECONDS[literal.unit]
+
+    # Values
+
+    def _literal(self, node: source.Node, what: str) -> Literal | None:
+        if not isinstance(node, Scalar):
+            self.problems.add(node.mark, f"{what} must be one value, not a list or mapping")
+            return None
+        text = node.text.strip()
+        if re.fullmatch(r"[+-]?\.?(nan|inf)", text.lower()):
+            self.problems.add(node.mark, f"{what} is {text}: write a number")
+            return None
+        if re.match(r"[+-]?(\$|\.)?\d", text):
+            try:
+                return parse_literal(text, node.mark)
+            except ValueError as error:
+                self.problems.add(node.mark, str(error))
+                return None
+        if not text:
+            self.problems.add(node.mark, f"{what} has no value: write one, such as 50%")
+            return None
+        return Literal(text.strip("'"), Unit.TEXT, Source(node.mark, text))
+
+    def _literals(self, node: source.Node | None, what: str) -> dict[str, Literal]:
+        if node is None:
+            return {}
+        if not isinstance(node, MappingNode):
+            self.problems.add(node.mark, f"{what} is a mapping: write {{name: 50%}}")
+            return {}
+        literals: dict[str, Literal] = {}
+        for name, (key, value) in node.items.items():
+            if not _WORD.fullmatch(name):
+                self.problems.add(key.mark, f"parameter {name!r}: use small letters, digits and _ only")
+            literal = self._literal(value, name)
+            # A broken value still declares its name, so that no second problem is reported for it.
+            literals[name] = literal or Literal(0.0, None, Source(value.mark, "0"))
+        return literals
+
+    def _overrides(
+        self, node: MappingNode, parameters: Mapping[str, Literal], scope: str
+    ) -> dict[str, dict[str, Literal]]:
+        value = node.get("overrides")
+        if value is None:
+            return {}
+        if not isinstance(value, MappingNode):
+            self.problems.add(value.mark, "overrides is a mapping: write {iron_condor: {keep: 50%}}")
+            return {}
+        if scope == "book":
+            self.problems.add(
+                value.mark, "a book rule has no overrides: the book has no structure; remove them"
+            )
+        overrides: dict[str, dict[str, Literal]] = {}
+        for target, (_, body) in value.items.items():
+            overrides[target] = self._literals(body, f"the override for {target}")
+            for name, literal in overrides[target].items():
+                self._check_override(name, literal, parameters)
+        return overrides
+
+    def _check_override(self, name: str, literal: Literal, parameters: Mapping[str, Literal]) -> None:
+        if name not in parameters:
+            hint = did_you_mean(name, parameters) if parameters else "add it under `params:`"
+            self.problems.add(literal.source.at, f"override of an unknown parameter {name}: {hint}")
+            return
+        base = type_of(parameters[name])
+        if not fits(base, type_of(literal)):
+            said = f"{name} is {described(base)}, {literal.source.text} is {described(type_of(literal))}"
+            advice = how_to_write(literal.source.text, base) if isinstance(base, Unit) else "the same unit"
+            self.problems.add(literal.source.at, f"{said}: write {advice}")
+
+    # Conditions
+
+    def condition(self, node: source.Node, checker: Checker) -> Node | None:
+        """A condition as text, or as {any: […]} / {all: […]}; None when it is wrong."""
+        parsed = self._parsed(node)
+        return checker.condition(parsed) if parsed else None
+
+    def _parsed(self, node: source.Node) -> Node | None:
+        if isinstance(node, Scalar):
+            return parse_condition(node.text, source.place_in(self.text, node), self.problems)
+        if isinstance(node, Sequence):
+            self.problems.add(node.mark, "a list of conditions: say {any: […]} or {all: […]}")
+            return None
+        if len(node.items) != 1 or not {"any", "all"} & set(node.items):
+            self.problems.add(node.mark, "a condition is text, {any: […]} or {all: […]}")
+            return None
+        word, (_, listed) = next(iter(node.items.items()))
+        if not isinstance(listed, Sequence) or not listed.items:
+            self.problems.add(
+                listed.mark, f"{word} needs a list: write {{{word}: [dte <= 1d, profit >= 80%]}}"
+            )
+            return None
+        parts = [self._parsed(item) for item in listed.items]
+        present = tuple(part for part in parts if part)
+        made = (
+            AnyOf(present, Source(node.mark, "any of"))
+            if word == "any"
+            else All(present, Source(node.mark, "all of"))
+        )
+        return made if present else None
+
+    def _clear_when(self, node: MappingNode, checker: Checker) -> Node | None:
+        value = node.get("clear_when")
+        if value is None:
+            return None
+        if "tiers" in node.items:
+            self.problems.add(value.mark, "clear_when goes with `when`, not with `tiers`: make it two rules")
+            return None
+        return self.condition(value, checker)
+
+    # Tiers and actions
+
+    def _tiers(self, node: MappingNode, checker: Checker) -> tuple[Tier, ...]:
+        listed = node.get("tiers")
+        if listed is None:
+            for key in ("when", "do"):
+                if key not in node.items:
+                    self.problems.add(node.mark, f"a rule needs `{key}:` (or `tiers:` with several)")
+            tier = self._tier(node, checker)
+            return (tier,) if tier else ()
+        for key in ("when", "do", "urgency"):
+            if key in node.items:
+                mark = node.items[key][0].mark
+                self.problems.add(mark, f"`{key}` beside `tiers`: move it into the tiers")
+        if not isinstance(listed, Sequence) or not listed.items:
+            self.problems.add(listed.mark, "tiers is a list: write - {when: …, do: …}")
+            return ()
+        tiers: list[Tier] = []
+        for item in listed.items:
+            if not isinstance(item, MappingNode):
+                self.problems.add(item.mark, "a tier is a mapping: write {when: …, do: …}")
+                continue
+            check_keys(item, _TIER_KEYS, "a tier", self.problems)
+            for key in ("when", "do"):
+                if key not in item.items:
+                    self.problems.add(item.mark, f"a tier needs `{key}:`")
+            tier = self._tier(item, checker)
+            tiers += [tier] if tier else []
+        return tuple(tiers)
+
+    def _tier(self, node: MappingNode, checker: Checker) -> Tier | None:
+        when, do = node.get("when"), node.get("do")
+        condition = self.condition(when, checker) if when else None
+        action = self._action(do, checker) if do else None
+        urgency, urgent_when = self._urgency(node.get("urgency"), checker)
+        once = self._choice(node, "once", ("true", "false"), "false") == "true"
+        if condition is None or action is None:
+            return None
+        return Tier(condition, action, urgency, urgent_when, once)
+
+    def _urgency(
+        self, node: source.Node | None, checker: Checker
+    ) -> tuple[Urgency, tuple[tuple[Urgency, Node], ...]]:
+        if node is None:
+            return "normal", ()
+        if isinstance(node, Scalar):
+            for word in URGENCIES:
+                if node.text == word:
+                    return word, ()
+        if not isinstance(node, MappingNode):
+            self.problems.add(node.mark, "urgency is immediate, high or normal, or {high: condition}")
+            return "normal", ()
+        check_keys(node, URGENCIES, "urgency", self.problems)
+        conditions: list[tuple[Urgency, Node]] = []
+        for word in URGENCIES:
+            value = node.get(word)
+            condition = self.condition(value, checker) if value else None
+            if condition:
+                conditions.append((word, condition))
+        return "normal", tuple(conditions)
+
+    def _action(self, node: source.Node, checker: Checker) -> Action | None:
+        if isinstance(node, Scalar):
+            word, argument = node.text, None
+        elif isinstance(node, MappingNode) and len(node.items) == 1:
+            word, (_, argument) = next(iter(node.items.items()))
+        else:
+            self.problems.add(
+                node.mark, "do is one action: write {close: mid}, {reduce: half} or {roll: {dte: 45d}}"
+            )
+            return None
+        if word not in _ACTIONS:
+            self.problems.add(node.mark, f"unknown action {word}: {did_you_mean(word, _ACTIONS)}")
+            return None
+        if (word == "block_entries") != checker.book_only:
+            where = "a rule with `scope: book`" if word == "block_entries" else "a rule about positions"
+            self.problems.add(node.mark, f"{word} belongs to {where}: use another action or scope")
+            return None
+        if word == "close":
+            return self._close(argument)
+        if word == "reduce":
+            return self._reduce(node, argument, checker)
+        if word == "roll":
+            return self._roll(node, argument, checker)
+        if argument is None:
+            return Action("block_entries")
+        if isinstance(argument, Scalar) and argument.text == "reduce_largest":
+            return Action("block_entries", "then", "reduce_largest")
+        self.problems.add(argument.mark, "write block_entries, or {block_entries: reduce_largest}")
+        return None
+
+    def _close(self, argument: source.Node | None) -> Action | None:
+        if argument is None:
+            return Action("close", "price", "mid")
+        if isinstance(argument, Scalar) and argument.text in ("mid", "market"):
+            return Action("close", "price", argument.text)
+        self.problems.add(argument.mark, "close at which price? write {close: mid} or {close: market}")
+        return None
+
+    def _reduce(self, node: source.Node, argument: source.Node | None, checker: Checker) -> Action | None:
+        if isinstance(argument, Scalar):
+            if argument.text == "half":
+                return Action("reduce", "count", "half")
+            if re.fullmatch(r"[1-9]\d{0,3}", argument.text):
+                return Action("reduce", "count", int(argument.text))
+            parameter = self._parameter(argument, Unit.NUMBER, checker)
+            if parameter:
+                return Action("reduce", "count", parameter)
+        mark = argument.mark if argument else node.mark
+        self.problems.add(mark, "reduce by how much? write {reduce: half} or a number of lots, {reduce: 2}")
+        return None
+
+    def _roll(self, node: source.Node, argument: source.Node | None, checker: Checker) -> Action | None:
+        target = argument.get("dte") if isinstance(argument, MappingNode) else None
+        if isinstance(argument, MappingNode):
+            check_keys(argument, ("dte",), "roll", self.problems)
+        if isinstance(target, Scalar):
+            match = re.fullmatch(r"([1-9]\d{0,3})d", target.text)
+            if match:
+                return Action("roll", "dte", int(match.group(1)))
+            parameter = self._parameter(target, Unit.DAYS, checker)
+            if parameter:
+                return Action("roll", "dte", parameter)
+        mark = (target or argument or node).mark
+        self.problems.add(mark, "roll to which expiry? write {roll: {dte: 45d}}")
+        return None
+
+    def _parameter(self, node: Scalar, unit: Unit, checker: Checker) -> Parameter | None:
+        """`$name` where the parameter is a positive whole number of this unit, in its overrides too."""
+        literal = checker.parameters.get(node.text[1:]) if node.text.startswith("$") else None
+        if literal is None or not fits(type_of(literal), unit) or not _is_count(literal):
+            return None
+        return Parameter(node.text[1:], Source(node.mark, node.text))
+
+    # Examples
+
+    def _examples(self, node: MappingNode) -> tuple[Example, ...]:
+        value = node.get("examples")
+        if value is None:
+            return ()
+        if not isinstance(value, MappingNode):
+            self.problems.add(
+                value.mark, "examples is a mapping: write {fires: {dte: 25d}, quiet: {dte: 26d}}"
+            )
+            return ()
+        check_keys(value, ("fires", "quiet"), "examples", self.problems)
+        examples: list[Example] = []
+        for word, (_, body) in value.items.items():
+            for item in body.items if isinstance(body, Sequence) else [body]:
+                if isinstance(item, MappingNode):
+                    facts = self._example_facts(item)
+                    examples.append(Example(facts, word == "fires", item.mark))
+                else:
+                    self.problems.add(item.mark, f"an example is facts: write {word}: {{dte: 25d}}")
+        return tuple(examples)
+
+    def _example_facts(self, node: MappingNode) -> dict[str, Value]:
+        facts: dict[str, Value] = {}
+        for name, (key, value) in node.items.items():
+            unit = self.units.get(name)
+            if unit is None:
+                self.problems.add(key.mark, f"unknown fact {name}: {did_you_mean(name, self.units)}")
+                continue
+            if isinstance(value, Scalar) and value.text in ("null", "~"):
+                facts[name] = None
+                continue
+            literal = self._literal(value, name)
+            if literal is None:
+                continue
+            if not fits(type_of(literal), unit):
+                said = f"{name} is {described(unit)}, {literal.source.text} is {described(type_of(literal))}"
+                self.problems.add(value.mark, f"{said}: write {how_to_write(literal.source.text, unit)}")
+                continue
+            self._check_text(name, literal)
+            facts[name] = literal.value
+        return facts
+
+    def _check_text(self, name: str, literal: Literal) -> None:
+        known = FACTS[name].values if name in FACTS else ()
+        if known and literal.value not in known:
+            hint = did_you_mean(str(literal.value), known)
+            self.problems.add(literal.source.at, f"{name} is never '{literal.value}': {hint}")
+
+
+def _is_count(literal: Literal) -> bool:
+    return isinstance(literal.value, float) and literal.value >= 1 and literal.value.is_integer()

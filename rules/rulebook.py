@@ -1,0 +1,93 @@
+"""A checked rules file: what the evaluators work from."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal as OneOf
+
+from rules.expression import Literal, Node, Parameter
+from rules.facts import Unit
+from rules.problem import Mark
+
+ActionName = OneOf["close", "reduce", "roll", "block_entries"]
+Urgency = OneOf["immediate", "high", "normal"]
+Mode = OneOf["off", "shadow", "live"]
+Value = float | str | None
+
+URGENCIES: tuple[Urgency, ...] = ("immediate", "high", "normal")
+MODES: tuple[Mode, ...] = ("off", "shadow", "live")
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """What to do: `close` {price}, `reduce` {count}, `roll` {dte}, `block_entries` {then}.
+
+    `key` and `value` are the action's one argument: price "mid" or "market"; count "half" or a whole
+    number; dte in days; then "reduce_largest". `value` may be a parameter of the rule.
+    """
+
+    name: ActionName
+    key: str | None = None
+    value: str | int | Parameter | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tier:
+    """One condition with what follows from it. `once`: acts a single time per position."""
+
+    when: Node
+    action: Action
+    urgency: Urgency = "normal"
+    urgent_when: tuple[tuple[Urgency, Node], ...] = ()
+    once: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule; of its tiers the first that is true acts.
+
+    `parameters` are base values, `overrides` replace them for positions of that structure, strategy,
+    underlying or regime. `hold_s`: how long the condition must hold. `examples`: facts in base units
+    with whether the rule's condition fires on them.
+    """
+
+    id: str
+    priority: int
+    tiers: tuple[Tier, ...]
+    mark: Mark
+    scope: OneOf["position", "book"] = "position"
+    parameters: Mapping[str, Literal] = field(default_factory=dict)
+    overrides: Mapping[str, Mapping[str, Literal]] = field(default_factory=dict)
+    hold_s: float = 0.0
+    clear_when: Node | None = None
+    cooldown_s: float = 0.0
+    mode: Mode = "live"
+    fires_when_unknown: bool = False
+    examples: tuple["Example", ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    facts: Mapping[str, Value]
+    fires: bool
+    mark: Mark
+
+
+@dataclass(frozen=True, slots=True)
+class Tracked:
+    """A value folded per position: the highest or lowest `node` since the position was opened."""
+
+    name: str
+    function: OneOf["max", "min"]
+    node: Node
+    unit: Unit
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rulebook:
+    """The rules of one file, by priority. `revision` is a hash of the text."""
+
+    path: str
+    text: str
+    revision: str
+    rules: tuple[Rule, ...]
+    tracked: tuple[Tracked, ...]

@@ -1,0 +1,220 @@
+"""A rules file as a tree of YAML nodes that know where they stand.
+
+The tree is built from ruamel's event stream, not by its constructor: values stay the text the trader
+wrote (`off`, `21d` and `0.30` mean what the rules language says), nothing is ever instantiated, and
+depth and aliases are bounded while reading.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, StringMark, YAMLError
+from ruamel.yaml.events import (
+    AliasEvent,
+    DocumentStartEvent,
+    Event,
+    MappingEndEvent,
+    MappingStartEvent,
+    NodeEvent,
+    ScalarEvent,
+    SequenceEndEvent,
+    SequenceStartEvent,
+)
+from ruamel.yaml.reader import ReaderError
+
+from rules.problem import Mark, Problems, did_you_mean
+
+MAX_BYTES = 1_000_000
+_MAX_DEPTH = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Scalar:
+    """A piece of text. `start` and `end` are its offsets in the file, quotes included."""
+
+    mark: Mark
+    text: str
+    start: int
+    end: int
+    block: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Sequence:
+    mark: Mark
+    items: "list[Node]" = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Mapping:
+    """Keys with their values in the order of the file; duplicates are already reported and left out."""
+
+    mark: Mark
+    items: "dict[str, tuple[Scalar, Node]]" = field(default_factory=dict)
+
+    def get(self, key: str) -> "Node | None":
+        """The value under `key`, None when the key is not there."""
+        pair = self.items.get(key)
+        return pair[1] if pair else None
+
+
+Node = Scalar | Sequence | Mapping
+
+
+def read_tree(text: str, problems: Problems) -> Mapping | None:
+    """The file's top mapping; None when YAML itself is broken (what is wrong is in `problems`)."""
+    if len(text.encode()) > MAX_BYTES:
+        problems.add(Mark(1, 1), "the file is larger than 1 MB: split it or remove what is not rules")
+        return None
+    if _has_tabs(text, problems):
+        return None
+    builder = _Builder(problems)
+    try:
+        for event in YAML(typ="safe", pure=True).parse(text):
+            if not builder.take(event):
+                return None
+    except MarkedYAMLError as error:
+        problems.add(_mark(error.problem_mark or error.context_mark), f"not YAML: {_advice(error)}")
+        return None
+    except ReaderError as error:
+        problems.add(_place(text, error.position), f"not text: character {error.character!r} is not allowed")
+        return None
+    except YAMLError as error:
+        problems.add(Mark(1, 1), f"not YAML: {error}")
+        return None
+    if isinstance(builder.root, Mapping):
+        return builder.root
+    mark = builder.root.mark if builder.root else Mark(1, 1)
+    problems.add(mark, "a rules file is a mapping: start it with `version: 1` and `rules:`")
+    return None
+
+
+def place_in(source: str, scalar: Scalar) -> Callable[[int], Mark]:
+    """Where the n-th character of a scalar's text stands in the file.
+
+    YAML folds lines and undoes quotes, so the two texts are walked side by side; blanks may differ.
+    """
+    position = scalar.start
+    if scalar.block:
+        position = source.find("\n", position) + 1
+    offsets: list[int] = []
+    for character in scalar.text:
+        if not character.isspace():
+            found = source.find(character, position, scalar.end)
+            position = found if found >= 0 else position
+        offsets.append(position)
+        if not character.isspace():
+            position += 1
+    offsets.append(position)
+
+    def place(offset: int) -> Mark:
+        return _place(source, offsets[min(offset, len(offsets) - 1)])
+
+    return place
+
+
+def _place(text: str, offset: int) -> Mark:
+    return Mark(text.count("\n", 0, offset) + 1, offset - text.rfind("\n", 0, offset))
+
+
+def _mark(mark: StringMark | None) -> Mark:
+    return Mark(mark.line + 1, mark.column + 1) if mark else Mark(1, 1)
+
+
+def _has_tabs(text: str, problems: Problems) -> bool:
+    found = False
+    for number, line in enumerate(text.split("\n"), start=1):
+        code = line.split(" #", 1)[0]
+        if "\t" in code and not code.lstrip().startswith("#"):
+            problems.add(Mark(number, code.index("\t") + 1), "a tab: use spaces")
+            found = True
+    return found
+
+
+def _advice(error: MarkedYAMLError) -> str:
+    said = str(error.problem or error.context)
+    if "mapping values are not allowed" in said:
+        return "a second `:` on this line; put the text in quotes, or start a new line"
+    if "cannot start any token" in said:
+        return f"{said}; put the text in quotes"
+    if "expected ',' or ']'" in said or "expected ',' or '}'" in said:
+        return f"{said}; close the bracket, and put conditions with commas in quotes"
+    if "expected <block end>" in said:
+        return "this line is indented differently from the lines it belongs to"
+    return said
+
+
+class _Builder:
+    """Puts the nodes together; `take` is False once reading on makes no sense."""
+
+    def __init__(self, problems: Problems) -> None:
+        self.root: Node | None = None
+        self._problems = problems
+        self._open: list[tuple[Sequence | Mapping, Scalar | None]] = []
+        self._documents = 0
+
+    def take(self, event: Event) -> bool:
+        mark = _mark(event.start_mark)
+        if isinstance(event, DocumentStartEvent):
+            self._documents += 1
+            if self._documents > 1:
+                self._problems.add(mark, "a second document: keep all rules in one, without `---`")
+                return False
+        if isinstance(event, SequenceEndEvent | MappingEndEvent):
+            self._open.pop()
+        if isinstance(event, NodeEvent):
+            return self._take_node(event, mark)
+        return True
+
+    def _take_node(self, event: NodeEvent, mark: Mark) -> bool:
+        if isinstance(event, AliasEvent) or event.anchor is not None:
+            self._problems.add(
+                mark, "anchors (&) and aliases (*) are not used in rules: write it out, or use `macros:`"
+            )
+            return False
+        tag = getattr(event, "tag", None)
+        if tag is not None:
+            self._problems.add(mark, f"the tag {tag} is not used in rules: remove it")
+            return False
+        if isinstance(event, ScalarEvent):
+            block = event.style in ("|", ">")
+            scalar = Scalar(mark, event.value, event.start_mark.index, event.end_mark.index, block)
+            return self._place_node(scalar)
+        node = Sequence(mark) if isinstance(event, SequenceStartEvent) else Mapping(mark)
+        assert isinstance(event, SequenceStartEvent | MappingStartEvent)
+        if not self._place_node(node):
+            return False
+        if len(self._open) >= _MAX_DEPTH:
+            self._problems.add(mark, f"nested more than {_MAX_DEPTH} deep: use `macros:`")
+            return False
+        self._open.append((node, None))
+        return True
+
+    def _place_node(self, node: Node) -> bool:
+        if not self._open:
+            self.root = node
+            return True
+        parent, key = self._open[-1]
+        if isinstance(parent, Sequence):
+            parent.items.append(node)
+        elif key is None:
+            if not isinstance(node, Scalar):
+                self._problems.add(node.mark, "a key must be a word: put text with brackets in quotes")
+                return False
+            self._open[-1] = (parent, node)
+        else:
+            self._open[-1] = (parent, None)
+            if key.text in parent.items:
+                first = parent.items[key.text][0].mark.line
+                self._problems.add(key.mark, f"{key.text} is given twice (first in line {first}): keep one")
+            else:
+                parent.items[key.text] = (key, node)
+        return True
+
+
+def check_keys(node: Mapping, known: tuple[str, ...], what: str, problems: Problems) -> None:
+    """Note every key that is not one of `known`."""
+    for key, (scalar, _) in node.items.items():
+        if key not in known:
+            problems.add(scalar.mark, f"unknown key {key} in {what}: {did_you_mean(key, known)}")
