@@ -1,11 +1,20 @@
 """When the daemon beats: by the wall clock, or in lock-step with the simulated gateway."""
 
 import asyncio
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Protocol
 
-from options import Clock
+import structlog
+
+from broker.interactive_brokers import InteractiveBrokers
+from broker.simulated_clock import FollowedClock
+from options import BrokerError, Clock
+
+log = structlog.get_logger()
+
+LOOK_AGAIN_S = 0.5
+ARRIVE_WITHIN_S = 5.0
 
 
 class Pulse(Clock, Protocol):
@@ -16,24 +25,74 @@ class Pulse(Clock, Protocol):
         """Whether no further market data will come (a replay has run out)."""
         ...
 
-    async def next_beat(self, wake: datetime | None) -> datetime:
+    async def next_beat(self, broker: InteractiveBrokers, wake: datetime | None) -> datetime:
         """Wait for the next cycle and return its time; `wake` is the latest moment the caller needs."""
         ...
 
 
-@dataclass(slots=True)
 class SystemPulse:
     """The wall clock, one beat every `beat_s` seconds or at `wake`, whichever is sooner."""
 
-    beat_s: float
-    ended: bool = False
+    ended = False
+
+    def __init__(self, beat_s: float) -> None:
+        self._beat_s = beat_s
 
     def now(self) -> datetime:
         return datetime.now(UTC)
 
-    async def next_beat(self, wake: datetime | None) -> datetime:
-        pause = self.beat_s
+    async def next_beat(self, broker: InteractiveBrokers, wake: datetime | None) -> datetime:
+        pause = self._beat_s
         if wake is not None:
             pause = min(pause, max(0.0, (wake - self.now()).total_seconds()))
         await asyncio.sleep(pause)
         return self.now()
+
+
+class SimulatedPulse:
+    """The simulated gateway's clock: it stands still until a cycle is done, at any speed.
+
+    When the gateway goes away, `revive` is asked for its control port again and again; time stands still.
+    """
+
+    def __init__(self, host: str, client_id: int, revive: Callable[[], Awaitable[int]]) -> None:
+        self._host = host
+        self._client_id = client_id
+        self._revive = revive
+        self._clock: FollowedClock | None = None
+        self._last: datetime | None = None
+        self.ended = False
+
+    def now(self) -> datetime:
+        if self._last is None:
+            raise BrokerError("the simulated clock was not started")
+        return self._last
+
+    async def start(self) -> None:
+        """Follow the gateway; raises BrokerError when none answers."""
+        clock = FollowedClock(self._host, await self._revive())
+        await clock.start(self._client_id)
+        self._clock, self._last = clock, clock.now()
+
+    async def next_beat(self, broker: InteractiveBrokers, wake: datetime | None) -> datetime:
+        while True:
+            try:
+                if self._clock is None:
+                    await self.start()
+                    return self.now()
+                beat = await self._clock.next_beat(wake, broker.frames_sent)
+                async with asyncio.timeout(ARRIVE_WITHIN_S):
+                    await broker.frames_arrived(beat.frames_expected)
+            except (BrokerError, TimeoutError) as error:
+                if self._clock is not None:
+                    log.warning("clock.lost", error=str(error))
+                    self._clock.close()
+                    self._clock = None
+                await asyncio.sleep(LOOK_AGAIN_S)
+            else:
+                self._last, self.ended = beat.time, beat.ended
+                return beat.time
+
+    def close(self) -> None:
+        if self._clock is not None:
+            self._clock.close()

@@ -1,1 +1,4 @@
-"""(being built)"""
+"""Keeping it running: systemd units and notifications, installation, the doctor.
+
+May read settings and the lake; nothing of the trade is decided here.
+"""

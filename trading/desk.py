@@ -107,17 +107,11 @@ class Desk:
         """
         quantity = _lots_to_trade(verdict, lots)
         combo = closing_legs(legs, lots)
-        at_market = verdict.params.get("price") == "market" and verdict.urgency is Urgency.IMMEDIATE
-        limit: float | None = None
-        walk: Walk | None = None
-        if not at_market:
-            quote = quotes(combo)
-            if quote is None:
-                raise GateRefusal(
-                    "quotes: not every leg has a live two-sided quote (needed to price an order)"
-                )
-            walk = start_walk(quote, terms_for(verdict.urgency), now)
-            limit = walk.limit
+        at_market = verdict.params.get("price") == "market"
+        quote = quotes(combo)
+        if quote is None and not (at_market and verdict.urgency is Urgency.IMMEDIATE):
+            raise GateRefusal("quotes: not every leg has a live two-sided quote (needed to price an order)")
+        walk = None if at_market or quote is None else start_walk(quote, terms_for(verdict.urgency), now)
         whole = quantity == lots
         roll_dte = int(verdict.params.get("dte", 45)) if verdict.action == "roll" else None
         intent = Intent(
@@ -130,7 +124,7 @@ class Desk:
             state=IntentState.INTENDED,
             legs=combo,
             quantity=quantity,
-            limit_price=limit,
+            limit_price=walk.limit if walk else None,
             urgency=verdict.urgency,
             created=now,
             held=tuple(held.get(leg.contract.con_id, 0) for leg in combo),
@@ -144,16 +138,19 @@ class Desk:
     def plan_opening(
         self,
         closed: Intent,
+        position: str,
         combo: Sequence[ComboLeg],
         held: Mapping[ConId, int],
         quote: ComboQuote,
         now: datetime,
     ) -> Intent:
-        """The second half of a roll: the same structure, opened at another expiry, not yet open."""
+        """The second half of a roll, not yet open: the same structure at another expiry, which will be
+        held as `position`."""
         walk = start_walk(quote, terms_for(Urgency.NORMAL), now)
         intent = replace(
             closed,
             intent=identity("opt-", closed.decision, "open"),
+            position=position,
             kind=IntentKind.OPEN,
             state=IntentState.INTENDED,
             legs=tuple(combo),
@@ -317,7 +314,7 @@ class Desk:
 def _lots_to_trade(verdict: Verdict, lots: int) -> int:
     if verdict.action != "reduce":
         return lots
-    amount = verdict.params.get("lots", "half")
+    amount = verdict.params.get("count", "half")
     wanted = lots // 2 if amount == "half" else min(int(amount), lots)
     if wanted == 0:
         raise GateRefusal("size: a single lot cannot be halved (a structure is never split)")

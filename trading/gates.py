@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from broker.protocol import ComboLeg
 from options import ConId, GateRefusal, Leg, UsdPerContract
-from trading.combo import naked_shorts
+from sync.reconciliation import naked_shorts
 from trading.intent import Intent
 
 MAX_CONTRACTS_WITHOUT_HUMAN = 10

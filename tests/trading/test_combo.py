@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from options import ConId, Contract, Leg, Right, SecType, UsdPerContract
-from trading.combo import closing_legs, combo_quote, naked_shorts
+from sync.reconciliation import naked_shorts
+from trading.combo import closing_legs, combo_quote
 
 
 def option(con_id: int, strike: float, right: Right, expiry: date = date(2026, 3, 20)) -> Contract:

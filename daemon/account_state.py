@@ -1,0 +1,59 @@
+"""Everything the daemon believes about one account, in one place."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from broker.events import LinkState
+from broker.protocol import Broker, ComboLeg
+from options import ConId, Contract, Leg, UsdPerContract
+from rules import RuleState, initial_state
+from sync.account import AccountBoard
+from sync.executions import ExecutionLedger
+from sync.line_budget import LineBudget
+from sync.position_book import PositionBook
+from sync.quote_board import QuoteBoard
+from trading.breaker import Breaker
+from trading.combo import ComboQuote, combo_quote
+from trading.desk import Desk
+from trading.rolling import Roller
+
+
+@dataclass(slots=True)
+class AccountState:
+    """`has_picture`: the broker's full picture was compared since the link came up; without it nothing is
+    decided. `closing_orders` are the order refs that closed lots of a position."""
+
+    broker: Broker
+    board: QuoteBoard
+    lines: LineBudget
+    desk: Desk
+    roller: Roller
+    positions: PositionBook = field(default_factory=PositionBook)
+    executions: ExecutionLedger = field(default_factory=ExecutionLedger)
+    account: AccountBoard = field(default_factory=AccountBoard)
+    rule_state: RuleState = field(default_factory=initial_state)
+    breaker: Breaker = field(default_factory=Breaker)
+    contracts: dict[ConId, Contract] = field(default_factory=dict)
+    closing_orders: dict[str, set[str]] = field(default_factory=dict)
+    link: LinkState = LinkState.DOWN
+    link_since: datetime | None = None
+    link_changes: int = 0
+    has_picture: bool = False
+    day_start_nlv_usd: float | None = None
+
+    def combo_quote(self, legs: "tuple[ComboLeg, ...] | list[ComboLeg]", now: datetime) -> ComboQuote | None:
+        """The live market of a combo; None when any leg is not live."""
+        return combo_quote(legs, lambda con_id: self.board.sides(con_id, now))
+
+    def holding_legs(self) -> tuple[Leg, ...]:
+        """What the broker says is held, as legs."""
+        return tuple(
+            Leg(event.contract, event.quantity, UsdPerContract(event.average_cost))
+            for event in self.positions.holdings
+        )
+
+    def cash_usd(self, position: str) -> float | None:
+        """What closing fills of a position brought so far; None when unknown."""
+        refs = self.closing_orders.get(position, set())
+        multipliers = {con_id: contract.multiplier for con_id, contract in self.contracts.items()}
+        return self.executions.cash_usd(refs, multipliers)

@@ -1,0 +1,366 @@
+"""The heart: one cycle after the other, from the broker's events to durable decisions and orders.
+
+In every cycle, in this order: take in what the broker said, bring positions in step with holdings, build the
+facts, let the rules decide, commit everything in one transaction, and only then send and walk orders.
+"""
+
+import asyncio
+import time as stopwatch
+from datetime import datetime, timedelta
+from typing import Any
+
+import structlog
+
+from broker.events import LinkState
+from daemon.account_state import AccountState
+from daemon.console import Console
+from daemon.intake import Intake
+from daemon.judge import Judge, Picture
+from daemon.metrics import Metrics
+from daemon.reconciler import Reconciler
+from daemon.records import Alerts, Records
+from daemon.rules_file import RulesFile
+from daemon.settings import SyncSettings
+from lake import Lake
+from lake.failpoint import reach
+from options import NEW_YORK, BrokerError, GateRefusal, LakeError, SecType
+from options import payoff as payoff_of
+from options.contract import Leg
+from options.money import UsdPerContract
+from sync import tables
+from sync.line_budget import LinePriority, Wanted
+from trading.breaker import Breaker, BreakerState
+from trading.gates import OpeningFacts, opening_checks, refuse_unless_passed
+from trading.intent import Intent, IntentKind
+from trading.rolling import ReadyRoll
+
+log = structlog.get_logger()
+
+NEAR_EXPIRY_DAYS = 7
+PROVE_EVERY_S = 2.0
+
+
+class Engine:
+    """Runs the cycles of one account. Only one task calls `cycle`; the brake may be pulled by another."""
+
+    def __init__(
+        self,
+        lake: Lake,
+        state: AccountState,
+        rules_file: RulesFile,
+        records: Records,
+        settings: SyncSettings,
+        console: Console,
+        metrics: Metrics,
+    ) -> None:
+        self.state = state
+        self.rules_file = rules_file
+        self.alerts = Alerts(records)
+        self._lake = lake
+        self._records = records
+        self._settings = settings
+        self._console = console
+        self._metrics = metrics
+        self.intake = Intake(state, records, self.alerts, console)
+        self.judge = Judge(state, records, self.alerts, console, metrics)
+        self.reconciler = Reconciler(state, records, self.alerts, self.intake, console)
+        self.picture: Picture | None = None
+        self.beats = 0
+        self.settled_quiet = False
+        """Nothing is at work: no open intent, no roll, nothing unsettled."""
+        self._beat_ms: list[float] = []
+        self._recorded: datetime | None = None
+        self._reconciled: datetime | None = None
+        self._looked_at_rules: datetime | None = None
+        self._dirty = False
+        self._brake_changed = asyncio.Event()
+        self._lake_error = ""
+
+    # --- one cycle -------------------------------------------------------------------------------
+
+    async def cycle(self, now: datetime) -> datetime | None:
+        """Do everything that is due at `now`; returns when the next cycle is needed at the latest."""
+        started = stopwatch.perf_counter()
+        state = self.state
+        events = state.broker.drain()
+        for event in events:
+            self.intake.apply(event, now)
+        await self._refresh_rules(now)
+        if state.link is LinkState.UP and (not state.has_picture or self._reconcile_due(now)):
+            await self._reconcile(now)
+        self._dirty |= bool(events) or bool(self.intake.settle(now))
+        intents: list[Intent] = []
+        if state.has_picture:
+            self._subscribe(now)
+            self.picture, intents = await self.judge.judge(self.rules_file.book, now)
+            intents += await self._continue_rolls(now)
+            if self._dirty and self._record_due(now):
+                self._record(self.picture, now)
+        reach("cycle.decided")
+        if await self._commit(now):
+            reach("cycle.committed")
+            for intent in intents:
+                await self._send(intent, now)
+            reach("cycle.sent")
+            state.desk.step(lambda legs: state.combo_quote(list(legs), now), now)
+            if self._take_intents():
+                await self._commit(now)
+        self._measure(started, now)
+        return self._next_due(now)
+
+    async def _commit(self, now: datetime) -> bool:
+        """Make the cycle durable; False when the lake refuses, and then nothing is sent."""
+        self._take_intents()
+        frames = self._records.take()
+        if not frames:
+            return True
+        started = stopwatch.perf_counter()
+        try:
+            await asyncio.to_thread(self._lake.commit, now, frames)
+        except LakeError as error:
+            self._records.put_back(frames)
+            if str(error) != self._lake_error:
+                self._lake_error = str(error)
+                log.warning("lake.refused", error=str(error))
+                self._console.say(f"LAKE: {error}; nothing is sent until this is solved", now)
+            return False
+        if self._lake_error:
+            self._lake_error = ""
+            self._console.say("the lake can be written again", now)
+        self._metrics.commit_seconds.observe(stopwatch.perf_counter() - started)
+        return True
+
+    def _take_intents(self) -> bool:
+        changes = self.state.desk.take_changes()
+        for intent in changes:
+            self._records.add("intents", intent.row())
+        if changes:
+            self._records.add("rule_state", self._rule_state_row())
+        return bool(changes)
+
+    def _rule_state_row(self) -> dict[str, str]:
+        return {"revision": self.rules_file.book.revision, "state": self.state.rule_state.to_json()}
+
+    # --- orders ----------------------------------------------------------------------------------
+
+    async def _send(self, intent: Intent, now: datetime) -> None:
+        state = self.state
+        if intent.kind is IntentKind.OPEN:
+            try:
+                refuse_unless_passed(opening_checks(intent, await self._opening_facts(intent, now)))
+            except (GateRefusal, BrokerError) as refusal:
+                state.desk.refuse(intent, str(refusal), now)
+                state.positions.expect_no_more(intent.position)
+                self._roll_ended_closed(intent.rolled_from or intent.position, str(refusal), now)
+                return
+        reach("order.sending")
+        state.desk.send(intent)
+        reach("order.sent")
+        price = "at the market" if intent.limit_price is None else f"at {intent.limit_price:.2f}"
+        self._console.say(
+            f"order {intent.intent} sent: {intent.kind.value} {intent.quantity} x {intent.position} {price}",
+            now,
+        )
+
+    async def _opening_facts(self, intent: Intent, now: datetime) -> OpeningFacts:
+        state = self.state
+        figures = state.account.figures(now)
+        nlv, before = figures["nlv_usd"], state.day_start_nlv_usd
+        quote = state.combo_quote(list(intent.legs), now)
+        margin = await state.broker.margin(intent.request())
+        return OpeningFacts(
+            holdings=state.holding_legs(),
+            nlv_usd=nlv,
+            day_pnl_usd=None if nlv is None or before is None else nlv - before,
+            available_funds_usd=figures["available_funds_usd"],
+            margin_change_usd=margin.initial_change_usd,
+            max_loss_usd=_max_loss_usd(intent, state.board.mid, now),
+            quotes_live=quote is not None,
+            halted=not state.breaker.allows_opening or bool(self.judge.entries_blocked),
+        )
+
+    async def _continue_rolls(self, now: datetime) -> list[Intent]:
+        state = self.state
+        if state.roller.is_idle:
+            return []
+        try:
+            ready, given_up = await state.roller.advance(lambda legs: state.combo_quote(list(legs), now), now)
+        except BrokerError as error:
+            self.alerts.raise_("warning", "roll", "broker", str(error), now)
+            return []
+        for closed, reason in given_up:
+            self._roll_ended_closed(closed.position, reason, now)
+        return [self._open_roll(roll, now) for roll in ready]
+
+    def _open_roll(self, roll: ReadyRoll, now: datetime) -> Intent:
+        state = self.state
+        for leg in roll.combo:
+            state.contracts[leg.contract.con_id] = leg.contract
+        position = state.positions.expect(roll.combo, now, rolled_from=roll.closed.position)
+        intent = state.desk.plan_opening(
+            roll.closed, position, roll.combo, state.positions.held, roll.quote, now
+        )
+        state.desk.open(intent)
+        return intent
+
+    def _roll_ended_closed(self, position: str, reason: str, now: datetime) -> None:
+        text = f"the roll ended closed, not opened again: {reason}"
+        self.alerts.raise_("warning", "roll", position, text, now)
+        self._console.say(f"{position}: {text}", now)
+
+    async def brake(self, breaker: Breaker, now: datetime) -> None:
+        """Halt, freeze or resume; durable before it returns."""
+        state = self.state
+        state.breaker = breaker
+        if breaker.state is not BreakerState.ARMED:
+            state.desk.cancel_all(f"{breaker.state.value}: {breaker.reason}")
+        self._records.add("breaker", breaker.row())
+        self._console.say(f"trading {breaker.state.value} by {breaker.actor}: {breaker.reason}", now)
+        await self._commit(now)
+
+    # --- what happens now and then ---------------------------------------------------------------
+
+    async def _refresh_rules(self, now: datetime) -> None:
+        if self._looked_at_rules is not None and now - self._looked_at_rules < timedelta(seconds=1):
+            return
+        first = self._looked_at_rules is None
+        self._looked_at_rules = now
+        changed = await asyncio.to_thread(self.rules_file.refresh)
+        if not changed and not first:
+            return
+        file = self.rules_file
+        if file.error is not None:
+            self.alerts.raise_("critical", "rules", str(file.path), file.error, now)
+            self._console.say(
+                f"rules NOT taken up, revision {file.book.revision[:12]} stays: {file.error}", now
+            )
+            return
+        self.alerts.clear("rules", str(file.path))
+        book = file.book
+        self._records.add(
+            "rules_revisions", {"revision": book.revision, "text": book.text, "path": str(file.path)}
+        )
+        self._console.say(
+            f"rules {file.path.name}: {len(book.rules)} rules, revision {book.revision[:12]}", now
+        )
+
+    def _reconcile_due(self, now: datetime) -> bool:
+        last = self._reconciled
+        if last is None:
+            return True
+        every_s = PROVE_EVERY_S if self.reconciler.is_proving else self._settings.reconcile_every_s
+        return now - last >= timedelta(seconds=every_s)
+
+    async def _reconcile(self, now: datetime) -> None:
+        try:
+            await self.reconciler.reconcile(now)
+        except BrokerError as error:
+            log.warning("reconciliation.failed", error=str(error))
+            self.alerts.raise_("warning", "reconciliation", "broker", str(error), now)
+            return
+        self.alerts.clear("reconciliation", "broker")
+        self._reconciled = now
+        self._dirty = True
+
+    def _subscribe(self, now: datetime) -> None:
+        """Open and close lines as the budget says."""
+        state = self.state
+        to_open, to_close = state.lines.plan(self._wanted(now), now)
+        for con_id in to_close:
+            state.broker.unsubscribe(con_id)
+        for con_id in to_open:
+            state.broker.subscribe(state.contracts[con_id])
+
+    def _wanted(self, now: datetime) -> list[Wanted]:
+        state = self.state
+        wanted = [
+            Wanted(contract.con_id, LinePriority.UNDERLYING)
+            for contract in state.contracts.values()
+            if contract.sec_type in (SecType.STOCK, SecType.INDEX)
+        ]
+        wanted += [
+            Wanted(leg.contract.con_id, LinePriority.WORKING_ORDER)
+            for intent in state.desk.open_intents
+            for leg in intent.legs
+        ]
+        for contract in state.roller.wanted:
+            state.contracts[contract.con_id] = contract
+            wanted.append(Wanted(contract.con_id, LinePriority.WORKING_ORDER))
+        today = now.astimezone(NEW_YORK).date()
+        for position in state.positions.positions:
+            for leg in position.legs:
+                expiry = leg.contract.expiry
+                near = expiry is not None and (expiry - today).days <= NEAR_EXPIRY_DAYS
+                risky = leg.quantity < 0 and near
+                priority = LinePriority.RISKY_SHORT if risky else LinePriority.REST
+                wanted.append(Wanted(leg.contract.con_id, priority))
+        return wanted
+
+    def _record_due(self, now: datetime) -> bool:
+        last = self._recorded
+        return last is None or now - last >= timedelta(seconds=self._settings.record_every_s)
+
+    def _record(self, picture: Picture, now: datetime) -> None:
+        """What was known, for the lake: quotes, facts, account, rule state."""
+        state = self.state
+        self._recorded = now
+        self._dirty = False
+        figures = state.account.figures(now)
+        if state.day_start_nlv_usd is None:
+            state.day_start_nlv_usd = figures["nlv_usd"]
+        self._records.add_frame("snapshots", tables.snapshots(state.board.frame(now)))
+        self._records.add_frame("facts", tables.facts(picture.facts, picture.display, picture.market))
+        self._records.add_frame("account", tables.account(state.account.account, figures, picture.market))
+        self._records.add("rule_state", self._rule_state_row())
+
+    async def record_now(self, now: datetime) -> None:
+        """Record the picture whatever the interval says, and commit it."""
+        if self.state.has_picture and self.picture is not None:
+            self._record(self.judge.look(now), now)
+        await self._commit(now)
+
+    # --- how it goes -----------------------------------------------------------------------------
+
+    def _next_due(self, now: datetime) -> datetime | None:
+        dues = [self.state.desk.next_due()]
+        if not self.settled_quiet:
+            dues.append(now + timedelta(seconds=1))
+        if self._dirty and self._recorded is not None:
+            dues.append(self._recorded + timedelta(seconds=self._settings.record_every_s))
+        return min((due for due in dues if due is not None), default=None)
+
+    def _measure(self, started: float, now: datetime) -> None:
+        state, metrics = self.state, self._metrics
+        took = stopwatch.perf_counter() - started
+        self.beats += 1
+        self._beat_ms = [*self._beat_ms[-499:], took * 1000]
+        self.settled_quiet = not state.desk.open_intents and state.roller.is_idle
+        metrics.beat_seconds.observe(took)
+        metrics.link_up.set(state.link is LinkState.UP)
+        metrics.lines_used.set(state.broker.lines_used)
+        metrics.line_budget.set(state.lines.budget)
+        metrics.positions.set(len(state.positions.positions))
+        metrics.open_intents.set(len(state.desk.open_intents))
+        metrics.unflushed_rows.set(self._lake.unflushed_rows)
+        metrics.breaker_armed.set(state.breaker.state is BreakerState.ARMED)
+        age = state.board.data_age_s(now)
+        metrics.data_age_seconds.set(float("nan") if age is None else age)
+
+    def beat_times_ms(self) -> tuple[float | None, float | None]:
+        """(last, 99th percentile) of the recent cycles."""
+        if not self._beat_ms:
+            return None, None
+        ordered = sorted(self._beat_ms)
+        return self._beat_ms[-1], ordered[min(len(ordered) - 1, int(0.99 * len(ordered)))]
+
+
+def _max_loss_usd(intent: Intent, mid: Any, now: datetime) -> float | None:
+    """The most that the opening can lose, from its legs at their mids; None when a mid is unknown."""
+    legs = []
+    for leg in intent.legs:
+        price = mid(leg.contract.con_id, now)
+        if price is None:
+            return None
+        cost = UsdPerContract(price * leg.contract.multiplier)
+        legs.append(Leg(leg.contract, leg.ratio * intent.quantity, cost))
+    return payoff_of(legs).max_loss_usd

@@ -1,0 +1,193 @@
+"""What the broker said, taken into our books and recorded; nothing is decided here."""
+
+import math
+from datetime import datetime
+
+import structlog
+
+from broker.events import (
+    AccountChanged,
+    BrokerEvent,
+    BrokerNotice,
+    Commissioned,
+    Executed,
+    HoldingChanged,
+    LinkChanged,
+    LinkState,
+    OrderChanged,
+    QuoteChanged,
+)
+from daemon.account_state import AccountState
+from daemon.console import Console
+from daemon.records import Alerts, Records
+from sync import tables
+from sync.executions import Fill
+from sync.position import PositionEvent, PositionEventKind
+from trading.intent import AT_BROKER, Intent, IntentKind, IntentState
+
+log = structlog.get_logger()
+
+QUIET_CODES = frozenset({202, 300, 2100, 2104, 2106, 2107, 2108, 2119, 2158})
+NO_MORE_LINES = 101
+
+
+class Intake:
+    """Applies broker events to the account's state."""
+
+    def __init__(self, state: AccountState, records: Records, alerts: Alerts, console: Console) -> None:
+        self._state = state
+        self._records = records
+        self._alerts = alerts
+        self._console = console
+
+    def apply(self, event: BrokerEvent, now: datetime) -> None:
+        state = self._state
+        match event:
+            case QuoteChanged():
+                state.board.apply(event, now)
+            case HoldingChanged():
+                self._holding(event)
+            case OrderChanged():
+                self._order(event, now)
+            case Executed():
+                self.executed(event, now)
+            case Commissioned():
+                self._fill(state.executions.commission(event))
+            case AccountChanged():
+                state.account.apply(event, now)
+            case LinkChanged():
+                self._link(event, now)
+            case BrokerNotice():
+                self._notice(event, now)
+
+    def _holding(self, event: HoldingChanged) -> None:
+        state = self._state
+        state.contracts[event.contract.con_id] = event.contract
+        state.positions.note(event)
+        self._records.add_frame("positions", tables.positions([event], state.positions.position_of, False))
+
+    def _order(self, event: OrderChanged, now: datetime) -> None:
+        self._records.add_frame("orders", tables.orders([event]))
+        ended = self._state.desk.absorb(event, now)
+        if ended is not None:
+            self.order_came_to_nothing(ended, now)
+
+    def order_came_to_nothing(self, intent: Intent, now: datetime) -> None:
+        """An intent ended without a fill: its rule may fire again, and somebody should know."""
+        state = self._state
+        state.rule_state = state.rule_state.release(intent.position, intent.rule)
+        if intent.kind is IntentKind.OPEN:
+            state.positions.expect_no_more(intent.position)
+        rejected = intent.state is IntentState.REJECTED
+        self._alerts.raise_(
+            "critical" if rejected else "warning",
+            "order_" + intent.state.value,
+            intent.position,
+            f"{intent.kind.value} order {intent.intent} of {intent.rule}: {intent.reason}",
+            now,
+        )
+        self._console.say(f"order {intent.intent} {intent.state.value}: {intent.reason}", now)
+
+    def executed(self, event: Executed, now: datetime) -> None:
+        """Take an execution in, once however often it is reported."""
+        fill = self._state.executions.execute(event)
+        self._fill(fill)
+        if fill is None or event.is_combo:
+            return
+        contract = self._state.contracts.get(event.con_id)
+        what = contract.label if contract else f"contract {event.con_id}"
+        self._console.say(f"fill  {event.quantity:+g} {what} at {event.price:.2f}", now)
+
+    def _fill(self, fill: Fill | None) -> None:
+        if fill is None:
+            return
+        intent = next(
+            (i for i in self._state.desk.open_intents if i.intent == fill.execution.order_ref), None
+        )
+        log.info(
+            "fill.taken_in",
+            exec_id=fill.execution.exec_id,
+            order_ref=fill.execution.order_ref,
+            decision=intent.decision if intent else None,
+            quantity=fill.execution.quantity,
+            price=fill.execution.price,
+            commission_usd=fill.commission_usd,
+        )
+        self._records.add("fills", fill.row())
+
+    def _link(self, event: LinkChanged, now: datetime) -> None:
+        state = self._state
+        log.info("link." + event.state.value, reason=event.reason)
+        if state.link is not event.state:
+            state.link, state.link_since = event.state, now
+            state.link_changes += 1
+            self._console.say(f"connection {event.state.value}: {event.reason}", now)
+        if event.state is not LinkState.UP:
+            state.has_picture = False
+            state.board.forget()
+            state.account.forget()
+            state.positions.forget_picture()
+            self._alerts.raise_("critical", "connection", "broker", event.reason, now)
+        else:
+            self._alerts.clear("connection", "broker")
+        if event.state is LinkState.DOWN or event.resubscribe:
+            state.lines.forget()
+
+    def _notice(self, event: BrokerNotice, now: datetime) -> None:
+        if event.code in QUIET_CODES:
+            return
+        log.warning("broker.notice", code=event.code, text=event.text, con_id=event.con_id)
+        subject = event.order_ref or str(event.con_id or "broker")
+        self._alerts.raise_("warning", f"broker_{event.code}", subject, event.text, now)
+        if event.code == NO_MORE_LINES:
+            self._state.lines.refused(event.con_id)
+
+    # --- what follows from holdings and fills ----------------------------------------------------
+
+    def settle(self, now: datetime) -> list[PositionEvent]:
+        """Bring positions and intents in step with holdings and executions."""
+        state = self._state
+        open_intents = state.desk.open_intents
+        ours = {
+            i.position: PositionEventKind.ROLLED if i.roll_dte else PositionEventKind.CLOSED
+            for i in open_intents
+            if i.kind is not IntentKind.OPEN
+        }
+        busy = {leg.contract.con_id for i in open_intents if i.state in AT_BROKER for leg in i.legs}
+        events = state.positions.settle(now, ours, busy, state.cash_usd)
+        for event in events:
+            self.position_event(event, now)
+        if any(i.state is IntentState.FILLED for i in open_intents):
+            for intent in state.desk.settle(state.executions.executed(), state.positions.held, now):
+                self._settled(intent, now)
+        return events
+
+    def _settled(self, intent: Intent, now: datetime) -> None:
+        state = self._state
+        self._console.say(f"order {intent.intent} settled: {intent.reason}", now)
+        if intent.kind is IntentKind.OPEN:
+            state.positions.expect_no_more(intent.position)
+        elif intent.roll_dte is not None:
+            state.roller.begin(intent, now)
+
+    def position_event(self, event: PositionEvent, now: datetime) -> None:
+        """Record what happened to a position, and say it."""
+        state, position = self._state, event.position
+        self._records.add("strategies", event.row())
+        log.info("position." + event.kind.value, position=position.id, reason=event.reason)
+        if event.kind in (PositionEventKind.CLOSED, PositionEventKind.ROLLED):
+            state.rule_state = state.rule_state.drop(position.id)
+        if event.kind is PositionEventKind.NOTED:
+            return
+        credit = position.payoff.net_credit_usd
+        realized = "" if event.realized_pnl_usd is None else f", realized {event.realized_pnl_usd:+,.2f} USD"
+        loss = position.payoff.max_loss_usd
+        risk = "unlimited" if loss is None or math.isinf(loss) else f"{loss:,.2f} USD"
+        self._console.say(
+            f"{event.kind.value} {position.id}: {position.lots} x {position.structure.value}, "
+            f"net credit {credit:,.2f} USD, maximum loss {risk}{realized}",
+            now,
+        )
+        if event.unexpected:
+            text = f"{event.kind.value} without an order of ours: {event.reason}"
+            self._alerts.raise_("warning", "unexpected_position", position.id, text, now)

@@ -1,0 +1,230 @@
+"""From facts to decisions: the rules' verdicts become intents, vetoes or shadows, each with its reason."""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import polars as pl
+import structlog
+
+import rules
+from daemon.account_state import AccountState
+from daemon.console import Console
+from daemon.metrics import Metrics
+from daemon.records import Alerts, Records
+from options import GateRefusal
+from rules import Rulebook, RuleState
+from sync.facts import PositionColumns, book_facts, display_facts, facts_frame, position_columns
+from sync.position import Position
+from trading.decision import Decision, Verdict, decision_id
+from trading.intent import Intent
+from trading.price_walk import Urgency
+
+log = structlog.get_logger()
+
+VIX = "VIX"
+BLOCK_ENTRIES = "block_entries"
+REDUCE_LARGEST = "reduce_largest"
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """What was known on one beat: `facts` as the rules saw them, `display` for the eye, `market` of the
+    book."""
+
+    time: datetime
+    facts: pl.DataFrame
+    display: pl.DataFrame
+    market: Mapping[str, float | str | None]
+
+
+class Judge:
+    """Applies the rules in force to what is known, once per beat."""
+
+    def __init__(
+        self, state: AccountState, records: Records, alerts: Alerts, console: Console, metrics: Metrics
+    ) -> None:
+        self._state = state
+        self._records = records
+        self._alerts = alerts
+        self._console = console
+        self._metrics = metrics
+        self._columns: PositionColumns | None = None
+        self._columns_revision = -1
+        self._said: dict[str, tuple[str, str]] = {}
+        self._unknown_since: dict[tuple[str, str], datetime] = {}
+        self.entries_blocked = ""
+
+    def look(self, now: datetime) -> Picture:
+        """The facts of this moment; heavy enough for a thread, touches no shared state but reads it."""
+        state = self._state
+        if self._columns is None or self._columns_revision != state.positions.revision:
+            self._columns = position_columns(state.positions.positions)
+            self._columns_revision = state.positions.revision
+        vix = state.board.underlying_price(VIX, now)
+        figures = state.account.figures(now)
+        facts = facts_frame(self._columns, state.board, figures, vix, now)
+        display = display_facts(self._columns, state.board, now)
+        return Picture(now, facts, display, book_facts(facts, figures, vix))
+
+    async def judge(self, book: Rulebook, now: datetime) -> tuple[Picture, list[Intent]]:
+        """Look, let the rules decide, and plan what follows; the intents are open but not sent."""
+        state = self._state
+        before = state.rule_state
+
+        def decide() -> tuple[Picture, RuleState, pl.DataFrame]:
+            picture = self.look(now)
+            after, verdicts = rules.step(book, before, picture.facts, picture.market, now)
+            return picture, after, verdicts
+
+        picture, state.rule_state, verdicts = await asyncio.to_thread(decide)
+        for event in state.positions.capture_entry(picture.facts, _number(picture.market.get("vix"))):
+            self._records.add("strategies", event.row())
+        rows = {row["position"]: row for row in verdicts.iter_rows(named=True)}
+        self._watch_unknown(book, rows, now)
+        self.entries_blocked = ""
+        intents = []
+        for row in self._book_rule_last(rows):
+            intent = self._act(row, book, before, picture, now)
+            if intent is not None:
+                intents.append(intent)
+        return picture, intents
+
+    def _book_rule_last(self, rows: Mapping[str, Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        """The verdicts that name a rule; the book's own (position "") is turned on its largest position."""
+        named = [row for position, row in rows.items() if position and row["rule"] is not None]
+        book = rows.get("")
+        if book is None or book["rule"] is None:
+            return named
+        self.entries_blocked = str(book["rule"])
+        largest = max(
+            self._state.positions.positions,
+            key=lambda position: position.payoff.max_loss_usd or float("inf"),
+            default=None,
+        )
+        if (
+            REDUCE_LARGEST in str(book["params"])
+            and largest
+            and not any(row["position"] == largest.id for row in named)
+        ):
+            lots = max(1, largest.lots // 2)
+            named.append(
+                {**book, "position": largest.id, "action": "reduce", "params": json.dumps({"count": lots})}
+            )
+        return named
+
+    def _act(
+        self,
+        row: Mapping[str, Any],
+        book: Rulebook,
+        before: RuleState,
+        picture: Picture,
+        now: datetime,
+    ) -> Intent | None:
+        state = self._state
+        verdict = Verdict(
+            position=row["position"],
+            rule=row["rule"],
+            priority=row["priority"],
+            action=row["action"],
+            params=json.loads(row["params"] or "{}"),
+            urgency=Urgency(row["urgency"]),
+            fired=tuple(row["fired"]),
+            unknown=tuple(row["unknown"]),
+            is_shadow=row["kind"] == "shadow",
+        )
+        position = state.positions.get(verdict.position)
+        if position is None:
+            return None
+        if verdict.is_shadow:
+            self._record(verdict, "shadow", f"{verdict.rule} is in shadow mode", book, before, picture, now)
+            return None
+        if not state.desk.wants(verdict, now):
+            return None
+        try:
+            if not state.breaker.allows_closing:
+                raise GateRefusal(f"frozen: {state.breaker.reason}")  # noqa: TRY301
+            intent = self._plan(verdict, position, now)
+        except GateRefusal as refusal:
+            self._record(verdict, "veto", str(refusal), book, before, picture, now)
+            return None
+        self._record(verdict, "decision", "", book, before, picture, now)
+        state.desk.open(intent)
+        state.closing_orders.setdefault(position.id, set()).add(intent.intent)
+        return intent
+
+    def _plan(self, verdict: Verdict, position: Position, now: datetime) -> Intent:
+        state = self._state
+        return state.desk.plan(
+            verdict,
+            decision_id(verdict, now),
+            position.legs,
+            position.lots,
+            state.positions.held,
+            lambda legs: state.combo_quote(list(legs), now),
+            now,
+        )
+
+    def _record(
+        self,
+        verdict: Verdict,
+        kind: str,
+        reason: str,
+        book: Rulebook,
+        before: RuleState,
+        picture: Picture,
+        now: datetime,
+    ) -> None:
+        """Record a decision; a veto or shadow only when it says something new about the position."""
+        if kind == "decision":
+            self._said.pop(verdict.position, None)
+        elif self._said.get(verdict.position) == (verdict.rule, reason):
+            return
+        else:
+            self._said[verdict.position] = (verdict.rule, reason)
+        seen = picture.facts.row(by_predicate=pl.col("position") == verdict.position, named=True)
+        decision = Decision(
+            decision=decision_id(verdict, now),
+            verdict=verdict,
+            kind=kind,
+            reason=reason,
+            time=now,
+            facts={**picture.market, **seen},
+            state=RuleState(before.frame.filter(pl.col("position") == verdict.position)).to_json(),
+            rules_revision=book.revision,
+        )
+        self._records.add("decisions", decision.row())
+        self._metrics.decisions.labels(verdict.rule, kind).inc()
+        log.info(f"decision.{kind}", decision=decision.decision, position=verdict.position, rule=verdict.rule,
+                 action=verdict.action, reason=reason)  # fmt: skip
+        profit = seen.get("profit")
+        shown = "" if profit is None else f" (profit {profit:.1%})"
+        because = f": {reason}" if reason else ""
+        by = f"rule {verdict.priority} {verdict.rule}"
+        self._console.say(f"{kind}  {verdict.action} {verdict.position} by {by}{shown}{because}", now)
+
+    def _watch_unknown(self, book: Rulebook, rows: Mapping[str, Mapping[str, Any]], now: datetime) -> None:
+        """Alert once when a rule stays unknown for a position; clear it when it is known again."""
+        unknown = {(position, rule) for position, row in rows.items() for rule in row["unknown"]}
+        for key in unknown - self._unknown_since.keys():
+            self._unknown_since[key] = now
+        for key in self._unknown_since.keys() - unknown:
+            del self._unknown_since[key]
+        lasting: dict[str, list[str]] = {}
+        for (position, rule), since in sorted(self._unknown_since.items()):
+            if (now - since).total_seconds() >= STALE_ALERT_AFTER_S:
+                lasting.setdefault(position, []).append(rule)
+        for position, names in lasting.items():
+            text = f"cannot be judged by {', '.join(names)}: facts are unknown"
+            self._alerts.raise_("warning", "unknown_facts", position or "book", text, now)
+        self._alerts.clear_except("unknown_facts", {position or "book" for position in lasting})
+
+
+STALE_ALERT_AFTER_S = 300.0
+
+
+def _number(value: float | str | None) -> float | None:
+    return value if isinstance(value, float | int) else None

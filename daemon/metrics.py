@@ -1,0 +1,47 @@
+"""What Prometheus may know: one registry, named `optiond_...`, units in the names."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+
+class Metrics:
+    """The daemon's metrics. Unknown gauges are NaN, as Prometheus wants it."""
+
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
+        self.beat_seconds = Histogram(
+            "optiond_beat_seconds",
+            "Time one cycle took, journal commit included",
+            registry=registry,
+            buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5),
+        )
+        self.loop_lag_seconds = Gauge(
+            "optiond_loop_lag_seconds", "Event-loop lag, last probe", registry=registry
+        )
+        self.link_up = Gauge("optiond_link_up", "1 when the broker's link is up", registry=registry)
+        self.link_attempts = Counter(
+            "optiond_link_changes", "Changes of the broker's link", registry=registry
+        )
+        self.lines_used = Gauge("optiond_lines_used", "Market-data lines in use", registry=registry)
+        self.line_budget = Gauge("optiond_line_budget", "Market-data lines we may use", registry=registry)
+        self.data_age_seconds = Gauge(
+            "optiond_data_age_seconds", "Age of the newest quote", registry=registry
+        )
+        self.positions = Gauge("optiond_positions", "Open positions", registry=registry)
+        self.open_intents = Gauge("optiond_open_intents", "Intents not settled or ended", registry=registry)
+        self.decisions = Counter(
+            "optiond_decisions", "Decisions by rule and kind", ["rule", "kind"], registry=registry
+        )
+        self.executions = Counter("optiond_executions", "Executions taken in", registry=registry)
+        self.alerts = Counter("optiond_alerts", "Alerts raised", ["severity"], registry=registry)
+        self.unflushed_rows = Gauge(
+            "optiond_lake_unflushed_rows", "Rows only in the journal", registry=registry
+        )
+        self.commit_seconds = Histogram(
+            "optiond_lake_commit_seconds",
+            "Time to make a cycle durable",
+            registry=registry,
+            buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1),
+        )
+        self.flushes = Counter("optiond_lake_flushes", "Flushes of the journal into Delta", registry=registry)
+        self.breaker_armed = Gauge("optiond_breaker_armed", "1 when trading is armed", registry=registry)
+        self.nlv_usd = Gauge("optiond_nlv_usd", "Net liquidation value", registry=registry)

@@ -1,0 +1,137 @@
+"""Our books brought in step with the broker's: at the start, after every reconnect, and now and then."""
+
+from datetime import datetime
+
+import structlog
+
+from broker.events import OrderChanged, OrderState
+from broker.protocol import BrokerPicture
+from daemon.account_state import AccountState
+from daemon.console import Console
+from daemon.intake import Intake
+from daemon.records import Alerts, Records
+from options import ConId, SecType
+from sync import tables
+from sync.reconciliation import Difference, DifferenceKind, reconcile
+from trading.intent import Intent, IntentState
+
+log = structlog.get_logger()
+
+PROVED_AFTER = 2
+"""How many pictures in a row must lack an order before it counts as never received."""
+
+
+class Reconciler:
+    """Takes the broker's full picture, names every difference, and resolves each by policy."""
+
+    def __init__(
+        self, state: AccountState, records: Records, alerts: Alerts, intake: Intake, console: Console
+    ) -> None:
+        self._state = state
+        self._records = records
+        self._alerts = alerts
+        self._intake = intake
+        self._console = console
+        self._missing: dict[str, int] = {}
+
+    async def reconcile(self, now: datetime) -> list[Difference]:
+        """Compare, record, resolve; a second run changes nothing. Raises BrokerError without an answer."""
+        state = self._state
+        picture = await state.broker.picture()
+        await self._know_contracts(picture)
+        ours = [leg for position in state.positions.positions for leg in position.legs]
+        at_broker = {i.intent for i in state.desk.open_intents if i.state is not IntentState.FILLED}
+        differences = reconcile(ours, at_broker, state.executions, picture, now)
+        for executed in picture.executions:
+            self._intake.executed(executed, now)
+        self._take_orders(picture, now)
+        state.positions.note_picture(picture.holdings)
+        state.has_picture = True
+        self._intake.settle(now)
+        self._record(picture, differences, now)
+        return differences
+
+    async def _know_contracts(self, picture: BrokerPicture) -> None:
+        """The terms of everything held, of its underlyings, and of VIX."""
+        state = self._state
+        unknown = [e.contract for e in picture.holdings if e.contract.con_id not in state.contracts]
+        qualified = await state.broker.qualify(unknown) if unknown else []
+        found = [new or old for new, old in zip(qualified, unknown, strict=True)]
+        known = {c.symbol for c in state.contracts.values() if c.sec_type in (SecType.STOCK, SecType.INDEX)}
+        wanted = {c.symbol for c in (*state.contracts.values(), *found)} | {"VIX"}
+        for symbol in sorted(wanted - known):
+            found.append(await state.broker.underlying(symbol))
+        for contract in found:
+            state.contracts[contract.con_id] = contract
+            if contract.sec_type in (SecType.STOCK, SecType.INDEX):
+                state.board.watch(contract.symbol, contract.con_id)
+        if found:
+            self._records.add_frame("contracts", tables.contracts(found))
+
+    def _take_orders(self, picture: BrokerPicture, now: datetime) -> None:
+        """Adopt what the broker knows of our orders; abandon what it proves never to have received."""
+        state = self._state
+        known = {order.order_ref: order for order in (*picture.completed_orders, *picture.open_orders)}
+        executed = state.executions.executed()
+        for intent in state.desk.open_intents:
+            order = known.get(intent.intent)
+            if order is not None:
+                self._missing.pop(intent.intent, None)
+                self._intake.apply(order, now)
+            elif intent.intent in executed:
+                self._intake.apply(_filled(intent, executed[intent.intent]), now)
+            elif intent.state is not IntentState.FILLED:
+                self._not_there(intent, now)
+
+    def _not_there(self, intent: Intent, now: datetime) -> None:
+        """An order that left just before the link broke may still arrive: one look proves nothing."""
+        self._missing[intent.intent] = self._missing.get(intent.intent, 0) + 1
+        if self._missing[intent.intent] < PROVED_AFTER:
+            return
+        del self._missing[intent.intent]
+        reason = "the broker never received it; the rules decide anew on fresh facts"
+        ended = self._state.desk.abandon(intent, reason, now)
+        self._intake.order_came_to_nothing(ended, now)
+
+    @property
+    def is_proving(self) -> bool:
+        """Whether an order is missing whose fate the next picture decides."""
+        return bool(self._missing)
+
+    def _record(self, picture: BrokerPicture, differences: list[Difference], now: datetime) -> None:
+        run = f"rec-{now.isoformat()}"
+        state = self._state
+        self._records.add_frame(
+            "positions", tables.positions(picture.holdings, state.positions.position_of, True)
+        )
+        self._records.add_frame("reconciliations", tables.reconciliations(run, differences))
+        for difference in differences:
+            log.info("reconciliation.difference", **difference.row(run))
+        naked = {d.subject for d in differences if d.kind is DifferenceKind.NAKED_SHORT}
+        for difference in differences:
+            if difference.is_critical:
+                text = f"{difference.subject}: {difference.theirs}"
+                if self._alerts.raise_("critical", "naked_short", difference.subject, text, now):
+                    self._console.say(f"NAKED SHORT {text}: cover it", now)
+            elif difference.kind is DifferenceKind.UNKNOWN_ORDER:
+                text = f"an order that is not ours is open at the broker: {difference.theirs}"
+                self._alerts.raise_("warning", "unknown_order", difference.subject, text, now)
+        self._alerts.clear_except("naked_short", naked)
+        said = ", ".join(sorted({d.kind.value for d in differences})) or "no difference"
+        self._console.say(f"reconciled with the broker: {len(picture.holdings)} holdings, {said}", now)
+
+
+def _filled(intent: Intent, executed: dict[ConId, int]) -> OrderChanged:
+    """What executions alone prove of an order that the broker lists no more."""
+    combos = min(executed.get(leg.contract.con_id, 0) // leg.ratio for leg in intent.legs)
+    return OrderChanged(
+        order_ref=intent.intent,
+        order_id=None,
+        perm_id=None,
+        state=OrderState.FILLED if combos >= intent.quantity else OrderState.CANCELLED,
+        filled=float(combos),
+        remaining=float(intent.quantity - combos),
+        average_price=None,
+        limit_price=intent.limit_price,
+        text="known by its executions alone",
+    )

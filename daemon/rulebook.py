@@ -1,0 +1,68 @@
+"""`optiond rules check` and `optiond rules decide`."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import rules
+from daemon.settings import load_settings
+from options import RuleError, SettingsError
+
+
+def rules_path(home: Path) -> Path:
+    """The rules of a home: its own file, else the twelve that are shipped."""
+    named = home / load_settings(home).rules
+    return named if named.exists() else rules.default_rules_path()
+
+
+def check(arguments: argparse.Namespace) -> int:
+    """Every error of the file, or one line that says it is sound; exit code 1 on errors."""
+    path = arguments.file or rules_path(arguments.home)
+    try:
+        book = rules.load(path)
+    except rules.RulesInvalid as error:
+        if arguments.json:
+            problems = [
+                {"path": str(p.path), "line": p.line, "column": p.column, "message": p.message}
+                for p in error.problems
+            ]
+            print(json.dumps({"ok": False, "problems": problems}))
+        else:
+            print(error, file=sys.stderr)
+        return 1
+    if arguments.json:
+        print(
+            json.dumps({"ok": True, "path": str(path), "revision": book.revision, "rules": len(book.rules)})
+        )
+    else:
+        print(f"{path}: {len(book.rules)} rules are sound, revision {book.revision[:12]}")
+    return 0
+
+
+def decide(arguments: argparse.Namespace) -> int:
+    """Facts in, decisions out, in the order given, state carried from line to line."""
+    book = rules.load(arguments.rules or rules_path(arguments.home))
+    state = rules.initial_state()
+    if arguments.state is not None:
+        state = rules.RuleState.from_json(_read(arguments.state))
+    source = sys.stdin if arguments.facts == "-" else None
+    lines = source or _read(Path(arguments.facts)).splitlines()
+    run = rules.DecideRun(book, state)
+    for line in run.decide(lines):
+        print(line, flush=source is not None)
+    if arguments.out_state is not None:
+        try:
+            arguments.out_state.write_text(run.state.to_json())
+        except OSError as error:
+            raise SettingsError(f"{arguments.out_state}: cannot be written: {error.strerror}") from error
+    return 0
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise RuleError(f"{path}: cannot be read: {error.strerror}; check the path") from error
+    except UnicodeDecodeError as error:
+        raise RuleError(f"{path}: is not UTF-8 text (byte {error.start}); save it as UTF-8") from error

@@ -1,0 +1,371 @@
+"""The daemon as a whole: what it opens, which tasks it runs, and how it ends."""
+
+import asyncio
+import contextlib
+import json
+import os
+import shutil
+import signal
+import time as stopwatch
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+import rules
+from broker.events import LinkChanged, LinkState
+from broker.interactive_brokers import InteractiveBrokers
+from daemon.account_state import AccountState
+from daemon.clock import Pulse, SimulatedPulse, SystemPulse
+from daemon.console import Console, configure_logging
+from daemon.control import bind, control_app, owner_token, serving
+from daemon.engine import Engine
+from daemon.gateway import EmbeddedGateway
+from daemon.metrics import Metrics
+from daemon.processes import Child, start_page
+from daemon.records import Records
+from daemon.restore import restore
+from daemon.rules_file import RulesFile
+from daemon.settings import BrokerKind, Settings, load_settings
+from lake import Lake
+from ops.systemd import notify, watchdog_interval_s
+from options import BrokerError, LakeError, SettingsError
+from sync.line_budget import LineBudget
+from sync.quote_board import QuoteBoard
+from sync.tables import LAKE_TABLES
+from trading.breaker import Breaker, BreakerState
+from trading.desk import Desk
+from trading.rolling import Roller
+
+log = structlog.get_logger()
+
+ARRIVE_WITHIN_S = 15.0
+LAG_EVERY_S = 0.5
+FLUSH_AT_MOST_EVERY_S = 5.0
+QUIET_AFTER_END = timedelta(minutes=20)
+
+
+@dataclass(frozen=True, slots=True)
+class Until:
+    """When a demo ends: after `seconds` of real time, or (`market_end`) when the replay has run out."""
+
+    seconds: float | None = None
+    market_end: bool = False
+
+
+async def run_daemon(
+    home: Path,
+    no_page: bool = False,
+    speed: float | None = None,
+    *,
+    overrides: dict[str, Any] | None = None,
+    until: Until | None = None,
+    console: Console | None = None,
+) -> int:
+    """Run until a signal or `until`; returns the exit code.
+
+    Raises OptiondError, in one line, for everything that keeps it from starting.
+    """
+    wanted = dict(overrides or {})
+    if speed is not None:
+        wanted.setdefault("simulation", {})["speed"] = speed
+    make_home(home)
+    settings = load_settings(home, **wanted)
+    console = console or Console()
+    configure_logging(home)
+    with Lake.open(home, LAKE_TABLES) as lake:
+        daemon = Daemon(home, settings, lake, console, until or Until())
+        return await daemon.run(with_page=settings.page.enabled and not no_page)
+
+
+def make_home(home: Path) -> None:
+    """The home with its rules; an existing rules file is never touched."""
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        home.chmod(0o700)
+        if not (home / "rules.yaml").exists():
+            shutil.copyfile(rules.default_rules_path(), home / "rules.yaml")
+    except OSError as error:
+        raise SettingsError(
+            f"{home}: the home cannot be made or written ({error.strerror}); choose another with --home"
+        ) from error
+
+
+class Daemon:
+    """One running daemon on one home."""
+
+    def __init__(self, home: Path, settings: Settings, lake: Lake, console: Console, until: Until) -> None:
+        self._home = home
+        self._settings = settings
+        self._lake = lake
+        self._console = console
+        self._until = until
+        self._metrics = Metrics()
+        self._stop = asyncio.Event()
+        self._flush_soon = asyncio.Event()
+        self._children: list[Child] = []
+
+    async def run(self, with_page: bool) -> int:
+        settings = self._settings
+        rules_file = RulesFile(self._rules_path())
+        listener = bind(settings.control.host, settings.control.port)
+        control_port = listener.getsockname()[1]
+        if with_page:
+            bind(settings.page.host, settings.page.port).close()
+        self._catch_signals()
+        gateway = EmbeddedGateway(self._home, settings) if self._is_simulated else None
+        try:
+            pulse = await self._start_clock(gateway)
+            broker = self._make_broker(pulse, gateway)
+            engine = self._make_engine(broker, rules_file)
+            found = restore(self._home, engine.state, pulse.now())
+            self._console.say(f"home {self._home}: {found}")
+            app = control_app(
+                owner_token(self._home),
+                lambda: self._status(engine, broker, pulse),
+                lambda state, reason, actor: self._brake(engine, pulse, state, reason, actor),
+                self._metrics.registry,
+            )
+            async with serving(app, listener):
+                self._announce_control(control_port)
+                if with_page:
+                    await self._open_page(control_port)
+                await self._live(engine, broker, pulse)
+        finally:
+            notify("STOPPING=1")
+            (self._home / "control.json").unlink(missing_ok=True)
+            for child in self._children:
+                await child.stop()
+            if gateway is not None:
+                await gateway.stop()
+            listener.close()
+        self._console.say("stopped cleanly")
+        return 0
+
+    # --- what it is made of ----------------------------------------------------------------------
+
+    @property
+    def _is_simulated(self) -> bool:
+        return self._settings.broker.kind is BrokerKind.SIMULATED
+
+    def _rules_path(self) -> Path:
+        return self._home / self._settings.rules
+
+    def _catch_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._stop.set)
+
+    async def _start_clock(self, gateway: EmbeddedGateway | None) -> Pulse:
+        if gateway is None:
+            return SystemPulse(self._settings.sync.beat_s)
+        await gateway.start()
+        pulse = SimulatedPulse(self._settings.broker.host, self._settings.broker.client_id, gateway.revive)
+        await pulse.start()
+        return pulse
+
+    def _make_broker(self, pulse: Pulse, gateway: EmbeddedGateway | None) -> InteractiveBrokers:
+        broker = self._settings.broker
+        return InteractiveBrokers(
+            broker.host,
+            gateway.port if gateway else broker.port,
+            broker.client_id,
+            pulse,
+            account=broker.account,
+            connect_timeout_s=broker.connect_timeout_s,
+            throttle_per_s=None if gateway else 40,
+        )
+
+    def _make_engine(self, broker: InteractiveBrokers, rules_file: RulesFile) -> Engine:
+        sync = self._settings.sync
+        state = AccountState(
+            broker=broker,
+            board=QuoteBoard(sync.stale_after_s),
+            lines=LineBudget(sync.line_budget),
+            desk=Desk(broker),
+            roller=Roller(broker),
+        )
+        records = Records(LAKE_TABLES)
+        return Engine(self._lake, state, rules_file, records, sync, self._console, self._metrics)
+
+    # --- its tasks -------------------------------------------------------------------------------
+
+    async def _live(self, engine: Engine, broker: InteractiveBrokers, pulse: Pulse) -> None:
+        """Run all tasks until the stop; the first that fails ends the daemon with its error."""
+        tasks: dict[str, Callable[[], Awaitable[None]]] = {
+            "broker": broker.run,
+            "cycles": lambda: self._beat(engine, broker, pulse),
+            "flush": lambda: self._flush(engine, pulse),
+            "lag": self._measure_lag,
+        }
+        running = [asyncio.ensure_future(_named(run(), name)) for name, run in tasks.items()]
+        stop = asyncio.create_task(self._stop.wait(), name="stop")
+        try:
+            done, _ = await asyncio.wait([*running, stop], return_when=asyncio.FIRST_COMPLETED)
+            for task in done - {stop}:
+                await task
+        finally:
+            self._stop.set()
+            for task in [*running, stop]:
+                task.cancel()
+            await asyncio.gather(*running, stop, return_exceptions=True)
+            await self._leave_in_order(engine, pulse)
+
+    async def _leave_in_order(self, engine: Engine, pulse: Pulse) -> None:
+        """The last picture and the last flush; what does not get that far is in the journal anyway."""
+        try:
+            async with asyncio.timeout(3.0):
+                await engine.record_now(pulse.now())
+                await asyncio.to_thread(self._lake.flush)
+        except (LakeError, TimeoutError) as error:
+            self._console.say(f"the lake was not flushed at the end ({error}); the journal keeps everything")
+
+    async def _beat(self, engine: Engine, broker: InteractiveBrokers, pulse: Pulse) -> None:
+        await self._wait_for_link(broker, pulse)
+        guarded = ""
+        wake: datetime | None = None
+        watchdog_s, patted = watchdog_interval_s(), 0.0
+        ready = False
+        started, ended_at = stopwatch.monotonic(), None
+        while not self._stop.is_set():
+            if broker.account and broker.account != guarded:
+                self._refuse_unwanted_account(broker)
+                guarded = broker.account
+            now = pulse.now()
+            before = self._lake.seq
+            wake = await engine.cycle(now)
+            if self._lake.seq != before and engine.state.desk.open_intents:
+                self._flush_soon.set()
+            if not ready and engine.state.has_picture:
+                ready = True
+                notify("READY=1", f"STATUS=trading account {broker.account}")
+            if watchdog_s is not None and stopwatch.monotonic() - patted > watchdog_s:
+                notify("WATCHDOG=1")
+                patted = stopwatch.monotonic()
+            if self._until.seconds is not None and stopwatch.monotonic() - started >= self._until.seconds:
+                self._stop.set()
+            if self._until.market_end and pulse.ended:
+                ended_at = ended_at or now
+                if engine.settled_quiet or now - ended_at > QUIET_AFTER_END:
+                    self._stop.set()
+            if not self._stop.is_set():
+                await pulse.next_beat(broker, wake)
+
+    async def _wait_for_link(self, broker: InteractiveBrokers, pulse: Pulse) -> None:
+        """The first connection must come about; later ones are waited for without end."""
+        deadline = stopwatch.monotonic() + max(ARRIVE_WITHIN_S, self._settings.broker.connect_timeout_s)
+        reason = ""
+        while broker.link is not LinkState.UP:
+            for event in broker.drain():
+                if isinstance(event, LinkChanged) and event.state is LinkState.DOWN:
+                    reason = event.reason
+            if stopwatch.monotonic() > deadline or (reason and broker.attempts >= 2):
+                raise BrokerError(
+                    f"no gateway at {broker.host}:{broker.port} ({reason or 'no answer'}); start TWS or IB "
+                    "Gateway there with its API enabled, or correct broker.host and broker.port in optiond.toml"
+                )
+            await asyncio.sleep(0.02)
+        kind = "the simulated gateway" if self._is_simulated else "Interactive Brokers"
+        self._console.say(
+            f"connected to {kind} at {broker.host}:{broker.port}, account {broker.account}", pulse.now()
+        )
+
+    def _refuse_unwanted_account(self, broker: InteractiveBrokers) -> None:
+        """A real account is traded only when two settings say so."""
+        trading, account = self._settings.trading, broker.account
+        if broker.is_paper or (trading.live and trading.live_account == account):
+            return
+        raise SettingsError(
+            f"account {account} is live: nothing was sent. To trade it, set trading.live = true and "
+            f'trading.live_account = "{account}" in {self._home / "optiond.toml"}; or log in to a paper account'
+        )
+
+    async def _flush(self, engine: Engine, pulse: Pulse) -> None:
+        """Bring the journal into Delta now and then; sooner when orders are at work."""
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._flush_soon.wait(), self._settings.sync.flush_every_s)
+            self._flush_soon.clear()
+            try:
+                await asyncio.to_thread(self._lake.flush)
+            except LakeError as error:
+                log.warning("flush.failed", error=str(error))
+                engine.alerts.raise_("critical", "lake", "flush", str(error), pulse.now())
+            else:
+                engine.alerts.clear("lake", "flush")
+                self._metrics.flushes.inc()
+            await asyncio.sleep(FLUSH_AT_MOST_EVERY_S)
+
+    async def _measure_lag(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            due = loop.time() + LAG_EVERY_S
+            await asyncio.sleep(LAG_EVERY_S)
+            self._metrics.loop_lag_seconds.set(max(0.0, loop.time() - due))
+
+    # --- the page and the control API ------------------------------------------------------------
+
+    async def _open_page(self, control_port: int) -> None:
+        page = self._settings.page
+        self._children.append(await start_page(self._home, self._settings, control_port))
+        url = f"http://{page.host}:{page.port}"
+        token = self._home / "control.token"
+        self._console.say(f"page {url} (the token for its HALT button lies in {token})")
+
+    def _announce_control(self, port: int) -> None:
+        (self._home / "control.json").write_text(json.dumps({"port": port, "pid": os.getpid()}))
+        self._console.say(f"control API and metrics http://{self._settings.control.host}:{port}/metrics")
+
+    async def _brake(
+        self, engine: Engine, pulse: Pulse, state: BreakerState, reason: str, actor: str
+    ) -> None:
+        now = pulse.now()
+        await engine.brake(Breaker(state, reason, actor, now), now)
+
+    def _status(self, engine: Engine, broker: InteractiveBrokers, pulse: Pulse) -> dict[str, Any]:
+        state, file, now = engine.state, engine.rules_file, pulse.now()
+        last_ms, p99_ms = engine.beat_times_ms()
+        flushed = self._lake.last_flush
+        return {
+            "time": now.isoformat(),
+            "pid": os.getpid(),
+            "version": version("optiond"),
+            "account": broker.account,
+            "connection": {
+                "state": state.link.value,
+                "since": state.link_since.isoformat() if state.link_since else None,
+                "attempts": broker.attempts,
+                "host": broker.host,
+                "port": broker.port,
+                "simulated": self._is_simulated,
+            },
+            "lines": {"used": broker.lines_used, "budget": state.lines.budget},
+            "data_age_s": state.board.data_age_s(now),
+            "beat": {"count": engine.beats, "last_ms": last_ms, "p99_ms": p99_ms},
+            "lake": {
+                "seq": self._lake.seq,
+                "unflushed_rows": self._lake.unflushed_rows,
+                "last_flush": flushed.isoformat() if flushed else None,
+            },
+            "rules": {"revision": file.book.revision, "path": str(file.path), "error": file.error},
+            "breaker": {
+                "state": state.breaker.state.value,
+                "reason": state.breaker.reason,
+                "actor": state.breaker.actor,
+                "since": state.breaker.since.isoformat() if state.breaker.since else None,
+            },
+            "positions": len(state.positions.positions),
+            "open_intents": len(state.desk.open_intents),
+            "alerts": engine.alerts.standing,
+        }
+
+
+async def _named(work: Awaitable[None], name: str) -> None:
+    task = asyncio.current_task()
+    if task is not None:
+        task.set_name(name)
+    await work
