@@ -65,7 +65,6 @@ class _Plan:
     layers: tuple[tuple[pl.Expr, ...], ...]
     rule_ids: tuple[str, ...]
     outcomes: pl.DataFrame
-    book_outcomes: bool
 
 
 def step(
@@ -123,7 +122,7 @@ def _inputs(
         rows = facts.select(pl.col("position").cast(pl.String), *cleaned)
     except pl.exceptions.PolarsError as error:
         raise RuleError(f"a fact has values of a wrong type: {error}") from error
-    rows = pl.concat([_book_row(plan), rows], rechunk=True)
+    rows = pl.concat([_book_row(plan.facts), rows], rechunk=True)
     values = {name: known(market.get(name)) for name in plan.facts}
     given = [
         pl.col(name).fill_null(pl.lit(value, _dtype(name)))
@@ -137,12 +136,8 @@ def _dtype(fact: str) -> type[pl.DataType]:
     return pl.String if FACTS[fact].dtype is pl.String else pl.Float64
 
 
-def _book_row(plan: _Plan) -> pl.DataFrame:
-    return _book_rows(plan.facts)
-
-
 @functools.lru_cache(maxsize=8)
-def _book_rows(facts: tuple[str, ...]) -> pl.DataFrame:
+def _book_row(facts: tuple[str, ...]) -> pl.DataFrame:
     schema = {"position": pl.String} | {name: _dtype(name) for name in facts}
     return pl.DataFrame([[BOOK], *[[None] for _ in facts]], schema=schema)
 
@@ -178,29 +173,40 @@ def _with_columns_of(plan: _Plan, frame: pl.DataFrame) -> pl.DataFrame:
 
 def _decisions(plan: _Plan, frame: pl.DataFrame) -> pl.DataFrame:
     won = frame.get_column("@winner")
-    columns = {name: plan.outcomes.get_column(name).gather(won) for name in plan.outcomes.columns}
-    decisions = frame.select("position").with_columns(
-        columns["rule"],
-        columns["priority"],
-        columns["action"],
-        _dynamic(frame, "@params", columns["params"]),
-        _dynamic(frame, "@urgency", columns["urgency"]),
-        columns["kind"],
-        _names_of_bits(frame.get_column("@fired"), plan.rule_ids).alias("fired"),
-        _names_of_bits(frame.get_column("@unknown"), plan.rule_ids).alias("unknown"),
+    usual = {name: plan.outcomes.get_column(name).gather(won) for name in plan.outcomes.columns}
+    decisions = pl.DataFrame(
+        [
+            frame.get_column("position"),
+            usual["rule"],
+            usual["priority"],
+            usual["action"],
+            _dynamic(frame, "@params", usual["params"]),
+            _dynamic(frame, "@urgency", usual["urgency"]),
+            usual["kind"],
+            _names_of_bits("fired", frame.get_column("@fired"), plan.rule_ids),
+            _names_of_bits("unknown", frame.get_column("@unknown"), plan.rule_ids),
+        ]
     )
     return decisions if won[0] is not None else decisions.slice(1)
 
 
 def _dynamic(frame: pl.DataFrame, name: str, usual: pl.Series) -> pl.Series:
-    return frame.get_column(name).zip_with(frame.get_column(name).is_not_null(), usual).alias(usual.name)
+    """What differs by position where it is known, else the outcome's usual value."""
+    own = frame.get_column(name)
+    return usual if own.null_count() == len(own) else own.zip_with(own.is_not_null(), usual).alias(usual.name)
 
 
-def _names_of_bits(bits: pl.Series, names: Sequence[str]) -> pl.Series:
-    """Lists of names; few combinations occur, so each is built once."""
+def _names_of_bits(name: str, bits: pl.Series, names: tuple[str, ...]) -> pl.Series:
+    """Lists of names, one bit each."""
     codes = bits.unique().sort()
+    return _lists(names, tuple(codes)).gather(codes.search_sorted(bits)).alias(name)
+
+
+@functools.lru_cache(maxsize=64)
+def _lists(names: tuple[str, ...], codes: tuple[int, ...]) -> pl.Series:
+    """Few combinations occur, and mostly the same as on the last beat."""
     lists = [[name for place, name in enumerate(names) if code >> place & 1] for code in codes]
-    return pl.Series(lists, dtype=pl.List(pl.String)).gather(codes.search_sorted(bits))
+    return pl.Series(lists, dtype=pl.List(pl.String))
 
 
 # Compilation
@@ -228,7 +234,6 @@ def _plan(book: Rulebook) -> _Plan:
         masks,
         [expression for rule in rules for expression in _held_since(rule)],
         [expression for rule in rules for expression in _active(rule)],
-        [expression for rule in rules for expression in _hot(rule)],
         _result(outcomes, rules),
         [*_memory(outcomes), _first("@params", [p for p in params if p is not None]), _urgency(outcomes)],
     )
@@ -238,16 +243,11 @@ def _plan(book: Rulebook) -> _Plan:
         layers=tuple(tuple(layer) for layer in layers if layer),
         rule_ids=tuple(rule.id for rule in rules),
         outcomes=_outcome_table(outcomes),
-        book_outcomes=any(rule.scope == "book" for rule in rules),
     )
 
 
 def _when(rule: Rule, index: int) -> str:
     return f"when:{rule.id}:{index}"
-
-
-def _hot_name(rule: Rule, index: int) -> str:
-    return f"hot:{rule.id}:{index}"
 
 
 def _urgent(rule: Rule, index: int, word: str) -> str:
@@ -297,17 +297,14 @@ def _active(rule: Rule) -> list[pl.Expr]:
     return [(_held(rule, 0) | stays).alias(column)]
 
 
-def _hot(rule: Rule) -> list[pl.Expr]:
-    """Which tiers may win now: held, not latched, not cooling down."""
-    hot: list[pl.Expr] = []
-    for index, tier in enumerate(rule.tiers):
-        expression = pl.col(active_column(rule.id)) if rule.clear_when else _held(rule, index)
-        if tier.once:
-            expression &= ~_latched(rule, index)
-        if rule.cooldown_s:
-            cooling = _NOW - pl.col(last_column(rule.id)) < timedelta(seconds=rule.cooldown_s)
-            expression &= ~cooling.fill_null(False)
-        hot.append(expression.alias(_hot_name(rule, index)))
+def _hot(rule: Rule, index: int) -> pl.Expr:
+    """Whether the tier may win now: held, not latched, not cooling down."""
+    hot = pl.col(active_column(rule.id)) if rule.clear_when else _held(rule, index)
+    if rule.tiers[index].once:
+        hot &= ~_latched(rule, index)
+    if rule.cooldown_s:
+        cooling = _NOW - pl.col(last_column(rule.id)) < timedelta(seconds=rule.cooldown_s)
+        hot &= ~cooling.fill_null(False)
     return hot
 
 
@@ -317,11 +314,11 @@ def _latched(rule: Rule, index: int) -> pl.Expr:
 
 def _result(outcomes: Sequence[_Outcome], rules: Sequence[Rule]) -> list[pl.Expr]:
     winner = [
-        pl.when(_hot_name(outcome.rule, outcome.index)).then(pl.lit(number, pl.UInt32))
+        pl.when(_hot(outcome.rule, outcome.index)).then(pl.lit(number, pl.UInt32))
         for number, outcome in enumerate(outcomes)
     ]
     fired = [
-        _bit(pl.any_horizontal([_hot_name(rule, index) for index in range(len(rule.tiers))]), place)
+        _bit(pl.any_horizontal([_hot(rule, index) for index in range(len(rule.tiers))]), place)
         for place, rule in enumerate(rules)
     ]
     unknown = [_bit(_is_unknown(rule), place) for place, rule in enumerate(rules)]
