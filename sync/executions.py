@@ -69,12 +69,7 @@ class ExecutionLedger:
         known = self._fills.get(identity)
         if known is not None and split_exec_id(known.execution.exec_id)[1] >= part:
             return None
-        early = self._early.pop(event.exec_id, None)
-        fill = Fill(
-            event,
-            early.commission_usd if early else None,
-            early.realized_pnl_usd if early else None,
-        )
+        fill = _with_commission(Fill(event), self._early.pop(event.exec_id, None))
         self._fills[identity] = fill
         return fill
 
@@ -86,15 +81,12 @@ class ExecutionLedger:
         identity, part = split_exec_id(event.exec_id)
         known = self._fills.get(identity)
         if known is None or split_exec_id(known.execution.exec_id)[1] < part:
-            self._early[event.exec_id] = event
+            if event.commission_usd is not None or event.realized_pnl_usd is not None:
+                self._early[event.exec_id] = event
             return None
         if known.execution.exec_id != event.exec_id:
             return None
-        fill = Fill(
-            known.execution,
-            event.commission_usd if event.commission_usd is not None else known.commission_usd,
-            event.realized_pnl_usd if event.realized_pnl_usd is not None else known.realized_pnl_usd,
-        )
+        fill = _with_commission(known, event)
         if fill == known:
             return None
         self._fills[identity] = fill
@@ -138,6 +130,17 @@ class ExecutionLedger:
             - (fill.commission_usd or 0.0)
             for fill in legs
         )
+
+
+def _with_commission(fill: Fill, report: Commissioned | None) -> Fill:
+    """An unknown figure never replaces a known one."""
+    if report is None:
+        return fill
+    return Fill(
+        fill.execution,
+        fill.commission_usd if report.commission_usd is None else report.commission_usd,
+        fill.realized_pnl_usd if report.realized_pnl_usd is None else report.realized_pnl_usd,
+    )
 
 
 def split_exec_id(exec_id: str) -> tuple[str, int]:

@@ -178,6 +178,8 @@ class PositionBook:
         events += self._open_lots(differences, now)
         lasting = self._lasting(differences, now, busy)
         events += self._regroup(lasting, now)
+        for con_id in lasting:
+            del self._open_since[con_id]
         events += self._take_costs()
         self._in_step = differences.keys() == lasting.keys()
         if events:

@@ -19,10 +19,7 @@ SNAPSHOTS = DATA / "ibkr_option_snapshots.parquet"
 HOLDINGS = DATA / "ibkr_account_positions.csv"
 STALE_AFTER_S = 120.0
 
-pytestmark = [
-    pytest.mark.recorded,
-    pytest.mark.skipif(not SNAPSHOTS.exists(), reason="the recorded market data is not beside the project"),
-]
+pytestmark = pytest.mark.recorded
 
 
 def holdings() -> list[HoldingChanged]:
