@@ -47,7 +47,7 @@ class ExecutionLedger:
 
     def restore(self, rows: pl.DataFrame) -> None:
         """Take up the lake's `fills` rows, in order of `seq`."""
-        for row in rows.sort("seq").iter_rows(named=True):
+        for row in rows.sort("seq", maintain_order=True).iter_rows(named=True):
             executed = Executed(
                 exec_id=row["exec_id"],
                 order_ref=row["order_ref"],

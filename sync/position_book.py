@@ -102,7 +102,7 @@ class PositionBook:
         """Take up what the lake's `strategies` rows (all of them, in order of `seq`) say is open."""
         last: dict[str, Position] = {}
         credit: dict[str, float] = {}
-        for row in rows.sort("seq").iter_rows(named=True):
+        for row in rows.sort("seq", maintain_order=True).iter_rows(named=True):
             name, kind = row["position"], PositionEventKind(row["event"])
             self._ids.add(name)
             if kind in ENDING:
@@ -168,20 +168,25 @@ class PositionBook:
         """Bring the positions in step with the broker's holdings.
 
         `ours` names the positions that orders of ours close or reduce now, with the event that their end
-        is (`CLOSED`, or `ROLLED` for a roll); any other change is unexpected. Contracts in `busy` have
-        orders at work: their differences wait. Does nothing before the first full picture.
+        is (`CLOSED`, or `ROLLED` for a roll); any other change is unexpected and taken in once it has
+        lasted. Their contracts and those in `busy` have orders at work: what whole lots of ours do not
+        explain there waits. Does nothing before the first full picture.
         """
         if not self._has_picture or self._in_step:
             return []
+        ours = ours or {}
         differences = self._differences()
-        events = self._close_lots(differences, ours or {}, busy, now, cash)
+        lasting = self._lasting(differences, ours, busy, now)
+        assigned = _assigned_symbols(self.positions, differences, self._holdings)
+        events = self._close_lots(differences, ours, lasting, assigned, now, cash)
         events += self._open_lots(differences, now)
-        lasting = self._lasting(differences, now, busy)
-        events += self._regroup(lasting, now)
-        for con_id in lasting:
-            del self._open_since[con_id]
+        rest = {con_id: quantity for con_id, quantity in differences.items() if con_id in lasting}
+        ended = [event.position for event in events if event.unexpected]
+        events += self._regroup(rest, assigned, ended, now)
         events += self._take_costs()
-        self._in_step = differences.keys() == lasting.keys()
+        waiting = differences.keys() - rest.keys()
+        self._open_since = {con_id: self._open_since[con_id] for con_id in waiting}
+        self._in_step = not waiting
         if events:
             self.revision += 1
         return events
@@ -199,7 +204,8 @@ class PositionBook:
         self,
         differences: dict[ConId, int],
         ours: Mapping[str, PositionEventKind],
-        busy: Collection[ConId],
+        lasting: set[ConId],
+        assigned: Collection[str],
         now: datetime,
         cash: Cash,
     ) -> list[PositionEvent]:
@@ -210,7 +216,7 @@ class PositionBook:
         for position in sorted(touched, key=lambda p: p.id not in ours):
             mine = position.id in ours
             units = position.units
-            if not mine and any(con_id in busy for con_id in units):
+            if not mine and not units.keys() <= lasting:
                 continue
             lots = min(_lots_explained(differences.get(con_id, 0), -unit) for con_id, unit in units.items())
             lots = min(lots, position.lots)
@@ -221,7 +227,7 @@ class PositionBook:
             after = position.with_lots(position.lots - lots)
             brought = cash(position.id) if mine else None
             realized = None if brought is None else after.released_credit_usd + brought
-            reason = "" if mine else _why_closed(position, now)
+            reason = "" if mine else _why_closed(position, assigned, now)
             if after.lots:
                 self._positions[position.id] = after
                 kind = PositionEventKind.REDUCED
@@ -259,18 +265,31 @@ class PositionBook:
         return events
 
     def _lasting(
-        self, differences: Mapping[ConId, int], now: datetime, busy: Collection[ConId]
-    ) -> dict[ConId, int]:
-        """Differences that nothing explains and that have lasted, outside of orders at work."""
+        self,
+        differences: Mapping[ConId, int],
+        ours: Collection[str],
+        busy: Collection[ConId],
+        now: datetime,
+    ) -> set[ConId]:
+        """Contracts whose difference has lasted, and on which no order of ours is at work."""
         self._open_since = {con_id: self._open_since.get(con_id, now) for con_id in differences}
         waiting = set(busy) | {leg.contract.con_id for o in self._openings.values() for leg in o.legs}
+        waiting |= {
+            con_id for name in ours if name in self._positions for con_id in self._positions[name].units
+        }
         return {
-            con_id: quantity
-            for con_id, quantity in differences.items()
-            if con_id not in waiting and now - self._open_since[con_id] >= self._settle_after
+            con_id
+            for con_id, since in self._open_since.items()
+            if con_id not in waiting and now - since >= self._settle_after
         }
 
-    def _regroup(self, differences: Mapping[ConId, int], now: datetime) -> list[PositionEvent]:
+    def _regroup(
+        self,
+        differences: Mapping[ConId, int],
+        assigned: Collection[str],
+        ended: Sequence[Position],
+        now: datetime,
+    ) -> list[PositionEvent]:
         """Dissolve the positions that cannot be as they were, and group what is held instead."""
         if not differences:
             return []
@@ -281,7 +300,6 @@ class PositionBook:
             del self._positions[position.id]
             for leg in position.legs:
                 left[leg.contract.con_id] = left.get(leg.contract.con_id, 0) + leg.quantity
-        assigned = _assigned_symbols(touched, differences, self._holdings)
         events = [
             PositionEvent(
                 PositionEventKind.CLOSED,
@@ -303,6 +321,9 @@ class PositionBook:
             was_assigned = grouping.underlying in assigned and grouping.structure is Structure.STOCK
             kind = PositionEventKind.ASSIGNED if was_assigned else PositionEventKind.ADOPTED
             position = self._adopted(grouping, touched, now)
+            parents = [p for p in (*touched, *ended) if p.underlying == grouping.underlying]
+            if was_assigned and len(parents) == 1:
+                position = replace(position, rolled_from=parents[0].id)
             events.append(self._hold(kind, position, "held at the broker", unexpected=not is_first))
         return events
 
@@ -405,7 +426,9 @@ def _explain(differences: dict[ConId, int], explained: Mapping[ConId, int]) -> N
             differences[con_id] = rest
 
 
-def _why_closed(position: Position, now: datetime) -> str:
+def _why_closed(position: Position, assigned: Collection[str], now: datetime) -> str:
+    if position.underlying in assigned:
+        return "assigned or exercised"
     today = now.astimezone(NEW_YORK).date()
     expired = position.expiry is not None and position.expiry <= today
     return "expired" if expired else "closed by someone else"
@@ -422,7 +445,7 @@ def _is_contradicted(position: Position, differences: Mapping[ConId, int]) -> bo
 
 
 def _assigned_symbols(
-    touched: Sequence[Position],
+    positions: Sequence[Position],
     differences: Mapping[ConId, int],
     holdings: Mapping[ConId, HoldingChanged],
 ) -> set[str]:
@@ -433,7 +456,7 @@ def _assigned_symbols(
         if con_id in differences and event.contract.sec_type is SecType.STOCK
     }
     found = set()
-    for position in touched:
+    for position in positions if shares else ():
         for leg in position.legs:
             gone = -differences.get(leg.contract.con_id, 0)
             sign = 1 if leg.contract.right is Right.CALL else -1

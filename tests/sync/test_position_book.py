@@ -121,7 +121,8 @@ def test_lots_that_someone_else_closed_raise_an_alert() -> None:
     book = adopted()
     for event in condor(1):
         book.note(event)
-    events = book.settle(NOW)
+    assert book.settle(NOW) == []
+    events = book.settle(NOW + timedelta(seconds=6))
     assert [e.kind for e in events] == [Kind.REDUCED]
     assert len(alerts_of(events)) == 1
 
@@ -178,10 +179,25 @@ def test_assigned_put_closes_the_position_and_adopts_the_shares() -> None:
     book = PositionBook()
     book.note_picture([holding(put, -2)])
     book.settle(NOW)
-    book.note_picture([holding(SHARES, 200, 245.0)])
-    events = book.settle(NOW + timedelta(days=1), busy=())
-    assert Kind.CLOSED in {e.kind for e in events}
-    assert [p.structure for p in book.positions] == [Structure.STOCK]
+    (before,) = book.positions
+    book.note(holding(put, 0))
+    assert book.settle(NOW) == []
+    book.note(holding(SHARES, 200, 245.0))
+    book.settle(NOW)
+    closed, shares = book.settle(NOW + timedelta(seconds=6))
+    assert (closed.kind, closed.reason) == (Kind.CLOSED, "assigned or exercised")
+    assert (shares.kind, shares.position.structure) == (Kind.ASSIGNED, Structure.STOCK)
+    assert shares.position.rolled_from == before.id
+
+
+def test_picture_taken_in_the_middle_of_our_fill_does_not_split_the_position() -> None:
+    book = adopted()
+    (position,) = book.positions
+    book.note_picture([*condor(0)[:2], *condor(2)[2:]])
+    assert book.settle(NOW, {position.id: Kind.CLOSED}) == []
+    book.note_picture([])
+    (event,) = book.settle(NOW, {position.id: Kind.CLOSED})
+    assert (event.kind, event.unexpected) == (Kind.CLOSED, False)
 
 
 def test_expired_position_is_closed_as_expired() -> None:
