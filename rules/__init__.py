@@ -5,6 +5,8 @@ as a pure function of facts, remembered state and time. Live, replay and what-if
 No clock, no I/O except `load`. Any room above may come in.
 """
 
+from rules.decide import DecideRun, decide_lines
+from rules.explanation import Explanation, explain
 from rules.facts import CATALOGUE, FACTS, Fact, Unit
 from rules.fold import DECISIONS, step
 from rules.loading import default_rules_path, load, parse
@@ -16,6 +18,8 @@ __all__ = [
     "CATALOGUE",
     "DECISIONS",
     "FACTS",
+    "DecideRun",
+    "Explanation",
     "Fact",
     "Problem",
     "Rule",
@@ -23,7 +27,9 @@ __all__ = [
     "Rulebook",
     "RulesInvalid",
     "Unit",
+    "decide_lines",
     "default_rules_path",
+    "explain",
     "initial_state",
     "load",
     "parse",

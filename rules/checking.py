@@ -144,6 +144,10 @@ class Checker:
             return None
         return resolved, kind
 
+    def kind(self, node: Node) -> Type:
+        """The type of a node that was checked before."""
+        return self._check(node)[1]
+
     def _checked(self, node: Node) -> tuple[Node, Type] | None:
         self._visited = 0
         try:

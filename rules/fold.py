@@ -83,6 +83,18 @@ def step(
     first, as a row with position "". State of positions that are not in `facts` is kept. Raises
     RuleError when `facts` or `market` are not what is said here.
     """
+    state, decisions = step_with_book(book, state, facts, market, now)
+    return state, decisions if decisions["rule"][0] is not None else decisions.slice(1)
+
+
+def step_with_book(
+    book: Rulebook,
+    state: RuleState,
+    facts: pl.DataFrame,
+    market: Mapping[str, float | str | None],
+    now: datetime,
+) -> tuple[RuleState, pl.DataFrame]:
+    """`step`, but the book's row is always there, first."""
     plan = _plan(book)
     frame = _joined(plan, state, _inputs(plan, facts, market, now))
     for layer in plan.layers:
@@ -174,7 +186,7 @@ def _with_columns_of(plan: _Plan, frame: pl.DataFrame) -> pl.DataFrame:
 def _decisions(plan: _Plan, frame: pl.DataFrame) -> pl.DataFrame:
     won = frame.get_column("@winner")
     usual = {name: plan.outcomes.get_column(name).gather(won) for name in plan.outcomes.columns}
-    decisions = pl.DataFrame(
+    return pl.DataFrame(
         [
             frame.get_column("position"),
             usual["rule"],
@@ -187,7 +199,6 @@ def _decisions(plan: _Plan, frame: pl.DataFrame) -> pl.DataFrame:
             _names_of_bits("unknown", frame.get_column("@unknown"), plan.rule_ids),
         ]
     )
-    return decisions if won[0] is not None else decisions.slice(1)
 
 
 def _dynamic(frame: pl.DataFrame, name: str, usual: pl.Series) -> pl.Series:
