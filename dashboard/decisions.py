@@ -8,6 +8,7 @@ from dash.development.base_component import Component
 
 from dashboard import notation, pieces
 from dashboard.positions import title
+from rules import FACTS, Unit
 
 Row = dict[str, Any]
 
@@ -63,7 +64,7 @@ def _explanation(decision: Row) -> list[Component]:
     ]
     reason = [html.P(decision["reason"], className="reason")] if decision["reason"] else []
     facts = [
-        pieces.field(name.replace("_", " "), pieces.value(notation.plain(known), "not known at that moment"))
+        pieces.field(name.replace("_", " "), pieces.value(_fact(name, known), "not known at that moment"))
         for name, known in decision["facts"].items()
     ]
     return [
@@ -81,6 +82,16 @@ def _explanation(decision: Row) -> list[Component]:
             className="verdicts",
         ),
     ]
+
+
+def _fact(name: str, known: Any) -> str:
+    """A fact's value in the unit that the catalogue gives it."""
+    unit = FACTS[name].unit if name in FACTS else None
+    if isinstance(known, (int, float)) and unit is Unit.RATIO:
+        return notation.percent(known, signed=True)
+    if isinstance(known, (int, float)) and unit is Unit.USD:
+        return notation.usd(known, signed=True)
+    return notation.plain(known)
 
 
 def _chips(names: Sequence[str], class_name: str) -> Component:

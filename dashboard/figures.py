@@ -55,7 +55,13 @@ def thin(points: pl.DataFrame) -> pl.DataFrame:
 
 
 def _layout(series: Series) -> dict[str, Any]:
-    axis = {"fixedrange": True, "zeroline": False, "automargin": True, "tickfont": {"size": 11}}
+    axis = {
+        "fixedrange": True,
+        "zeroline": False,
+        "automargin": True,
+        "tickfont": {"size": 11},
+        "ticklabelstandoff": 6,
+    }
     return {
         "margin": {"l": 8, "r": 8, "t": 6, "b": 4},
         "paper_bgcolor": "rgba(0,0,0,0)",

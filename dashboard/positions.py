@@ -1,6 +1,6 @@
 """The positions section: one card per Position, its legs inside."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from dash import html
@@ -13,7 +13,12 @@ Row = dict[str, Any]
 TONES = {"live": "good", "modelled": "fair", "stale": "poor", "missing": "bad"}
 _LEG_HEADS = ("Leg", "Qty", "Cost", "Bid", "Ask", "Mark", "IV", "Δ", "Γ", "Θ", "Vega", "Quote")
 _MANY_EXPIRIES = "the legs end on different days"
-_GREEKS = (("Delta", "delta", 2), ("Gamma", "gamma", 3), ("Theta", "theta", 2), ("Vega", "vega", 2))
+_GREEKS: tuple[tuple[str, str, Callable[[float | None], str]], ...] = (
+    ("Delta / lot", "delta", lambda amount: notation.number(amount, 3, signed=True)),
+    ("Gamma / lot", "gamma", lambda amount: notation.number(amount, 4, signed=True)),
+    ("Theta / day", "theta_usd", lambda amount: notation.usd(amount, signed=True)),
+    ("Vega / point", "vega_usd", lambda amount: notation.usd(amount, signed=True)),
+)
 
 
 def section(positions: Sequence[Row]) -> Component:
@@ -57,8 +62,8 @@ def _face(position: Row) -> list[Component]:
         html.Div([_profit(position), _range_bar(position)], className="result"),
         html.Div(
             [
-                pieces.field(label, pieces.value(notation.number(position[key], digits, signed=True), why))
-                for label, key, digits in _GREEKS
+                pieces.field(label, pieces.value(written(position[key]), why))
+                for label, key, written in _GREEKS
             ],
             className="greeks",
         ),

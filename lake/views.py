@@ -21,6 +21,7 @@ Row = dict[str, Any]
 
 _ENDED = ("closed", "rolled")
 _GREEKS = ("delta", "gamma", "theta", "vega")
+_USD_GREEKS = tuple(f"{greek}_usd" for greek in _GREEKS)
 _WORST_FIRST = ("missing", "stale", "modelled", "live")
 _LEG_KEYS = (
     "con_id",
@@ -39,7 +40,9 @@ _QUOTE_KEYS = ("bid", "ask", "mark", "iv", *_GREEKS, "underlying_price", "quote_
 def positions(reader: LakeReader, as_of: AsOf = None) -> list[Row]:
     """Every open Position with its legs, money, Greeks and quote state, by underlying and id.
 
-    Money is USD for the whole position. `max_profit_usd` and `max_loss_usd` are None when unlimited.
+    Money is USD for the whole position; `delta`, `gamma`, `theta` and `vega` are the facts of that name, per
+    lot and share, those ending in `_usd` for the whole position. `max_profit_usd` and `max_loss_usd` are
+    None when unlimited.
     `quote_state` is that of the worst leg; a leg that was never quoted is `missing`. `time` is when the
     facts were taken, `quote_age_s` how old a leg's quote was when it was recorded.
     """
@@ -60,6 +63,7 @@ def positions(reader: LakeReader, as_of: AsOf = None) -> list[Row]:
 def decisions(reader: LakeReader, as_of: AsOf = None, limit: int | None = None) -> list[Row]:
     """Decisions, vetoes and shadow decisions, newest first.
 
+    `facts` and `params` are dicts; `state` is the position's rule state before it, as JSON text.
     `intent` is the id of what was done about it, `outcome` that intent's latest state and
     `outcome_reason` the reason it gave; all None when nothing was tried.
     """
@@ -223,6 +227,7 @@ def _decision(row: Row, outcome: Mapping[str, Any], subject: Mapping[str, Any]) 
         **{key: row[key] for key in keys},
         "params": _json(row["params"]) or {},
         "facts": _json(row["facts"]) or {},
+        "state": row["state"],
         "fired": row["fired"] or [],
         "unknown": row["unknown"] or [],
         "rules_revision": row["rules_revision"],
@@ -262,7 +267,7 @@ def _position(row: Row, legs: Sequence[Row], facts: Mapping[str, Any]) -> Row:
         "market_value_usd": _market_value_usd(legs) if market_value is None else market_value,
         "profit_usd": facts.get("profit_usd"),
         "profit": facts.get("profit"),
-        **{greek: facts.get(greek) for greek in _GREEKS},
+        **{greek: facts.get(greek) for greek in (*_GREEKS, *_USD_GREEKS)},
         "dte": facts.get("dte"),
         "quote_state": next((state for state in _WORST_FIRST if state in states), "missing"),
         "underlying_price": facts.get("underlying_price"),

@@ -36,14 +36,13 @@ CHROMIUM_ARGUMENTS = [
     "--disable-sync",
 ]
 
+GREEKS = ("delta", "gamma", "theta", "vega")
 FACTS = (
     "profit",
     "profit_usd",
     "market_value_usd",
-    "delta",
-    "gamma",
-    "theta",
-    "vega",
+    *GREEKS,
+    *(f"{greek}_usd" for greek in GREEKS),
     "dte",
     "underlying_price",
 )
@@ -209,11 +208,10 @@ def facts() -> list[dict[str, Any]]:
         row: dict[str, Any] = dict.fromkeys(FACTS)
         row |= {"position": f"{symbol}-1", "dte": 44.0, "underlying_price": spot}
         if all(by_leg[leg[0]]["mark"] is not None for leg in legs):
-            for name, key in (
-                ("market_value_usd", "mark"),
-                *((g, g) for g in ("delta", "gamma", "theta", "vega")),
-            ):
-                row[name] = sum(by_leg[con_id][key] * quantity * 100 for con_id, _, _, quantity, _ in legs)
+            row["market_value_usd"] = sum(by_leg[leg[0]]["mark"] * leg[3] * 100 for leg in legs)
+            for greek in GREEKS:
+                row[greek] = sum(by_leg[leg[0]][greek] * leg[3] / 2 for leg in legs)
+                row[f"{greek}_usd"] = row[greek] * 200
             row["profit_usd"] = strategy["net_credit_usd"] + row["market_value_usd"]
             row["profit"] = row["profit_usd"] / strategy["net_credit_usd"]
         rows.append(row)
