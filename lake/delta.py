@@ -13,12 +13,14 @@ from urllib.parse import unquote
 
 import polars as pl
 from deltalake import (
+    ColumnProperties,
     CommitProperties,
     DeltaTable,
     Field,
     PostCommitHookProperties,
     Schema,
     Transaction,
+    WriterProperties,
     write_deltalake,
 )
 from deltalake.exceptions import TableNotFoundError
@@ -74,6 +76,7 @@ def append(table: DeltaTable, rows: pl.DataFrame, seq: int) -> None:
         table,
         rows.with_columns(date=pl.col("time").dt.date()),
         mode="append",
+        writer_properties=_writing(rows.schema),
         commit_properties=CommitProperties(app_transactions=[Transaction(APP, seq)]),
         post_commithook_properties=_HOOKS,
     )
@@ -178,6 +181,15 @@ def _sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _writing(schema: pl.Schema) -> WriterProperties:
+    """Dictionaries for words only: for numbers and ids they cost a third of the time and save nothing."""
+    words = [name for name, dtype in schema.items() if dtype in (pl.String(), pl.List(pl.String()))]
+    return WriterProperties(
+        default_column_properties=ColumnProperties(dictionary_enabled=False),
+        column_properties={name: ColumnProperties(dictionary_enabled=True) for name in words},
+    )
 
 
 def _fields(schema: pl.Schema) -> list[Field]:

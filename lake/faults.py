@@ -29,6 +29,7 @@ def reported(what: str, where: Path) -> Iterator[None]:
         raise LakeError(f"{what} ({where}): {_first_line(error)}; {_DAMAGED}") from error
 
 
+_NO_LONGER_WRITABLE = "look after its disk, then start again; nothing that was acknowledged is lost"
 _DAMAGED = "its files seem to be damaged: restore this home from a backup"
 
 
@@ -50,6 +51,8 @@ def _advice(error: Exception, where: Path) -> str:
         return "another program holds it: close that program and try again"
     if isinstance(error, sqlite3.ProgrammingError):
         return "the lake was closed: open it again"
+    if isinstance(error, sqlite3.OperationalError):
+        return _NO_LONGER_WRITABLE
     return _DAMAGED if where.exists() else "check that the folder exists and its disk is mounted"
 
 

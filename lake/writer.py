@@ -160,7 +160,6 @@ class Lake:
         with reported("cannot write to the journal", journal.path):
             journal.end_flush(Flushed(boundary, times[-1], None, versions))
         failpoint.reach("flush.dropped")
-        _log.debug("lake.flushed", seq=boundary, commits=len(times), rows=sum(counts.values()))
         return FlushReport(boundary, len(times), counts)
 
     def _append(self, name: str, rows: pl.DataFrame, boundary: int, statistics: tuple[str, ...]) -> int:
