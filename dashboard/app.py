@@ -9,14 +9,16 @@ import threading
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from time import monotonic
 
 import structlog
 from dash import Dash
-from werkzeug.serving import make_server
+from werkzeug.serving import ThreadedWSGIServer
 
 from dashboard import callbacks, layout
 from dashboard.control import Control
 from dashboard.sight import Watch
+from ops.systemd import notify, watchdog_interval_s
 from options import SettingsError
 
 log = structlog.get_logger()
@@ -85,10 +87,23 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
+class _Server(ThreadedWSGIServer):
+    """Tells systemd's watchdog from the very loop that accepts requests that it still turns."""
+
+    _told = 0.0
+    _tell_every_s = watchdog_interval_s()
+
+    def service_actions(self) -> None:
+        super().service_actions()
+        if self._tell_every_s is not None and monotonic() - self._told >= self._tell_every_s:
+            self._told = monotonic()
+            notify("WATCHDOG=1")
+
+
 def _serve(app: Dash, listener: socket.socket) -> None:
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     host, port = listener.getsockname()[:2]
-    server = make_server(host, port, app.server, threaded=True, fd=listener.fileno())
+    server = _Server(host, port, app.server, fd=listener.fileno())
 
     def stop(_signal: int, _frame: object) -> None:
         threading.Thread(target=server.shutdown, name="shutdown").start()
@@ -96,6 +111,8 @@ def _serve(app: Dash, listener: socket.socket) -> None:
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
     log.info("page.started", url=f"http://{host}:{port}")
+    notify("READY=1")
     server.serve_forever(poll_interval=0.1)
+    notify("STOPPING=1")
     server.server_close()
     log.info("page.stopped")

@@ -84,6 +84,8 @@ class Control:
     def status(self) -> Status:
         """What the daemon says of itself; raises DaemonSilent."""
         answer = self._send(self._http.build_request("GET", f"{self.url}/status"))
+        if answer.status_code == httpx.codes.UNAUTHORIZED:
+            raise DaemonSilent(f"{self.url}/status asks for a token, which this page never reads")
         if answer.status_code != httpx.codes.OK:
             raise DaemonSilent(f"{self.url}/status answered {answer.status_code} {answer.reason_phrase}")
         try:
