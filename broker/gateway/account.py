@@ -1,0 +1,86 @@
+"""The paper account: cash, holdings at average cost, realized profit.
+
+Average cost is Interactive Brokers' own: USD per contract, commission included (a short's cost is what it
+brought in, less commission). At all times
+`cash + sum(quantity x average_cost) == deposit + realized`, to the last fraction of a cent.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from options import ConId, Contract, Leg, UsdPerContract
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """`quantity` in contracts (shares), negative when short; `average_cost` USD per contract (share)."""
+
+    contract: Contract
+    quantity: int
+    average_cost: UsdPerContract
+    realized_usd: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """One fill. `quantity` is signed; `price` USD per share.
+
+    `contract` is None for the combo's own execution, whose `price` is the net of its legs and which books
+    nothing. `realized_usd` is None for an opening trade.
+    """
+
+    exec_id: str
+    client_id: int
+    order_id: int
+    perm_id: int
+    order_ref: str
+    symbol: str
+    contract: Contract | None
+    quantity: int
+    price: float
+    time: datetime
+    commission_usd: float
+    realized_usd: float | None
+
+
+@dataclass(slots=True)
+class Account:
+    account_id: str
+    deposit_usd: float
+    cash_usd: float
+    realized_usd: float = 0.0
+    holdings: dict[ConId, Holding] = field(default_factory=dict)
+
+    @classmethod
+    def open(cls, account_id: str, deposit_usd: float, holdings: list[Holding]) -> "Account":
+        """An account whose holdings were bought from its deposit."""
+        cost = sum(holding.quantity * holding.average_cost for holding in holdings)
+        account = cls(account_id, deposit_usd, deposit_usd - cost)
+        account.holdings = {holding.contract.con_id: holding for holding in holdings}
+        return account
+
+    def legs(self) -> list[Leg]:
+        return [Leg(h.contract, h.quantity, h.average_cost) for h in self.holdings.values() if h.quantity]
+
+    def book(self, contract: Contract, quantity: int, price: float, commission_usd: float) -> float | None:
+        """Books a signed trade at `price` (USD per share); the realized USD, None for an opening trade."""
+        held = self.holdings.get(contract.con_id, Holding(contract, 0, UsdPerContract(0.0)))
+        value = price * contract.multiplier
+        fee = commission_usd / abs(quantity)
+        self.cash_usd -= quantity * value + commission_usd
+        opposed = held.quantity * quantity < 0
+        closed = min(abs(quantity), abs(held.quantity)) if opposed else 0
+        sign = 1 if quantity > 0 else -1
+        realized = closed * (-sign * (value - held.average_cost) - fee)
+        opened = abs(quantity) - closed
+        kept = abs(held.quantity) - closed
+        average = held.average_cost
+        if opened:
+            cost = held.average_cost * kept + (value + sign * fee) * opened
+            average = UsdPerContract(cost / (kept + opened))
+        left = held.quantity + quantity
+        self.realized_usd += realized
+        self.holdings[contract.con_id] = Holding(
+            contract, left, average if left else UsdPerContract(0.0), held.realized_usd + realized
+        )
+        return realized if closed else None

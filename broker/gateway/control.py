@@ -1,0 +1,208 @@
+"""The control port: JSON lines by which tests and the daemon look in, follow the clock and cause faults."""
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+from broker.gateway.clock import Follower
+from broker.gateway.errors import GatewayError
+from broker.gateway.gateway import CONNECTIVITY, Gateway
+from broker.gateway.script import ScriptMarket
+
+log = logging.getLogger("gateway")
+
+Reply = dict[str, Any]
+
+
+class ControlPort:
+    """`home` is only passed on by `status`."""
+
+    def __init__(self, gateway: Gateway, home: str | None) -> None:
+        self.gateway = gateway
+        self.home = home
+        self._commands: dict[str, Callable[[dict[str, Any]], Reply]] = {
+            "status": self._status,
+            "orders": lambda _: {"orders": self._orders()},
+            "executions": lambda _: {"executions": self._executions()},
+            "holdings": lambda _: {"holdings": self._holdings()},
+            "account": self._account,
+            "contract": self._contract,
+            "quote": self._quote,
+            "fault": self._fault,
+            "shutdown": self._shutdown,
+        }
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One connection; a broken line gets an error reply, never an end."""
+        follower: Follower | None = None
+
+        def tell(reply: Reply) -> None:
+            writer.write((json.dumps(reply) + "\n").encode())
+
+        try:
+            while line := await reader.readline():
+                try:
+                    command = json.loads(line)
+                    if follower:
+                        wake = command.get("wake")
+                        until = datetime.fromisoformat(wake) if wake else None
+                        self.gateway.clock.done(follower, int(command["sent"]), until)
+                    elif command.get("cmd") == "follow":
+                        follower = Follower(int(command["client_id"]), tell)
+                        self.gateway.clock.follow(follower)
+                    else:
+                        tell({"ok": True, **await self._answer(command)})
+                except (GatewayError, KeyError, TypeError, ValueError, AttributeError) as error:
+                    tell({"ok": False, "error": f"{line.decode(errors='replace').strip()}: {error}"})
+                await writer.drain()
+        except (ConnectionError, asyncio.LimitOverrunError) as error:
+            log.warning("a control connection broke: %s", error)
+        finally:
+            if follower:
+                self.gateway.clock.unfollow(follower)
+            writer.close()
+
+    async def _answer(self, command: dict[str, Any]) -> Reply:
+        name = command.get("cmd")
+        if name == "step":
+            await self.gateway.clock.step(float(command["seconds"]))
+            return self._status(command)
+        if name not in self._commands:
+            raise GatewayError(f"no command {name!r}: there are {', '.join(self._commands)}, step, follow")
+        return self._commands[name](command)
+
+    # -- looking in -----------------------------------------------------------------------------------
+
+    def _status(self, _: dict[str, Any]) -> Reply:
+        gateway = self.gateway
+        return {
+            "time": gateway.clock.now.isoformat(),
+            "market": gateway.market.name,
+            "speed": gateway.clock.speed,
+            "home": self.home,
+            "account": gateway.exchange.account.account_id,
+            "clients": sorted(gateway.sessions),
+            "lines": {str(client): len(session.lines) for client, session in gateway.sessions.items()},
+            "ended": gateway.market.ended(gateway.clock.now),
+        }
+
+    def _orders(self) -> list[Reply]:
+        return [
+            {
+                "order_ref": order.request.order_ref,
+                "order_id": order.order_id,
+                "perm_id": order.perm_id,
+                "client_id": order.client_id,
+                "status": order.status,
+                "action": order.request.action,
+                "quantity": order.request.quantity,
+                "filled": order.filled,
+                "limit_price": order.request.limit_price,
+                "average_price": order.fill_price,
+                "legs": [
+                    {"con_id": leg.con_id, "ratio": leg.ratio, "action": leg.action}
+                    for leg in order.request.legs
+                ]
+                or [{"con_id": order.legs[0][0].con_id, "ratio": 1, "action": "BUY"}],
+            }
+            for order in self.gateway.exchange.orders.values()
+        ]
+
+    def _executions(self) -> list[Reply]:
+        return [
+            {
+                "exec_id": execution.exec_id,
+                "order_ref": execution.order_ref,
+                "perm_id": execution.perm_id,
+                "con_id": execution.contract.con_id if execution.contract else None,
+                "is_combo": execution.contract is None,
+                "quantity": execution.quantity,
+                "price": execution.price,
+                "commission_usd": execution.commission_usd,
+                "realized_usd": execution.realized_usd,
+                "time": execution.time.isoformat(),
+            }
+            for execution in self.gateway.exchange.executions
+        ]
+
+    def _holdings(self) -> list[Reply]:
+        return [
+            {
+                "con_id": con_id,
+                "symbol": holding.contract.symbol,
+                "label": holding.contract.label,
+                "quantity": holding.quantity,
+                "average_cost": holding.average_cost,
+            }
+            for con_id, holding in self.gateway.exchange.account.holdings.items()
+            if holding.quantity
+        ]
+
+    def _account(self, _: dict[str, Any]) -> Reply:
+        account = self.gateway.exchange.account
+        values = self.gateway.exchange.values(self.gateway.clock.now)
+        return {
+            "deposit_usd": account.deposit_usd,
+            "cash_usd": account.cash_usd,
+            "realized_usd": account.realized_usd,
+            "net_liquidation_usd": values.net_liquidation,
+            "initial_margin_usd": values.initial_margin,
+        }
+
+    # -- script market --------------------------------------------------------------------------------
+
+    def _script(self) -> ScriptMarket:
+        market = self.gateway.market
+        if not isinstance(market, ScriptMarket):
+            raise GatewayError(f"the {market.name} market makes its own prices: start with --market script")
+        return market
+
+    def _contract(self, command: dict[str, Any]) -> Reply:
+        return {"con_id": self._script().add(command).con_id}
+
+    def _quote(self, command: dict[str, Any]) -> Reply:
+        con_id = self._script().set(command)
+        gateway = self.gateway
+        gateway.data.publish(gateway.in_order(), [con_id], gateway.clock.now)
+        gateway.exchange.pass_time(gateway.clock.now)
+        return {"con_id": con_id}
+
+    # -- faults ---------------------------------------------------------------------------------------
+
+    def _fault(self, command: dict[str, Any]) -> Reply:
+        gateway, exchange = self.gateway, self.gateway.exchange
+        on = bool(command.get("on", True))
+        match command["name"]:
+            case "drop":
+                gateway.disconnect_all()
+            case "refuse_connections":
+                gateway.refuse_until = gateway.clock.now + timedelta(seconds=float(command["seconds"]))
+            case "connectivity":
+                code = int(command["code"])
+                if code not in CONNECTIVITY:
+                    raise GatewayError(f"no connectivity code {code}: there are 1100, 1101 and 1102")
+                gateway.connectivity(code)
+            case "no_quote":
+                gateway.silence_quote(int(command["con_id"]), on)
+            case "reject":
+                exchange.reject_next = str(command.get("reason", "by command")) if on else ""
+            case "false_cancel":
+                gateway.false_cancel(str(command["order_ref"]))
+            case "silent":
+                for session in gateway.sessions.values():
+                    session.silent = on
+            case "hold_fills":
+                exchange.hold_fills = on
+                exchange.pass_time(gateway.clock.now)
+            case "lines":
+                gateway.data.most_lines = int(command["count"])
+            case unknown:
+                raise GatewayError(f"no fault {unknown!r}")
+        return {}
+
+    def _shutdown(self, _: dict[str, Any]) -> Reply:
+        self.gateway.stop.set()
+        return {}

@@ -1,0 +1,281 @@
+"""The gateway itself: market, exchange and clock behind a socket, and who is told what."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from broker.gateway.account import Account, Execution
+from broker.gateway.account_desk import AccountDesk
+from broker.gateway.clock import Clock
+from broker.gateway.data_desk import DataDesk
+from broker.gateway.errors import GatewayError, MessageError
+from broker.gateway.exchange import Exchange
+from broker.gateway.market import Market
+from broker.gateway.order import Order
+from broker.gateway.order_desk import OrderDesk
+from broker.gateway.session import Session
+from broker.gateway.state import write_state
+from broker.gateway.wire import Fields
+from options import ConId
+
+log = logging.getLogger("gateway")
+
+ACCOUNT_UPDATE = timedelta(minutes=3)
+IN_USE = "Unable to connect as the client id is already in use. Retry with a unique client id."
+FARMS = (
+    (2104, "Market data farm connection is OK:usfarm"),
+    (2106, "HMDS data farm connection is OK:ushmds"),
+    (2158, "Sec-def data farm connection is OK:secdefil"),
+)
+PRESET = "Order TIF was set to DAY based on order preset."
+CONNECTIVITY = {
+    1100: "Connectivity between IBKR and Trader Workstation has been lost.",
+    1101: "Connectivity between IBKR and Trader Workstation has been restored - data lost.",
+    1102: "Connectivity between IBKR and Trader Workstation has been restored - data maintained.",
+}
+
+Handler = Callable[[Session, Fields], None]
+
+
+class Gateway:
+    """Serves API clients. It is the clock's world and the exchange's witness.
+
+    `refuse_until` turns new connections away until that simulated moment.
+    """
+
+    def __init__(
+        self, market: Market, account: Account, now: datetime, speed: float, lines: int, state: Path | None
+    ) -> None:
+        self.exchange = Exchange(market, account, self)
+        self.clock = Clock(self, now, speed)
+        self.data = DataDesk(self.exchange, lines)
+        self.accounts = AccountDesk(self.exchange)
+        self.orders = OrderDesk(self.exchange)
+        self.sessions: dict[int, Session] = {}
+        self.refuse_until = now
+        self.stop = asyncio.Event()
+        self.failure: GatewayError | None = None
+        self._state = state
+        self._account_sent = now
+        self._handlers = self._table()
+
+    @property
+    def market(self) -> Market:
+        return self.exchange.market
+
+    def save(self) -> None:
+        """Writes the state file, if there is one; a disk that fails ends the gateway before it says more."""
+        if self._state:
+            try:
+                write_state(self._state, self.exchange, self.clock.now)
+            except GatewayError as error:
+                self.failure = error
+                self.stop.set()
+                raise
+
+    # -- connections ----------------------------------------------------------------------------------
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One API connection from its first byte to its last."""
+        session = Session(reader, writer)
+        try:
+            if self.clock.now >= self.refuse_until and await session.shake_hands(
+                lambda: self.data.server_time(self.clock.now)
+            ):
+                await session.serve(self._handle)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        except GatewayError as error:
+            log.warning("client %d is cut off: %s", session.client_id, error)
+        finally:
+            if self.sessions.get(session.client_id) is session:
+                del self.sessions[session.client_id]
+                log.info("client %d has gone", session.client_id)
+            session.close()
+            self.clock.frame_arrived()
+
+    def _handle(self, session: Session, kind: int, fields: Fields) -> None:
+        handler = self._handlers.get(kind)
+        try:
+            if session.client_id < 0 and kind != 71:
+                session.error(-1, 505, "Fatal Error: startApi must come first.")
+            elif handler is None:
+                session.error(-1, 505, f"Fatal Error: Unknown message id {kind}.")
+            else:
+                handler(session, fields)
+        except MessageError as error:
+            log.warning("client %d sent a message %d that makes no sense: %s", session.client_id, kind, error)
+            session.error(-1, 320, f"Error reading request: {error}")
+        self.clock.frame_arrived()
+
+    def _start_api(self, session: Session, fields: Fields) -> None:
+        fields.skip(1)
+        client_id = fields.integer()
+        if client_id in self.sessions:
+            session.error(-1, 326, IN_USE)
+            session.close()
+            return
+        session.client_id = client_id
+        self.sessions[client_id] = session
+        self.clock.client_started(client_id)
+        log.info("client %d has connected", client_id)
+        session.send(15, 1, self.exchange.account.account_id)
+        session.send(9, 1, self.exchange.next_order_id(client_id))
+        for code, text in FARMS:
+            session.error(-1, code, text)
+
+    def _table(self) -> dict[int, Handler]:
+        """What answers which message; a message that wants no answer is listed with `_nothing`."""
+        data, accounts, orders = self.data, self.accounts, self.orders
+        return {
+            1: lambda s, f: data.subscribe(s, f, self.clock.now),
+            2: data.unsubscribe,
+            3: lambda s, f: orders.place(s, f, self.clock.now),
+            4: lambda s, f: orders.cancel(s, f, self.clock.now),
+            5: lambda s, _: orders.open_orders(s, everyone=False),
+            6: lambda s, f: accounts.updates(s, f, self.clock.now),
+            7: orders.executions,
+            8: lambda s, _: s.send(9, 1, self.exchange.next_order_id(s.client_id)),
+            9: lambda s, f: data.contract_details(s, f, self.clock.now),
+            14: _nothing,
+            15: _nothing,
+            16: lambda s, _: orders.open_orders(s, everyone=True),
+            17: lambda s, _: s.send(15, 1, self.exchange.account.account_id),
+            20: _no_history,
+            25: _nothing,
+            49: lambda s, _: s.send(49, 1, int(self.clock.now.timestamp())),
+            58: lambda _s, _f: orders.cancel_all(self.clock.now),
+            59: _data_type,
+            61: lambda s, _: accounts.positions(s),
+            62: lambda s, f: accounts.summary(s, f, self.clock.now),
+            63: _nothing,
+            64: lambda s, _: _forget_positions(s),
+            71: self._start_api,
+            74: accounts.positions_multi,
+            75: _nothing,
+            76: lambda s, f: accounts.updates_multi(s, f, self.clock.now),
+            77: _nothing,
+            78: data.option_chain,
+            81: data.matching_symbols,
+            91: data.market_rule,
+            92: lambda s, f: accounts.profit(s, f, self.clock.now),
+            93: lambda s, f: s.profit_requests.discard(f.integer()),
+            99: lambda s, _: orders.completed_orders(s),
+            104: lambda s, f: s.send(107, f.integer(), ""),
+        }
+
+    # -- the clock's world ----------------------------------------------------------------------------
+
+    def _watched(self) -> set[ConId]:
+        subscribed = {line.contract.con_id for s in self.sessions.values() for line in s.lines.values()}
+        return subscribed | self.exchange.working_con_ids()
+
+    def next_event(self, now: datetime) -> datetime | None:
+        moments = (self.market.next_change(self._watched(), now), self.exchange.next_fill_time())
+        return min((moment for moment in moments if moment is not None), default=None)
+
+    def resume(self, now: datetime) -> datetime:
+        return self.market.resume(now)
+
+    def ended(self, now: datetime) -> bool:
+        return self.market.ended(now)
+
+    def pass_time(self, before: datetime, now: datetime) -> None:
+        changed = self.market.changed(self._watched(), before, now)
+        if changed:
+            self.data.publish(self.in_order(), changed, now)
+        self.exchange.pass_time(now)
+        if now - self._account_sent >= ACCOUNT_UPDATE:
+            self._send_accounts(now)
+
+    def frames(self, client_id: int) -> tuple[int, int] | None:
+        session = self.sessions.get(client_id)
+        return (session.sent, session.received) if session else None
+
+    def in_order(self) -> list[Session]:
+        return [self.sessions[client_id] for client_id in sorted(self.sessions)]
+
+    def _send_accounts(self, now: datetime) -> None:
+        self._account_sent = now
+        for session in self.in_order():
+            if session.wants_account:
+                self.accounts.send_update(session, now)
+            for req_id in sorted(session.profit_requests):
+                self.accounts.send_profit(session, req_id, now)
+
+    # -- the exchange's witness -----------------------------------------------------------------------
+
+    def order_changed(self, order: Order) -> None:
+        self.save()
+        session = self.sessions.get(order.client_id)
+        if session:
+            self.orders.send_order(session, order)
+
+    def order_filled(self, order: Order, executions: list[Execution]) -> None:
+        self.save()
+        label = order.request.order_ref or str(order.order_id)
+        log.info("order %s: %d filled at %.2f", label, order.filled, order.fill_price or 0.0)
+        session = self.sessions.get(order.client_id)
+        if session:
+            self.orders.announce_fill(session, order)
+        for listener in self.in_order():
+            if listener.wants_positions:
+                for execution in executions:
+                    if execution.contract:
+                        self.accounts.send_position(listener, execution.contract.con_id)
+        self._send_accounts(self.clock.now)
+
+    def order_cancelled(self, order: Order, reason: str) -> None:
+        self.save()
+        session = self.sessions.get(order.client_id)
+        if session:
+            self.orders.announce_cancel(session, order, reason)
+
+    # -- faults ---------------------------------------------------------------------------------------
+
+    def connectivity(self, code: int) -> None:
+        """1100 stops all ticks, 1101 forgets the subscriptions, 1102 lets them go on."""
+        self.data.paused = code == 1100
+        if code == 1101:
+            for session in self.sessions.values():
+                session.lines.clear()
+        for session in self.in_order():
+            session.error(-1, code, CONNECTIVITY[code])
+        if code == 1102:
+            self.data.publish(self.in_order(), self._watched(), self.clock.now)
+
+    def silence_quote(self, con_id: int, on: bool) -> None:
+        """Takes a contract's quote away, or gives it back."""
+        (self.exchange.mute.add if on else self.exchange.mute.discard)(ConId(con_id))
+        self.data.publish(self.in_order(), [ConId(con_id)], self.clock.now)
+
+    def false_cancel(self, order_ref: str) -> None:
+        """Sends the notice for which ib_async believes a living order cancelled."""
+        for order in self.exchange.working():
+            if order.request.order_ref == order_ref and order.client_id in self.sessions:
+                self.sessions[order.client_id].error(order.order_id, 10349, PRESET)
+
+    def disconnect_all(self) -> None:
+        for session in list(self.sessions.values()):
+            session.close()
+        self.sessions.clear()
+
+
+def _nothing(_session: Session, _fields: Fields) -> None:
+    """For messages that a real gateway does not answer either."""
+
+
+def _no_history(session: Session, fields: Fields) -> None:
+    text = "Historical Market Data Service error message:HMDS query returned no data"
+    session.error(fields.integer(), 162, text)
+
+
+def _data_type(session: Session, fields: Fields) -> None:
+    fields.skip(1)
+    session.data_type = fields.integer()
+
+
+def _forget_positions(session: Session) -> None:
+    session.wants_positions = False

@@ -1,0 +1,180 @@
+"""The contracts that a market lists, and how a request finds them."""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+
+from broker.gateway.errors import GatewayError, MessageError
+from broker.gateway.wire import Fields
+from options import ConId, Contract, Right, SecType
+
+COMBO_CON_ID = 28812380
+REAL_CON_IDS = {"SPY": 756733, "QQQ": 320227571, "IWM": 9579970, "VIX": 13455763}
+INDEXES = {"VIX"}
+RIGHTS = {"C": Right.CALL, "CALL": Right.CALL, "P": Right.PUT, "PUT": Right.PUT}
+
+
+def synthetic_con_id(label: str) -> ConId:
+    """The same id for the same contract in every run, from a hash of what it is called."""
+    digest = hashlib.blake2b(label.encode(), digest_size=6).digest()
+    return ConId(1_000_000_000 + int.from_bytes(digest) % 1_000_000_000)
+
+
+def underlying(symbol: str) -> Contract:
+    """A share or an index."""
+    index = symbol in INDEXES
+    return Contract(
+        con_id=ConId(REAL_CON_IDS.get(symbol) or synthetic_con_id(symbol)),
+        symbol=symbol,
+        sec_type=SecType.INDEX if index else SecType.STOCK,
+        exchange="CBOE" if index else "SMART",
+        local_symbol=symbol,
+        trading_class=symbol,
+    )
+
+
+def option(
+    symbol: str,
+    expiry: date,
+    strike: float,
+    right: Right,
+    con_id: int | None = None,
+    multiplier: int = 100,
+    min_tick: float = 0.01,
+) -> Contract:
+    """An option; without `con_id` it gets a synthetic one."""
+    local = f"{symbol:<6}{expiry:%y%m%d}{right}{round(strike * 1000):08d}"
+    return Contract(
+        con_id=ConId(con_id) if con_id else synthetic_con_id(local),
+        symbol=symbol,
+        sec_type=SecType.OPTION,
+        expiry=expiry,
+        strike=float(strike),
+        right=right,
+        multiplier=multiplier,
+        local_symbol=local,
+        trading_class=symbol,
+        min_tick=min_tick,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """The contract fields of a request; empty text, 0 and None mean "any"."""
+
+    con_id: int
+    symbol: str
+    sec_type: str
+    expiry: str
+    strike: float
+    right: str
+    multiplier: str
+    exchange: str
+    primary_exchange: str
+    currency: str
+    local_symbol: str
+    trading_class: str
+
+    @classmethod
+    def read(cls, fields: Fields) -> "Query":
+        """The twelve contract fields; raises MessageError."""
+        query = cls(
+            con_id=fields.integer(),
+            symbol=fields.text(),
+            sec_type=fields.text(),
+            expiry=fields.text(),
+            strike=fields.real() or 0.0,
+            right=fields.text(),
+            multiplier=fields.text(),
+            exchange=fields.text(),
+            primary_exchange=fields.text(),
+            currency=fields.text(),
+            local_symbol=fields.text(),
+            trading_class=fields.text(),
+        )
+        if query.right not in ("", "0", "?", *RIGHTS):
+            raise MessageError(f"right {query.right!r} is neither call nor put")
+        return query
+
+    def fits(self, contract: Contract) -> bool:
+        """Whether a listed contract has everything that the request names."""
+        right = RIGHTS.get(self.right)
+        expiry = f"{contract.expiry:%Y%m%d}" if contract.expiry else ""
+        return (
+            self.symbol in ("", contract.symbol)
+            and self.sec_type in ("", contract.sec_type)
+            and expiry.startswith(self.expiry)
+            and self.strike in (0.0, contract.strike)
+            and (right is None or right is contract.right)
+            and self.multiplier in ("", str(contract.multiplier))
+            and self.exchange in ("", "SMART", "BEST", contract.exchange)
+            and self.currency in ("", contract.currency)
+            and self.local_symbol in ("", contract.local_symbol)
+            and self.trading_class in ("", contract.trading_class)
+        )
+
+
+class Listings:
+    """All contracts of a market, found by id or by what is known of them."""
+
+    def __init__(self) -> None:
+        self._by_id: dict[ConId, Contract] = {}
+        self._by_symbol: dict[str, list[Contract]] = defaultdict(list)
+        self._by_terms: dict[tuple[str, date | None, float | None, Right | None], Contract] = {}
+
+    def __iter__(self) -> Iterator[Contract]:
+        return iter(self._by_id.values())
+
+    def add(self, contract: Contract) -> Contract:
+        """Lists a contract once; raises GatewayError when another one has its id."""
+        known = self.find(contract.symbol, contract.expiry, contract.strike, contract.right)
+        if known:
+            return known
+        if contract.con_id in self._by_id:
+            other = self._by_id[contract.con_id].label
+            raise GatewayError(f"{contract.label} and {other} have the same id {contract.con_id}: change one")
+        self._by_id[contract.con_id] = contract
+        self._by_symbol[contract.symbol].append(contract)
+        self._by_terms[contract.symbol, contract.expiry, contract.strike, contract.right] = contract
+        return contract
+
+    def get(self, con_id: int) -> Contract | None:
+        return self._by_id.get(ConId(con_id))
+
+    def find(
+        self,
+        symbol: str,
+        expiry: date | None = None,
+        strike: float | None = None,
+        right: Right | None = None,
+    ) -> Contract | None:
+        """The contract with exactly these terms; an underlying has only its symbol."""
+        return self._by_terms.get((symbol, expiry, strike, right))
+
+    def match(self, query: Query) -> list[Contract]:
+        """Everything that fits, in listing order; a contract id decides alone."""
+        if query.con_id:
+            known = self.get(query.con_id)
+            return [known] if known else []
+        if query.symbol:
+            pool = self._by_symbol.get(query.symbol, [])
+        elif query.local_symbol:
+            pool = list(self._by_id.values())
+        else:
+            return []
+        return [contract for contract in pool if query.fits(contract)]
+
+    def chain(self, symbol: str) -> list[Contract]:
+        """The options on `symbol`."""
+        return [c for c in self._by_symbol.get(symbol, []) if c.sec_type is SecType.OPTION]
+
+    def search(self, pattern: str) -> list[Contract]:
+        """Underlyings whose symbol begins with `pattern`."""
+        wanted = pattern.upper()
+        return [
+            c
+            for c in self._by_id.values()
+            if c.sec_type is not SecType.OPTION and c.symbol.startswith(wanted)
+        ]

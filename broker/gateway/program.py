@@ -1,0 +1,143 @@
+"""Puts market, account and ports together and runs them."""
+
+import argparse
+import asyncio
+import json
+import logging
+import signal
+import sys
+from collections.abc import Callable, Coroutine
+from datetime import datetime
+from typing import Any
+
+from broker.gateway.account import Account, Holding
+from broker.gateway.control import ControlPort
+from broker.gateway.errors import GatewayError
+from broker.gateway.gateway import Gateway
+from broker.gateway.market import Market
+from broker.gateway.model import ModelMarket
+from broker.gateway.positions import held, read_positions
+from broker.gateway.script import ScriptMarket
+from broker.gateway.state import read_state, restore_books, restored_account
+
+log = logging.getLogger("gateway")
+
+ACCOUNT_ID = "DU1234567"
+DEPOSIT_USD = 100_000.0
+
+Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]]
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Blocks until the gateway has stopped; raises GatewayError."""
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="gateway: %(message)s")
+    asyncio.run(_serve(arguments))
+
+
+def _market(arguments: argparse.Namespace) -> tuple[Market, list[Holding]]:
+    """The market and what a new account holds."""
+    rows = read_positions(arguments.positions) if arguments.positions else []
+    market: Market
+    if arguments.market == "model":
+        if arguments.positions or arguments.quotes:
+            raise GatewayError(
+                "the model market makes its own quotes and holdings: leave out --quotes, --positions"
+            )
+        model = ModelMarket(arguments.seed, arguments.start)
+        return model, model.first_holdings()
+    if arguments.market == "replay":
+        if not arguments.quotes:
+            raise GatewayError("a replay needs quotes: name a parquet file with --quotes")
+        from broker.gateway.replay import ReplayMarket
+
+        market = ReplayMarket(arguments.quotes, {row.local_symbol: row.con_id for row in rows})
+    else:
+        market = script = ScriptMarket(arguments.start)
+        if arguments.quotes:
+            script.read(arguments.quotes)
+    return market, held(arguments.positions, rows, market.listings)
+
+
+def build(arguments: argparse.Namespace) -> Gateway:
+    """A gateway that is not yet listening, continued from its state file when there is one."""
+    market, holdings = _market(arguments)
+    speed = arguments.speed if arguments.speed is not None else float(arguments.market != "script")
+    if speed < 0:
+        raise GatewayError(f"--speed {speed} is below 0: use 0 or more")
+    saved = read_state(arguments.state, market) if arguments.state else None
+    if saved is None:
+        account = Account.open(ACCOUNT_ID, DEPOSIT_USD, holdings)
+        return Gateway(market, account, market.start(), speed, arguments.lines, arguments.state)
+    try:
+        market.load(saved["market_state"])
+        account, now = restored_account(saved), datetime.fromisoformat(saved["time"])
+        gateway = Gateway(market, account, now, speed, arguments.lines, arguments.state)
+        restore_books(saved, gateway.exchange)
+    except (KeyError, TypeError, ValueError) as error:
+        raise GatewayError(
+            f"state file {arguments.state} is damaged ({error!r}): move it away to start anew"
+        ) from None
+    return gateway
+
+
+class Doors:
+    """The listening ports and the connections that came in through them."""
+
+    def __init__(self) -> None:
+        self._servers: list[asyncio.Server] = []
+        self._visits: set[asyncio.Task[None]] = set()
+
+    async def open(self, serve: Serve, host: str, port: int, option: str) -> int:
+        """Listens; the port that was taken. Raises GatewayError when it is in use."""
+
+        async def visit(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            self._visits.add(task := asyncio.create_task(serve(reader, writer)))
+            task.add_done_callback(self._visits.discard)
+
+        try:
+            server = await asyncio.start_server(visit, host, port)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise GatewayError(
+                f"cannot listen on {host} port {port} ({reason}): choose another with {option}"
+            ) from None
+        self._servers.append(server)
+        taken: int = server.sockets[0].getsockname()[1]
+        return taken
+
+    async def close(self) -> None:
+        for server in self._servers:
+            server.close()
+        visits = list(self._visits)
+        for visit in visits:
+            visit.cancel()
+        await asyncio.gather(*visits, return_exceptions=True)
+
+
+async def _serve(arguments: argparse.Namespace) -> None:
+    gateway = build(arguments)
+    doors = Doors()
+    port = await doors.open(gateway.serve, arguments.host, arguments.port, "--port")
+    control = ControlPort(gateway, arguments.home)
+    control_port = await doors.open(control.serve, "127.0.0.1", arguments.control_port, "--control-port")
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, gateway.stop.set)
+    gateway.save()
+    account = gateway.exchange.account.account_id
+    ready = {"ready": True, "port": port, "control_port": control_port, "account": account}
+    sys.stdout.write(json.dumps(ready) + "\n")
+    sys.stdout.flush()
+    log.info("%s market at %s, API on port %d", gateway.market.name, gateway.clock.now, port)
+    clock = asyncio.create_task(gateway.clock.run(), name="clock")
+    stopped = asyncio.create_task(gateway.stop.wait(), name="stop")
+    running = {stopped, clock} if gateway.clock.speed else {stopped}
+    await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+    await doors.close()
+    if gateway.failure:
+        raise gateway.failure
+    if clock.done():
+        clock.result()
+    clock.cancel()
+    gateway.save()
+    log.info("stopped at %s", gateway.clock.now)

@@ -1,0 +1,84 @@
+"""One API client's connection: handshake, frames in and out, and its market data lines."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from broker.gateway.errors import MessageError
+from broker.gateway.quotes import Quote
+from broker.gateway.wire import Fields, Value, frame, read_body, split
+from options import Contract
+
+log = logging.getLogger("gateway")
+
+OLDEST_VERSION = 157
+NEWEST_VERSION = 178
+LARGEST_BACKLOG = 16 << 20
+
+
+@dataclass(slots=True)
+class Line:
+    """A market data subscription and what was last sent on it; `sent` is None before the first tick."""
+
+    contract: Contract
+    sent: Quote | None = None
+
+
+@dataclass(slots=True)
+class Session:
+    """`sent` and `received` count frames as ib_async does: the handshake reply is sent but not received.
+
+    `client_id` is -1 until startApi. `silent` drops everything that would be sent.
+    """
+
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+    client_id: int = -1
+    sent: int = 0
+    received: int = 0
+    silent: bool = False
+    data_type: int = 1
+    lines: dict[int, Line] = field(default_factory=dict)
+    wants_account: bool = False
+    wants_positions: bool = False
+    profit_requests: set[int] = field(default_factory=set)
+
+    def send(self, *fields: Value) -> None:
+        """Queues one message; a client that reads too slowly loses its connection instead of memory."""
+        if self.silent or self.writer.is_closing():
+            return
+        self.sent += 1
+        self.writer.write(frame(fields))
+        if self.writer.transport.get_write_buffer_size() > LARGEST_BACKLOG:
+            log.warning("client %d reads too slowly and is cut off", self.client_id)
+            self.writer.transport.abort()
+
+    def error(self, req_id: int, code: int, text: str) -> None:
+        self.send(4, 2, req_id, code, text, "")
+
+    def close(self) -> None:
+        self.writer.close()
+
+    async def shake_hands(self, time_text: Callable[[], str]) -> bool:
+        """Agrees on a version; False when the client is none of ours or too old."""
+        if await self.reader.readexactly(4) != b"API\0":
+            log.warning("something that does not speak the TWS protocol connected and was sent away")
+            return False
+        offer = (await read_body(self.reader)).decode(errors="replace").split(" ")[0]
+        newest = offer.removeprefix("v").split("..")[-1]
+        if not newest.isdigit() or int(newest) < OLDEST_VERSION:
+            log.warning("a client that offers version %r is too old and was sent away", offer)
+            return False
+        self.send(min(NEWEST_VERSION, int(newest)), time_text())
+        return True
+
+    async def serve(self, handle: Callable[["Session", int, Fields], None]) -> None:
+        """Reads and handles messages until the client goes away."""
+        while not self.writer.is_closing():
+            values = split(await read_body(self.reader))
+            if not values or not values[0].isdigit():
+                raise MessageError(f"a message begins with {values[:1]} instead of its number")
+            fields = Fields(values)
+            handle(self, fields.integer(), fields)
+            self.received += 1

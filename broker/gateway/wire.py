@@ -1,0 +1,101 @@
+"""Frames and fields of the TWS text protocol.
+
+A frame is a four-byte big-endian length and fields that each end in NUL; field 0 is the message id.
+"""
+
+import asyncio
+import struct
+from collections.abc import Sequence
+from datetime import date
+
+from broker.gateway.errors import MessageError
+
+UNSET_DOUBLE = "1.7976931348623157E308"
+UNSET_INT = "2147483647"
+LARGEST_FRAME = 1 << 20
+
+Value = str | int | float | date | None
+
+
+def text(value: Value) -> str:
+    """One field as it goes over the wire; None is the empty field."""
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "1" if value else "0"
+        case float():
+            plain = repr(float(value))
+            return plain if "e" not in plain else format(value, ".15f").rstrip("0")
+        case date():
+            return value.strftime("%Y%m%d")
+    return str(value)
+
+
+def frame(fields: Sequence[Value]) -> bytes:
+    """The bytes of one message; characters beyond ASCII are escaped as the official clients expect."""
+    body = "".join(text(field) + "\0" for field in fields).encode("ascii", "backslashreplace")
+    return struct.pack(">I", len(body)) + body
+
+
+async def read_body(reader: asyncio.StreamReader) -> bytes:
+    """The next frame's body; raises IncompleteReadError at the end, MessageError on a senseless length."""
+    (length,) = struct.unpack(">I", await reader.readexactly(4))
+    if length > LARGEST_FRAME:
+        raise MessageError(f"a frame of {length} bytes is larger than {LARGEST_FRAME}")
+    return await reader.readexactly(length)
+
+
+def split(body: bytes) -> list[str]:
+    """The fields of a body."""
+    return body.decode(errors="backslashreplace").split("\0")[:-1]
+
+
+class Fields:
+    """Reads a message's fields in order; a missing or senseless field raises MessageError."""
+
+    def __init__(self, values: Sequence[str]) -> None:
+        self._values = values
+        self._at = 0
+
+    @property
+    def left(self) -> int:
+        return len(self._values) - self._at
+
+    def text(self) -> str:
+        if self._at >= len(self._values):
+            raise MessageError(f"message {self._values[0]} ends after {len(self._values)} fields")
+        self._at += 1
+        return self._values[self._at - 1]
+
+    def skip(self, count: int) -> None:
+        for _ in range(count):
+            self.text()
+
+    def real(self) -> float | None:
+        """None for an empty or unset field."""
+        found = self.text()
+        if found in ("", UNSET_DOUBLE):
+            return None
+        try:
+            return float("inf" if found == "Infinite" else found)
+        except ValueError:
+            raise MessageError(f"field {self._at - 1} should be a number, not {found!r}") from None
+
+    def integer(self) -> int:
+        """0 for an empty or unset field."""
+        found = self.text()
+        if found in ("", UNSET_INT):
+            return 0
+        try:
+            return int(found)
+        except ValueError:
+            raise MessageError(f"field {self._at - 1} should be a whole number, not {found!r}") from None
+
+    def flag(self) -> bool:
+        return self.integer() != 0
+
+    def finish(self) -> None:
+        """Asserts that nothing is left: the guard against a layout that has drifted."""
+        if self.left:
+            raise MessageError(f"message {self._values[0]} has {self.left} fields too many")
