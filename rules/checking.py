@@ -300,8 +300,10 @@ def _result(operator: str, left: Type, right: Type) -> Type | None:
             if scale is right:
                 return left
         return None
-    if right in scales and (isinstance(left, Unit) or right in scales[:3]):
+    if isinstance(right, Loose):
         return left
+    if right in scales:
+        return left if isinstance(left, Unit) else right
     return Unit.RATIO if left == right else None
 
 

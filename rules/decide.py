@@ -2,8 +2,9 @@
 
 Input, one object per line: `position` (may be left out), `time` (ISO; without a zone it is UTC), facts by
 catalogue name in base units (0.85, days, points, USD), null or left out = unknown, and `book`, an object
-of book facts: with it, the rules of the book are judged too, and compete by priority. Lines are evaluated in the order of their times, those of one moment in one step, with the
-state carried on; answers come in the order of the input.
+of book facts: with it, the rules of the book are judged too, and compete by priority. Lines are evaluated
+in the order of their times, those of one moment in one step, with the state carried on; answers come in
+the order of the input.
 """
 
 import json
