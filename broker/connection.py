@@ -8,7 +8,7 @@ that nothing of the old one can be read by mistake.
 
 import asyncio
 import random
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
 import ib_async as ib
@@ -22,6 +22,9 @@ from options import BrokerError
 
 T = TypeVar("T")
 
+UPSTREAM_LOST: Final = 1100
+UPSTREAM_BACK_EMPTY: Final = 1101
+UPSTREAM_BACK: Final = 1102
 _HANDSHAKE_FRAMES: Final = 1
 _CLOSE_TIMEOUT_S: Final = 1.0
 _STARTUP: Final = (
@@ -77,16 +80,23 @@ class _Client(ib.Client):
 
 class Session(ib.IB):
     """One connection. `ended` holds the reason once it is over; `attention` is set whenever somebody has
-    to look (the end, a lost upstream, a doubtful order); `progress` whenever frames were handled."""
+    to look (the end, a doubtful order); `progress` whenever frames were handled."""
 
     RaiseRequestErrors = True
     TimezoneTWS = "America/New_York"  # executions name their zone; this is for one that does not
 
-    def __init__(self, inbox: Inbox, account: str, throttle_per_s: float | None) -> None:
+    def __init__(
+        self,
+        inbox: Inbox,
+        account: str,
+        throttle_per_s: float | None,
+        upstream_changed: Callable[[int], None],
+    ) -> None:
         super().__init__()
         self.errorEvent -= self._onError  # it would add an account-summary subscription at every 1102
         self._inbox = inbox
         self._wanted_account = account
+        self._upstream_changed = upstream_changed
         self.wrapper = Messages(self, inbox)
         self.client = _Client(self.wrapper, Outbox(throttle_per_s))
         self.client.apiEnd += self.disconnectedEvent
@@ -94,7 +104,6 @@ class Session(ib.IB):
         self._over = asyncio.Event()
         self._socket_gone = asyncio.Event()
         self.ended: str | None = None
-        self.upstream: list[int] = []
         self.attention = asyncio.Event()
         self.progress = asyncio.Event()
 
@@ -124,9 +133,8 @@ class Session(ib.IB):
         self.progress.set()
 
     def noticed(self, code: int) -> None:
-        if code in (1100, 1101, 1102):
-            self.upstream.append(code)
-            self.attention.set()
+        if code in (UPSTREAM_LOST, UPSTREAM_BACK_EMPTY, UPSTREAM_BACK):
+            self._upstream_changed(code)
         self.notice_doubts()
 
     def notice_doubts(self) -> None:

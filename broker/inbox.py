@@ -40,14 +40,12 @@ class Inbox:
         self.account = ""
         self.events: list[BrokerEvent] = []
         self.lines = LineRegistry()
-        self.orders = OrderBook(self.events_append)
+        self.orders = OrderBook(self.events.append)
         self.contracts: dict[ConId, Contract] = {}
         self._holdings: dict[ConId, HoldingChanged] = {}
         self._executed: set[str] = set()
+        self._commissions: dict[str, Commissioned] = {}
         self._foreign_executions: set[str] = set()
-
-    def events_append(self, event: BrokerEvent) -> None:
-        self.events.append(event)
 
     def forget_connection(self) -> None:
         self.lines.forget()
@@ -120,13 +118,14 @@ class Inbox:
     def commission(self, exec_id: str, commission: float, realized_pnl: float) -> None:
         if exec_id in self._foreign_executions:
             return
-        self.events.append(
-            Commissioned(
-                exec_id,
-                None if commission == _COMMISSION_PENDING else sanitise.number(commission),
-                sanitise.number(realized_pnl),
-            )
+        commissioned = Commissioned(
+            exec_id,
+            None if commission == _COMMISSION_PENDING else sanitise.number(commission),
+            sanitise.number(realized_pnl),
         )
+        if self._commissions.get(exec_id) != commissioned:
+            self._commissions[exec_id] = commissioned
+            self.events.append(commissioned)
 
     def account_value(self, account: str, key: str, value: str, currency: str) -> None:
         if account == self.account:

@@ -17,7 +17,13 @@ import structlog
 from ib_async.wrapper import RequestError
 
 from broker import sanitise
-from broker.connection import Backoff, Session
+from broker.connection import (
+    UPSTREAM_BACK,
+    UPSTREAM_BACK_EMPTY,
+    UPSTREAM_LOST,
+    Backoff,
+    Session,
+)
 from broker.events import BrokerEvent, Executed, LinkChanged, LinkState
 from broker.inbox import Inbox
 from broker.order_book import FINAL, OrderEntry
@@ -30,7 +36,6 @@ T = TypeVar("T")
 log = structlog.get_logger()
 
 _NO_SUCH_CONTRACT: Final = 200
-_UPSTREAM_LOST, _UPSTREAM_BACK_EMPTY, _UPSTREAM_BACK = 1100, 1101, 1102
 _SETTLED_S: Final = 30.0  # a connection that lived this long starts the waiting times afresh
 
 
@@ -72,7 +77,7 @@ class InteractiveBrokers:
         self._inbox = Inbox(clock)
         self._session: Session | None = None
         self._link = LinkState.DOWN
-        self._link_since = clock.now()
+        self._link_since: datetime | None = None
         self._picture_lock = asyncio.Lock()
 
     # State
@@ -82,7 +87,8 @@ class InteractiveBrokers:
         return self._link
 
     @property
-    def link_since(self) -> datetime:
+    def link_since(self) -> datetime | None:
+        """When the link came into its state; None before `run`."""
         return self._link_since
 
     @property
@@ -109,10 +115,11 @@ class InteractiveBrokers:
         return self._session.frames_sent if self._session else 0
 
     async def frames_arrived(self, count: int) -> None:
-        """Return when `count` frames were handled, or the connection is gone and they never will be."""
+        """Return when `count` frames were handled and no order is in doubt over them, or the connection
+        is gone and they never will be. With this and the clock's beat a run is the same every time."""
         while (session := self._session) is not None and session.ended is None:
             session.progress.clear()
-            if session.frames_received >= count:
+            if session.frames_received >= count and not self._inbox.orders.has_doubts:
                 return
             await session.progress.wait()
 
@@ -120,8 +127,9 @@ class InteractiveBrokers:
         """All events since the last call in order of arrival, then each changed quote once."""
         stands_still = self._throttle_per_s is None
         quotes = self._inbox.lines.drain(self._clock.now() if stands_still else None)
-        events, self._inbox.events = self._inbox.events, []
-        return [*events, *quotes]
+        events: list[BrokerEvent] = [*self._inbox.events, *quotes]
+        self._inbox.events.clear()
+        return events
 
     # The connection
 
@@ -145,7 +153,7 @@ class InteractiveBrokers:
         loop = asyncio.get_running_loop()
         self.attempts += 1
         self._change_link(LinkState.CONNECTING, f"attempt {self.attempts}")
-        session = Session(self._inbox, self._wanted_account, self._throttle_per_s)
+        session = Session(self._inbox, self._wanted_account, self._throttle_per_s, self._follow_upstream)
         self._session = session
         reason = "stopped"
         try:
@@ -188,11 +196,8 @@ class InteractiveBrokers:
             session.attention.clear()
             if session.ended is not None:
                 return session.ended
-            for code in session.upstream:
-                self._follow_upstream(code)
-            session.upstream.clear()
             if self._inbox.orders.has_doubts:
-                await self._settle_doubts()
+                await self._settle_doubts(session)
 
     async def _probe(self, session: Session) -> bool:
         """Whether the gateway still talks: the answer, or any other frame meanwhile."""
@@ -204,27 +209,27 @@ class InteractiveBrokers:
         return True
 
     def _follow_upstream(self, code: int) -> None:
-        match code:
-            case 1100:
-                self._change_link(LinkState.LOST, "the gateway lost the broker's servers (1100)")
-            case 1101:
-                self._inbox.lines.forget()
-                self._change_link(LinkState.UP, "servers are back, lines are lost (1101)", resubscribe=True)
-            case 1102:
-                self._change_link(LinkState.UP, "servers are back, lines are kept (1102)")
+        if code == UPSTREAM_LOST:
+            self._change_link(LinkState.LOST, "the gateway lost the broker's servers (1100)")
+        elif code == UPSTREAM_BACK:
+            self._change_link(LinkState.UP, "servers are back, lines are kept (1102)")
+        elif code == UPSTREAM_BACK_EMPTY:
+            self._inbox.lines.forget()
+            self._change_link(LinkState.UP, "servers are back, lines are lost (1101)", resubscribe=True)
 
     def _change_link(self, state: LinkState, reason: str, resubscribe: bool = False) -> None:
         self._link, self._link_since = state, self._clock.now()
         self._inbox.events.append(LinkChanged(state, reason, resubscribe))
         log.info(f"link.{state.value}", reason=reason, account=self.account, resubscribe=resubscribe)
 
-    async def _settle_doubts(self) -> None:
+    async def _settle_doubts(self, session: Session) -> None:
         try:
             async with self._picture_lock:
-                open_orders, _ = await self._ask_orders(self._ready("settling doubtful orders"))
+                open_orders, _ = await self._ask_orders(session)
                 self._inbox.orders.settle(open_orders)
         except BrokerError as error:
             log.warning("order.doubt_remains", reason=str(error))
+        session.progress.set()
 
     # Questions
 
@@ -366,6 +371,7 @@ class InteractiveBrokers:
         size = float(entry.order.totalQuantity)
         order = new_order(entry.order.action, size, limit, entry.order.account, order_ref)
         order.orderId, order.clientId, order.permId = entry.order_id, self.client_id, entry.perm_id or 0
+        entry.modified = True
         session.client.placeOrder(entry.order_id, entry.contract, order)
         log.info("order.repriced", order_ref=order_ref, order_id=entry.order_id, limit_price=limit_price)
         return True
@@ -391,9 +397,12 @@ class InteractiveBrokers:
         return entry
 
     def _ready(self, purpose: str) -> Session:
-        if self._session is None or self._link is not LinkState.UP:
+        session = self._session
+        if session is None or self._link is not LinkState.UP:
             raise BrokerError(f"{purpose}: the link is {self._link.value}; try again when it is up")
-        return self._session
+        if not session.client.isReady():
+            raise BrokerError(f"{purpose}: the link has just ended; try again when it is up")
+        return session
 
     async def _ask(self, session: Session, request: Awaitable[T], what: str) -> T:
         return await session.ask(request, what, self._request_timeout_s)

@@ -60,7 +60,8 @@ class Messages(Wrapper):
 
     def positionEnd(self) -> None:
         listed = self._results.get("positions", [])
-        self._inbox.all_holdings(ConId(each.contract.conId) for each in listed if each.position)
+        ours = (each for each in listed if each.account == self._inbox.account and each.position)
+        self._inbox.all_holdings(ConId(each.contract.conId) for each in ours)
         super().positionEnd()
 
     def openOrder(

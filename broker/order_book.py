@@ -51,6 +51,7 @@ class OrderEntry:
     text: str = ""
     refusal: str = ""
     cancel_asked: bool = False
+    modified: bool = False
     reported: OrderChanged | None = None
 
     @property
@@ -177,7 +178,11 @@ class OrderBook:
         return entry
 
     def error(self, entry: OrderEntry, code: int, text: str) -> None:
-        """A code about an order. It never ends the order by itself; `has_doubts` says whether to ask."""
+        """A code about an order; `has_doubts` says whether to ask what became of it.
+
+        Only the refusal (201) of an order that was never accepted nor modified ends it: of another order
+        the code may mean the modification.
+        """
         entry.text = f"{code}: {text}"
         if code in _HELD:
             if entry.state is OrderState.SENT:
@@ -187,6 +192,10 @@ class OrderBook:
         if entry.is_final or 2100 <= code < 2200:
             return
         entry.refusal = entry.text
+        if code == _REJECTED and entry.state is OrderState.SENT and not entry.modified:
+            entry.state = OrderState.REJECTED
+            self._report(entry)
+            return
         if code in _CANCEL_REFUSED:
             entry.cancel_asked = False
         self._doubtful[id(entry)] = entry

@@ -95,8 +95,8 @@ class FollowedClock(Clock):
     async def start(self, client_id: int) -> None:
         """Follow on behalf of the API client `client_id`. Time stands still from here to `next_beat`."""
         self._follower = await _ControlLine.open(self._host, self._port)
-        await self._follower.request({"cmd": "follow", "client_id": client_id})
-        self._beat = _beat(await self._follower.receive())
+        self._follower.send({"cmd": "follow", "client_id": client_id})
+        self._beat = await self._next()
 
     async def next_beat(self, wake: datetime | None, frames_sent: int) -> Beat:
         """Say that the current step is handled and wait for the next. `wake`: the latest moment at which
@@ -110,7 +110,7 @@ class FollowedClock(Clock):
                 "wake": wake.isoformat() if wake else None,
             }
         )
-        self._beat = _beat(await self._follower.receive())
+        self._beat = await self._next()
         return self._beat
 
     async def request(self, cmd: str, **arguments: object) -> dict[str, Any]:
@@ -131,11 +131,15 @@ class FollowedClock(Clock):
                 line.close()
         self._follower = self._commands = None
 
+    async def _next(self) -> Beat:
+        assert self._follower is not None
+        while "time" not in (message := await self._follower.receive()):
+            if not message.get("ok"):
+                raise BrokerError(f"the simulated gateway cannot be followed: {message.get('error')}")
+        moment = datetime.fromisoformat(message["time"])
+        return Beat(moment, int(message["sent"]), bool(message["ended"]))
+
     def _current(self) -> Beat:
         if self._beat is None:
             raise BrokerError("the simulated clock was not started; await start() first")
         return self._beat
-
-
-def _beat(message: dict[str, Any]) -> Beat:
-    return Beat(datetime.fromisoformat(message["time"]), int(message["sent"]), bool(message["ended"]))

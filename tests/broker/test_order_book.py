@@ -79,8 +79,15 @@ def test_an_accepted_order_that_is_nowhere_is_left_to_reconciliation(desk: Desk)
     assert desk.last.state is OrderState.WORKING
 
 
+def test_a_new_order_that_is_refused_is_rejected_at_once_with_the_text(desk: Desk) -> None:
+    desk.error(201, "Order rejected - reason: margin")
+    assert desk.last.state is OrderState.REJECTED
+    assert desk.last.text == "201: Order rejected - reason: margin"
+
+
 @pytest.mark.parametrize("status", ["Inactive", "Cancelled"])
 def test_a_refusal_followed_by_inactive_or_cancelled_is_a_rejection(desk: Desk, status: str) -> None:
+    desk.status("PreSubmitted")
     desk.error(201, "Order rejected - reason: margin")
     desk.status(status)
     assert desk.last.state is OrderState.REJECTED
