@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from rules.facts import FACTS
-from rules.rulebook import Rule, Rulebook, Tier, Value
+from rules.rulebook import Rule, Rulebook, Tier, Urgency, Value
 from rules.scalar import any_of, known, number, parameters_for, truth
 from rules.state import (
     BOOK,
@@ -48,6 +48,16 @@ class Judgement:
         if self.winner is None or self.winner.hot is None:
             return None
         return self.winner.rule.tiers[self.winner.hot]
+
+    @property
+    def urgency(self) -> Urgency | None:
+        """How urgent the winner is."""
+        if self.tier is None or self.winner is None:
+            return None
+        for word, condition in self.tier.urgent_when:
+            if truth(condition, self.facts, self.winner.parameters):
+                return word
+        return self.tier.urgency
 
     @property
     def fired(self) -> list[str]:

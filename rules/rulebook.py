@@ -87,7 +87,7 @@ class Rulebook:
     """The rules of one file, by priority. `revision` is a hash of the text."""
 
     path: str
-    text: str
+    text: str = field(repr=False)
     revision: str
-    rules: tuple[Rule, ...]
-    tracked: tuple[Tracked, ...]
+    rules: tuple[Rule, ...] = field(repr=False)
+    tracked: tuple[Tracked, ...] = field(repr=False)

@@ -93,7 +93,7 @@ class RuleState:
 
     def position(self, position: str) -> dict[str, Memory]:
         """What is remembered of one position, without what is null."""
-        rows = self.frame.filter(pl.col("position") == position).to_dicts()
+        rows = self.frame.filter(pl.col("position") == position).drop("position").to_dicts()
         return {name: value for name, value in rows[0].items() if value is not None} if rows else {}
 
     def tracked(self) -> pl.DataFrame:
