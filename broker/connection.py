@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
 import ib_async as ib
+import structlog
 from ib_async.ib import StartupFetch
 from ib_async.wrapper import RequestError, Wrapper
 
@@ -21,6 +22,8 @@ from broker.outbox import Outbox
 from options import BrokerError
 
 T = TypeVar("T")
+
+log = structlog.get_logger()
 
 UPSTREAM_LOST: Final = 1100
 UPSTREAM_BACK_EMPTY: Final = 1101
@@ -33,6 +36,14 @@ _STARTUP: Final = (
     | StartupFetch.ORDERS_COMPLETE
     | StartupFetch.EXECUTIONS
 )
+
+
+class Refusal(BrokerError):
+    """The broker answered a request with an error code."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class Backoff:
@@ -98,11 +109,13 @@ class Session(ib.IB):
         self._wanted_account = account
         self._upstream_changed = upstream_changed
         self.wrapper = Messages(self, inbox)
-        self.client = _Client(self.wrapper, Outbox(throttle_per_s))
+        self._outbox = Outbox(throttle_per_s)
+        self.client = _Client(self.wrapper, self._outbox)
         self.client.apiEnd += self.disconnectedEvent
         self.client.conn.disconnected += self._socket_closed
         self._over = asyncio.Event()
         self._socket_gone = asyncio.Event()
+        self._last_words = ""
         self.ended: str | None = None
         self.attention = asyncio.Event()
         self.progress = asyncio.Event()
@@ -132,7 +145,9 @@ class Session(ib.IB):
         self.attention.set()
         self.progress.set()
 
-    def noticed(self, code: int) -> None:
+    def noticed(self, code: int, text: str) -> None:
+        if not 2100 <= code < 2200:
+            self._last_words = f"{code}: {text}"
         if code in (UPSTREAM_LOST, UPSTREAM_BACK_EMPTY, UPSTREAM_BACK):
             self._upstream_changed(code)
         self.notice_doubts()
@@ -164,6 +179,8 @@ class Session(ib.IB):
                 raise BrokerError(f"no connection to {host}:{port}: {self.ended}")
         except (OSError, TimeoutError, RequestError) as error:
             reason = self.ended or str(error) or "no answer in time"
+            if self._last_words:
+                reason = f"{reason}; the gateway said {self._last_words}"
             raise BrokerError(
                 f"no connection to {host}:{port}: {reason}; is the gateway running, logged in, and its API "
                 "port open to this machine?"
@@ -184,8 +201,8 @@ class Session(ib.IB):
                 f"{what}: the broker did not answer within {timeout_s:g} s; ask again later"
             ) from error
         except RequestError as error:
-            raise BrokerError(
-                f"{what}: the broker refused with code {error.code}: {error.message}"
+            raise Refusal(
+                error.code, f"{what}: the broker refused with code {error.code}: {error.message}"
             ) from error
         except ConnectionError as error:
             raise BrokerError(
@@ -196,6 +213,8 @@ class Session(ib.IB):
         """End all waiting requests with an error, then the socket. Returns when the socket is gone, so
         that the client id is free again."""
         self.end("closed by us")
+        if len(self._outbox):
+            log.warning("link.unsent", messages=len(self._outbox))
         self.wrapper.connectionClosed()
         transport = self.client.conn.transport
         self.client.disconnect()

@@ -14,7 +14,6 @@ from typing import Final, TypeVar
 
 import ib_async as ib
 import structlog
-from ib_async.wrapper import RequestError
 
 from broker import sanitise
 from broker.connection import (
@@ -22,6 +21,7 @@ from broker.connection import (
     UPSTREAM_BACK_EMPTY,
     UPSTREAM_LOST,
     Backoff,
+    Refusal,
     Session,
 )
 from broker.events import BrokerEvent, Executed, LinkChanged, LinkState
@@ -77,6 +77,7 @@ class InteractiveBrokers:
         self._inbox = Inbox(clock)
         self._session: Session | None = None
         self._link = LinkState.DOWN
+        self._upstream_lost = False
         self._link_since: datetime | None = None
         self._picture_lock = asyncio.Lock()
 
@@ -152,6 +153,7 @@ class InteractiveBrokers:
         """Connect, live, die."""
         loop = asyncio.get_running_loop()
         self.attempts += 1
+        self._upstream_lost = False
         self._change_link(LinkState.CONNECTING, f"attempt {self.attempts}")
         session = Session(self._inbox, self._wanted_account, self._throttle_per_s, self._follow_upstream)
         self._session = session
@@ -166,6 +168,8 @@ class InteractiveBrokers:
             self.attempts = 0
             born_s = loop.time()
             self._change_link(LinkState.UP, "connected", resubscribe=True)
+            if self._upstream_lost:
+                self._follow_upstream(UPSTREAM_LOST)
             reason = await self._watch(session)
             if loop.time() - born_s >= _SETTLED_S:
                 self._backoff.reset()
@@ -209,6 +213,10 @@ class InteractiveBrokers:
         return True
 
     def _follow_upstream(self, code: int) -> None:
+        """Said while still connecting, it counts once the connection stands."""
+        self._upstream_lost = code == UPSTREAM_LOST
+        if self._link is LinkState.CONNECTING:
+            return
         if code == UPSTREAM_LOST:
             self._change_link(LinkState.LOST, "the gateway lost the broker's servers (1100)")
         elif code == UPSTREAM_BACK:
@@ -423,8 +431,8 @@ class InteractiveBrokers:
         what = f"contract {asked.label}"
         try:
             found = await session.ask(session.reqContractDetailsAsync(theirs), what, timeout_s)
-        except BrokerError as error:
-            if isinstance(error.__cause__, RequestError) and error.__cause__.code == _NO_SUCH_CONTRACT:
+        except Refusal as refusal:
+            if refusal.code == _NO_SUCH_CONTRACT:
                 return None
             raise
         known = [
@@ -440,14 +448,22 @@ class InteractiveBrokers:
 
 
 class _DecoderAlarm(logging.Handler):
-    """ib_async only logs a message that it cannot decode; an execution lost that way is a wrong position."""
+    """ib_async only logs a message that it cannot decode; an execution lost that way is a wrong position.
+    A lost tick is nothing: the next one follows."""
+
+    _TICKS = (
+        *(f"Error handling fields: ['{kind}'," for kind in (1, 2, 21, 45, 46)),
+        *(f"Error for {method}(" for method in ("tickSize", "tickString", "tickGeneric")),
+    )
 
     def __init__(self, inbox: Inbox) -> None:
         super().__init__(logging.ERROR)
         self._inbox = inbox
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._inbox.alarm(f"a message of the broker was lost: {record.getMessage()}")
+        message = record.getMessage()
+        if not message.startswith(self._TICKS):
+            self._inbox.alarm(f"a message of the broker was lost: {message}")
 
 
 def _entries(results: Sequence[object]) -> list[OrderEntry]:

@@ -48,8 +48,9 @@ class Messages(Wrapper):
             self._endReq(reqId, RequestError(reqId, errorCode, errorString), success=False)
         if errorCode == _CLIENT_ID_IN_USE:
             self._session.end(f"client id {self.clientId} is in use by another program (326)")
-        self._inbox.error(self.clientId, reqId, errorCode, errorString)
-        self._session.noticed(errorCode)
+        if not asked:  # else whoever asked is told
+            self._inbox.error(self.clientId, reqId, errorCode, errorString)
+        self._session.noticed(errorCode, errorString)
 
     def updateAccountValue(self, tag: str, val: str, currency: str, account: str) -> None:
         self._inbox.account_value(account, tag, val, currency)

@@ -98,7 +98,8 @@ async def gateway_process(
     assert process.stdout is not None
     try:
         async with asyncio.timeout(30):
-            yield process, json.loads(await process.stdout.readline())
+            ready = json.loads(await process.stdout.readline())
+        yield process, ready
     finally:
         with suppress(ProcessLookupError):
             process.terminate()
