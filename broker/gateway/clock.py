@@ -17,6 +17,7 @@ log = logging.getLogger("gateway")
 
 TICK_S = 0.05
 PATIENCE_S = 5.0
+STARTING_PATIENCE_S = 60.0
 LONGEST_STEP = timedelta(seconds=30)
 SHORTEST_STEP = timedelta(milliseconds=1)
 MOST_DEBT_S = 1.0
@@ -44,7 +45,8 @@ class World(Protocol):
 class Follower:
     """`wake`: by when it wants the next step. `frames`: what its API client says it has sent.
 
-    `busy` until it has handled the last step; `late` once it let the clock wait for too long.
+    `busy` until it has handled the last step; `late` once it let the clock wait for too long; `starting`
+    until it has handled its first step, for which it may take longer.
     """
 
     client_id: int
@@ -53,9 +55,12 @@ class Follower:
     frames: int = 0
     busy: bool = False
     late: bool = False
+    starting: bool = True
 
 
 class Clock:
+    """See the module. Time begins when the first follower or API client arrives."""
+
     def __init__(self, world: World, now: datetime, speed: float) -> None:
         self.now = now
         self.speed = speed
@@ -64,11 +69,13 @@ class Clock:
         self._news = asyncio.Event()
         self._anchor = (0.0, now)
         self._stepping = asyncio.Lock()
+        self._begun = asyncio.Event()
 
     def follow(self, follower: Follower) -> None:
         """From now on the clock waits for this follower; it is told the present time at once."""
         self.followers.append(follower)
         self._tell(follower)
+        self._begun.set()
 
     def unfollow(self, follower: Follower) -> None:
         if follower in self.followers:
@@ -77,7 +84,8 @@ class Clock:
 
     def done(self, follower: Follower, frames: int, wake: datetime | None) -> None:
         """The follower has handled the last step."""
-        follower.frames, follower.wake, follower.busy = frames, wake, False
+        follower.frames, follower.wake = frames, wake
+        follower.busy = follower.starting = False
         if follower.late:
             follower.late = False
             log.info("the follower of client %d is back", follower.client_id)
@@ -89,14 +97,18 @@ class Clock:
 
     def client_started(self, client_id: int) -> None:
         """An API client has connected: what its predecessor sent counts no more."""
+        self._begun.set()
         for follower in self.followers:
             if follower.client_id == client_id:
                 follower.frames = 0
 
     async def run(self) -> None:
-        """Lets time pass for ever; returns at once when time moves by command."""
+        """Lets time pass for ever, unless it moves by command."""
+        while not self.speed:
+            await self._wait(PATIENCE_S)
+        await self._begun.wait()
         self._anchor = (_wall(), self.now)
-        while self.speed:
+        while True:
             async with self._stepping:
                 await self._settle()
                 rest_s = await self._move()
@@ -130,7 +142,7 @@ class Clock:
         while self.now < target:
             event = self._world.next_event(self.now) if not self.followers else None
             before = self.now
-            self.now = min(target, event) if event else target
+            self.now = min(target, max(event, before + SHORTEST_STEP)) if event else target
             self._world.pass_time(before, self.now)
             self._skip()
             if not self.followers:
@@ -186,14 +198,16 @@ class Clock:
 
     async def _settle(self) -> None:
         """Until every follower has handled the last step and all that it sent has been read."""
-        deadline = _wall() + PATIENCE_S
+        begun = _wall()
         while owing := self._owing():
-            if _wall() >= deadline:
+            starting = any(follower.starting for follower in owing)
+            left_s = begun + (STARTING_PATIENCE_S if starting else PATIENCE_S) - _wall()
+            if left_s <= 0:
                 for follower in owing:
                     log.warning("follower of client %d is late: time goes on without it", follower.client_id)
                     follower.late, follower.frames = follower.busy, 0
                 return
-            await self._wait(deadline - _wall())
+            await self._wait(left_s)
 
     async def _wait(self, seconds: float) -> None:
         """Until there is news from a follower or `seconds` have passed."""

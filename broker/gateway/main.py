@@ -9,7 +9,8 @@ from datetime import datetime
 from pathlib import Path
 
 
-def _parser() -> argparse.ArgumentParser:
+def read_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    """The command line as the program takes it."""
     parser = argparse.ArgumentParser(
         prog="optiond gateway", description="A simulated IB Gateway: no login, no market, no money."
     )
@@ -27,7 +28,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--home", help="told to whoever asks for the status")
     parser.add_argument("--lines", type=int, default=100, help="market data lines per client")
     parser.add_argument("--start", type=_moment, help="model, script: first simulated moment, with time zone")
-    return parser
+    return parser.parse_args(argv)
 
 
 def _moment(text: str) -> datetime:
@@ -39,7 +40,7 @@ def _moment(text: str) -> datetime:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs until told to stop; 0 after an orderly end, 2 after one line on stderr about what is wrong."""
-    arguments = _parser().parse_args(argv)
+    arguments = read_arguments(argv)
     from broker.gateway.errors import GatewayError
     from broker.gateway.program import run
 

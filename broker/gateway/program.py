@@ -6,7 +6,8 @@ import json
 import logging
 import signal
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any
 
@@ -114,30 +115,37 @@ class Doors:
         await asyncio.gather(*visits, return_exceptions=True)
 
 
-async def _serve(arguments: argparse.Namespace) -> None:
+@asynccontextmanager
+async def serving(arguments: argparse.Namespace) -> AsyncIterator[tuple[Gateway, dict[str, Any]]]:
+    """A gateway that listens and whose clock runs, with its ready line; saved and closed at the end."""
     gateway = build(arguments)
     doors = Doors()
-    port = await doors.open(gateway.serve, arguments.host, arguments.port, "--port")
-    control = ControlPort(gateway, arguments.home)
-    control_port = await doors.open(control.serve, "127.0.0.1", arguments.control_port, "--control-port")
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, gateway.stop.set)
-    gateway.save()
-    account = gateway.exchange.account.account_id
-    ready = {"ready": True, "port": port, "control_port": control_port, "account": account}
-    sys.stdout.write(json.dumps(ready) + "\n")
-    sys.stdout.flush()
-    log.info("%s market at %s, API on port %d", gateway.market.name, gateway.clock.now, port)
     clock = asyncio.create_task(gateway.clock.run(), name="clock")
-    stopped = asyncio.create_task(gateway.stop.wait(), name="stop")
-    running = {stopped, clock} if gateway.clock.speed else {stopped}
-    await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-    await doors.close()
+    clock.add_done_callback(lambda _: gateway.stop.set())
+    try:
+        port = await doors.open(gateway.serve, arguments.host, arguments.port, "--port")
+        control = ControlPort(gateway, arguments.home)
+        control_port = await doors.open(control.serve, "127.0.0.1", arguments.control_port, "--control-port")
+        gateway.save()
+        account = gateway.exchange.account.account_id
+        yield gateway, {"ready": True, "port": port, "control_port": control_port, "account": account}
+    finally:
+        await doors.close()
+        if clock.done() and not gateway.failure:
+            clock.result()
+        clock.cancel()
     if gateway.failure:
         raise gateway.failure
-    if clock.done():
-        clock.result()
-    clock.cancel()
     gateway.save()
+
+
+async def _serve(arguments: argparse.Namespace) -> None:
+    async with serving(arguments) as (gateway, ready):
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, gateway.stop.set)
+        sys.stdout.write(json.dumps(ready) + "\n")
+        sys.stdout.flush()
+        log.info("%s market at %s, API on port %d", gateway.market.name, gateway.clock.now, ready["port"])
+        await gateway.stop.wait()
     log.info("stopped at %s", gateway.clock.now)
