@@ -107,13 +107,13 @@ def how_to_write(literal_text: str, unit: Unit) -> str:
 class Checker:
     """Checks the conditions of one place: what names, macros and parameters mean there.
 
-    `units`: facts and tracked values. `macros`: already checked. `parameters`: base values. `book_only`
-    says that only book facts are known there.
+    `units`: facts and tracked values. `macros`: already checked, None when that noted a problem.
+    `parameters`: base values. `book_only`: only facts of the book are known there.
     """
 
     units: Mapping[str, Unit]
     problems: Problems
-    macros: Mapping[str, Node] = field(default_factory=dict)
+    macros: Mapping[str, Node | None] = field(default_factory=dict)
     parameters: Mapping[str, Literal] = field(default_factory=dict)
     book_only: bool = False
     parameters_allowed: bool = True
@@ -187,15 +187,16 @@ class Checker:
 
     def _name(self, node: Name) -> tuple[Node, Type]:
         if node.name in self.macros:
-            resolved, kind = self._check(self.macros[node.name])
-            return resolved, kind
+            condition = self.macros[node.name]
+            if condition is None:
+                raise CheckFailed
+            return self._check(condition)
         if node.name not in self.units:
             hint = did_you_mean(node.name, [*self.units, *self.macros])
             raise self._fail(node, f"unknown fact {node.name}: {hint}")
         fact = FACTS.get(node.name)
         if self.book_only and (fact is None or fact.scope != "book"):
-            known = ", ".join(fact.name for fact in FACTS.values() if fact.scope == "book")
-            raise self._fail(node, f"{node.name} is not a fact of the book: a book rule may use {known}")
+            raise self._fail(node, f"{node.name} is not of the book: a book rule uses vix, regime and book_…")
         return node, self.units[node.name]
 
     def _parameter(self, node: Parameter) -> tuple[Node, Type]:

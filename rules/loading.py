@@ -3,7 +3,7 @@
 import hashlib
 from pathlib import Path
 
-from rules.checking import Checker, fits
+from rules.checking import Checker, described, fits
 from rules.expression import Call, Node, parse_condition
 from rules.facts import FACTS, Unit
 from rules.problem import Mark, Problem, Problems, RulesInvalid
@@ -99,7 +99,8 @@ def _tracked(top: Mapping, text: str, problems: Problems) -> tuple[Tracked, ...]
         inner, unit = checked
         if name in FACTS and not fits(unit, FACTS[name].unit):
             problems.add(
-                value.mark, f"{name} is {FACTS[name].unit.value}: track it as {FACTS[name].computed}"
+                value.mark,
+                f"{name} is {described(FACTS[name].unit)}, this is {described(unit)}: write max(profit)",
             )
             continue
         found[name] = Tracked(name, "min" if parsed.function == "min" else "max", inner, unit)
@@ -113,23 +114,21 @@ def _peak_profit() -> Tracked:
     return Tracked("peak_profit", "max", profit, Unit.RATIO)
 
 
-def _macros(top: Mapping, text: str, units: dict[str, Unit], problems: Problems) -> dict[str, Node]:
-    """Conditions by name; a macro may use those above it."""
+def _macros(top: Mapping, text: str, units: dict[str, Unit], problems: Problems) -> dict[str, Node | None]:
+    """Conditions by name, None when it is wrong; a macro may use those above it."""
     node = top.get("macros")
     if node is None:
         return {}
     if not isinstance(node, Mapping):
         problems.add(node.mark, "macros is a mapping: write {name: condition}")
         return {}
-    macros: dict[str, Node] = {}
+    macros: dict[str, Node | None] = {}
     for name, (key, value) in node.items.items():
         if name in units or name in _RESERVED or not name.isidentifier():
             problems.add(key.mark, f"{name} cannot be the name of a macro: choose another")
             continue
         checker = Checker(units, problems, macros, parameters_allowed=False)
-        condition = RuleReader(text, units, macros, problems).condition(value, checker)
-        if condition:
-            macros[name] = condition
+        macros[name] = RuleReader(text, units, macros, problems).condition(value, checker)
     return macros
 
 
@@ -142,14 +141,14 @@ def _rules(top: Mapping, reader: RuleReader, problems: Problems) -> list[Rule]:
         problems.add(
             node.items[MAX_RULES].mark, f"more than {MAX_RULES} rules: join some with `tiers:` or any"
         )
-    rules = [rule for item in node.items if (rule := reader.rule(item))]
+    rules = [rule for item in node.items[:MAX_RULES] if (rule := reader.rule(item))]
     ids: dict[str, Rule] = {}
     priorities: dict[int, Rule] = {}
     for rule in rules:
         if rule.id in ids:
             line = ids[rule.id].mark.line
             problems.add(rule.mark, f"a second rule with id {rule.id} (first in line {line}): rename one")
-        if rule.priority in priorities:
+        elif rule.priority in priorities:
             other = priorities[rule.priority].id
             problems.add(rule.mark, f"priority {rule.priority} is taken by {other}: give {rule.id} another")
         ids.setdefault(rule.id, rule)

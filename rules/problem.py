@@ -51,12 +51,13 @@ class Problems:
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """A hint to append to a message: the nearest known words, or all when none is near."""
+    """A hint to append to a message: the nearest known words, or all of them when they are few."""
     candidates = sorted(known)
-    near = get_close_matches(word, candidates, n=2, cutoff=0.6)
+    few = len(candidates) <= 20
+    near = get_close_matches(word, candidates, n=2, cutoff=0.6 if few else 0.4)
     if near:
         return f"did you mean {' or '.join(near)}?"
-    return f"known are: {', '.join(candidates)}"
+    return f"known are: {', '.join(candidates)}" if few else "look it up in the catalogue of facts"
 
 
 def _rendered(problem: Problem, lines: Sequence[str]) -> str:

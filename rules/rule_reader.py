@@ -55,7 +55,7 @@ class RuleReader:
 
     text: str
     units: Mapping[str, Unit]
-    macros: Mapping[str, Node]
+    macros: Mapping[str, Node | None]
     problems: Problems
 
     def rule(self, node: source.Node) -> Rule | None:
@@ -70,11 +70,9 @@ class RuleReader:
         parameters = self._literals(node.get("params"), "params")
         checker = Checker(self.units, self.problems, self.macros, parameters, book_only=scope == "book")
         tiers = self._tiers(node, checker)
-        if rule_id is None or priority is None or not tiers:
-            return None
-        return Rule(
-            id=rule_id,
-            priority=priority,
+        rule = Rule(
+            id=rule_id or "",
+            priority=priority or 0,
             tiers=tiers,
             mark=node.mark,
             scope=scope,
@@ -87,6 +85,7 @@ class RuleReader:
             fires_when_unknown=self._choice(node, "unknown", ("hold", "fire"), "hold") == "fire",
             examples=self._examples(node),
         )
+        return rule if rule_id and priority and tiers else None
 
     # Identity and simple keys
 

@@ -139,7 +139,7 @@ def _advice(error: MarkedYAMLError) -> str:
     if "cannot start any token" in said:
         return f"{said}; put the text in quotes"
     if "expected ',' or ']'" in said or "expected ',' or '}'" in said:
-        return f"{said}; close the bracket, and put conditions with commas in quotes"
+        return "a bracket is not closed before this; put conditions that have commas in quotes"
     if "expected <block end>" in said:
         return "this line is indented differently from the lines it belongs to"
     return said
