@@ -119,6 +119,12 @@ def heal(folder: Path, vouched: int) -> list[str]:
     return sorted(path.name for path in removed)
 
 
+def is_whole(folder: Path, version: int) -> bool:
+    """Whether a version's log file and the data files it adds are there and not torn."""
+    path = folder / "_delta_log" / f"{version:020}.json"
+    return path.is_file() and not _is_damaged(folder, path)
+
+
 def sync(folder: Path, after: int, upto: int) -> None:
     """Bring the versions after `after` up to `upto`, their data files and their folders safely to disk."""
     log = folder / "_delta_log"
@@ -126,7 +132,7 @@ def sync(folder: Path, after: int, upto: int) -> None:
     files = {path for path in files if path.exists() and _version_of(path, upto) > after}
     for version in range(after + 1, upto + 1):
         path = log / f"{version:020}.json"
-        files |= {path, *(folder / name for name, _ in _added(path))}
+        files |= {path, *(folder / name for name, _ in added_files(path))}
     for path in files:
         _sync(path)
     for path in {path.parent for path in files} | {folder, folder.parent}:
@@ -149,7 +155,7 @@ def _version_of(path: Path, default: int) -> int:
     return int(number) if number.isdigit() else default
 
 
-def _added(path: Path) -> Iterator[tuple[str, int]]:
+def added_files(path: Path) -> Iterator[tuple[str, int]]:
     """The data files that a log file adds, each with its size in bytes."""
     for line in path.read_text().splitlines():
         if add := json.loads(line).get("add"):
@@ -159,15 +165,15 @@ def _added(path: Path) -> Iterator[tuple[str, int]]:
 def _is_damaged(folder: Path, path: Path) -> bool:
     try:
         actions = set().union(*(json.loads(line) for line in path.read_text().splitlines()))
-        added = list(_added(path))
+        added = list(added_files(path))
     except ValueError:
         return True
     # Cut between two lines it is still JSON: an append ends with its transaction, the others change metadata.
     whole = "txn" in actions or ("metaData" in actions and not added)
-    return not whole or not all(_is_whole(folder / name, size) for name, size in added)
+    return not whole or not all(_is_whole_file(folder / name, size) for name, size in added)
 
 
-def _is_whole(path: Path, size: int) -> bool:
+def _is_whole_file(path: Path, size: int) -> bool:
     if not path.is_file() or path.stat().st_size != size:
         return False
     with path.open("rb") as file:

@@ -252,7 +252,9 @@ def _connect_to_read(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA user_version").fetchone()
     except sqlite3.OperationalError as error:
         connection.close()
-        if error.sqlite_errorcode != sqlite3.SQLITE_CANTOPEN or path.with_name(f"{path.name}-wal").exists():
+        # The lower byte is the kind of error, the rest its detail.
+        without_memory = error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
+        if not without_memory or path.with_name(f"{path.name}-wal").exists():
             raise
         # A home that this user cannot write to and that nobody writes to now: SQLite cannot put its
         # shared-memory file there, and needs none.

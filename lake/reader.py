@@ -145,9 +145,9 @@ class LakeReader:
                 held[0].update_incremental()
             if held is None or delta.is_stale(*held):
                 table = delta.open_table(folder)
-                if table is None or table.version() < version:
+                if table is None or not delta.is_whole(folder, version):
                     raise LakeError(
-                        f"the table {name} ({folder}) has lost its newest versions: "
+                        f"the table {name} ({folder}) has lost its newest version {version} or part of it: "
                         "restore this home from a backup"
                     )
                 held = self._handles[name] = (table, table.version())

@@ -221,11 +221,10 @@ class Lake:
             self.flush()
 
     def _check(self, name: str, table: DeltaTable | None, vouched: Flushed) -> None:
-        version = -1 if table is None else table.version()
-        if version < vouched.versions.get(name, -1):
+        if name in vouched.versions and not delta.is_whole(self._folder(name), vouched.versions[name]):
             raise LakeError(
-                f"the table {name} ({self._folder(name)}) is at version {version} and was at "
-                f"{vouched.versions[name]}: restore this home from a backup"
+                f"the table {name} ({self._folder(name)}) has lost its newest version "
+                f"{vouched.versions[name]} or part of it: restore this home from a backup"
             )
         known = max(vouched.seq, self._journal.flushed.boundary or 0)
         flushed = 0 if table is None else table.transaction_version(delta.APP) or 0

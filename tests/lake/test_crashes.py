@@ -73,12 +73,13 @@ def test_a_writer_killed_after_every_table_of_one_flush_completes_that_flush(
     assert {table.version for table in LakeReader.open(tmp_path).tables()} == {1}
 
 
-def test_a_writer_killed_at_fifty_random_moments_loses_and_doubles_nothing(
-    tmp_path: Path, assert_holds: Callable[[Path, int], None]
+@pytest.mark.parametrize("seed", range(5))
+def test_a_writer_killed_at_ten_random_moments_loses_and_doubles_nothing(
+    seed: int, tmp_path: Path, assert_holds: Callable[[Path, int], None]
 ) -> None:
-    moments = random.Random(20260204)
+    moments = random.Random(seed)
     last = 0
-    for death in range(50):
+    for _ in range(10):
         child = scribe(tmp_path, 0)
         assert child.stdout is not None
         said = [child.stdout.readline() for _ in range(moments.choice((1, 1, 2, 4, 8, 12)))]
@@ -94,9 +95,8 @@ def test_a_writer_killed_at_fifty_random_moments_loses_and_doubles_nothing(
         last = reader.seq
         counts = {table.name: table.rows for table in reader.tables() if table.name in ALL}
         assert counts == {name: rows_of(table, range(1, last + 1)).height for name, table in ALL.items()}
-        if death % 10 == 9:
-            assert_holds(tmp_path, last)
-    assert last > 50
+    assert last > 10
+    assert_holds(tmp_path, last)
     with Lake.open(tmp_path, ALL) as lake:
         lake.flush()
     assert_holds(tmp_path, last)

@@ -1,0 +1,160 @@
+"""Full disks and homes that cannot be written: one clear line, and nothing lost."""
+
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from lake import Lake, LakeReader
+from options import LakeError
+
+ROOT = Path(__file__).parents[2]
+T = datetime(2026, 2, 4, 15, tzinfo=UTC)
+ALERT = pl.DataFrame({"alert": ["a"], "severity": ["info"], "text": ["hello"]})
+BIG = pl.DataFrame({"alert": ["a"], "severity": ["info"], "text": [os.urandom(500_000).hex()]})
+
+
+@pytest.fixture(params=["disk", "file size"])
+def small_disk(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> Iterator[tuple[Path, Callable[[int], AbstractContextManager[None]]]]:
+    """A home, and a context in which its disk has room for so many bytes only.
+
+    "disk": a small file system of its own, where we may mount one. "file size": the kernel refuses files
+    beyond a size, which is all that an ordinary user can arrange.
+    """
+    if request.param == "file size" or not _mounted(tmp_path):
+        yield tmp_path, _small_files
+        return
+
+    @contextmanager
+    def full(room: int) -> Iterator[None]:
+        filler = tmp_path / "filler"
+        try:
+            with filler.open("wb", buffering=0) as file:
+                while file.write(bytes(4096)) == 4096:
+                    pass
+        except OSError:
+            pass
+        with filler.open("r+b") as file:
+            file.truncate(max(0, filler.stat().st_size - room))
+        yield
+        filler.unlink()
+
+    yield tmp_path, full
+    subprocess.run(["umount", "--lazy", str(tmp_path)], check=True)
+
+
+def _mounted(folder: Path) -> bool:
+    mount = ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(folder)]
+    return os.geteuid() == 0 and subprocess.run(mount, check=False, capture_output=True).returncode == 0
+
+
+@contextmanager
+def _small_files(room: int) -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_full_disk_stops_commits_and_loses_none(
+    small_disk: tuple[Path, Callable[[int], AbstractContextManager[None]]],
+) -> None:
+    home, full = small_disk
+    with Lake.open(home) as lake:
+        assert lake.commit(T, {"alerts": ALERT}) == 1
+        with full(100_000):
+            for _ in range(2):
+                with pytest.raises(
+                    LakeError, match=r"cannot write to the journal \(.*nothing .*acknowledged"
+                ):
+                    lake.commit(T, {"alerts": BIG})
+            assert (lake.seq, lake.unflushed_rows) == (1, 1)
+            assert LakeReader.open(home).table("alerts").collect()["seq"].to_list() == [1]
+        assert lake.commit(T, {"alerts": ALERT}) == 2
+        assert lake.commit(T, {"alerts": BIG}) == 3
+        lake.flush()
+    assert LakeReader.open(home).table("alerts").collect()["seq"].sort().to_list() == [1, 2, 3]
+
+
+def test_a_flush_that_finds_the_disk_full_is_taken_up_again(
+    small_disk: tuple[Path, Callable[[int], AbstractContextManager[None]]],
+) -> None:
+    home, full = small_disk
+    with Lake.open(home) as lake:
+        lake.commit(T, {"alerts": ALERT})
+        lake.flush()
+        lake.commit(T, {"breaker": pl.DataFrame({"event": ["e"], "state": ["armed"]}), "alerts": BIG})
+    with Lake.open(home) as lake:  # the journal's log starts anew and small
+        with full(400_000):
+            for _ in range(2):
+                with pytest.raises(LakeError, match=r"table alerts \(.*free space on its disk"):
+                    lake.flush()
+            assert LakeReader.open(home).table("alerts").collect()["seq"].sort().to_list() == [1, 2]
+        lake.commit(T, {"alerts": ALERT})
+        assert lake.flush().seq == 2, "first the flush that was begun"
+        assert lake.flush().seq == 3
+    reader = LakeReader.open(home)
+    assert reader.table("alerts").collect()["seq"].sort().to_list() == [1, 2, 3]
+    assert reader.table("breaker").collect()["seq"].to_list() == [2]
+
+
+def test_a_home_that_is_a_file_or_cannot_be_created_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(LakeError, match=r"cannot create the lake \(.*/file\).*choose another --home"):
+        Lake.open(tmp_path / "file")
+    with pytest.raises(LakeError, match=r"cannot create the lake \(/proc/nowhere\)"):
+        Lake.open(Path("/proc/nowhere"))
+
+
+OPEN = """
+import os, sys
+from pathlib import Path
+from lake import Lake, LakeReader
+from options import LakeError
+if os.geteuid() == 0:
+    os.seteuid(65534)
+home = Path(sys.argv[1])
+try:
+    Lake.open(home)
+except LakeError as error:
+    print(error)
+try:
+    reader = LakeReader.open(home)
+    print(reader.table("alerts").collect()["seq"].to_list())
+except LakeError as error:
+    print(error)
+"""
+
+
+def test_another_user_may_read_a_home_that_only_its_owner_may_write() -> None:
+    home = Path(tempfile.mkdtemp())
+    try:
+        with Lake.open(home) as lake:
+            lake.commit(T, {"alerts": ALERT})
+            lake.flush()
+            lake.commit(T, {"alerts": ALERT})
+        for path in (home, *home.rglob("*")):
+            path.chmod(0o555 if path.is_dir() else 0o444)
+        child = subprocess.run(
+            [sys.executable, "-c", OPEN, str(home)], cwd=ROOT, capture_output=True, text=True, check=False
+        )
+        refused, read = child.stdout.splitlines()
+        assert "make it writable for the user who runs optiond" in refused
+        assert read == "[1, 2]"
+    finally:
+        for path in (home, *home.rglob("*")):
+            path.chmod(0o755)
+        shutil.rmtree(home)

@@ -1,0 +1,161 @@
+"""What a power cut leaves behind is healed; what was vouched for and is damaged is refused."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from lake import Lake, LakeReader, delta
+from lake.failpoint import ENVIRONMENT
+from options import LakeError
+from tests.lake.scribe import ALL, commits_from
+
+ROOT = Path(__file__).parents[2]
+TABLE = "orders"
+
+
+@pytest.fixture(scope="module")
+def cut_off_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home of five commits: three flushed, two in a flush that was killed before anything was synced."""
+    home = tmp_path_factory.mktemp("cut")
+    with Lake.open(home, ALL) as lake:
+        for seq, (time, frames) in zip(range(1, 4), commits_from(1), strict=False):
+            assert lake.commit(time, frames) == seq
+        lake.flush()
+    child = subprocess.run(
+        [sys.executable, "-m", "tests.lake.scribe", str(home), "2"],
+        cwd=ROOT,
+        env={**os.environ, ENVIRONMENT: "flush.ledger"},
+        stdout=subprocess.DEVNULL,
+        check=False,
+    )
+    assert child.returncode == -signal.SIGKILL
+    return home
+
+
+@pytest.fixture
+def home(cut_off_home: Path, tmp_path: Path) -> Path:
+    """A copy of the cut-off home."""
+    return Path(shutil.copytree(cut_off_home, tmp_path / "home"))
+
+
+def log_of(home: Path, table: str, version: int) -> Path:
+    return home / "lake" / table / "_delta_log" / f"{version:020}.json"
+
+
+def data_of(home: Path, table: str, version: int) -> Path:
+    (name, _), *_ = delta.added_files(log_of(home, table, version))
+    return home / "lake" / table / name
+
+
+def cut(path: Path, keep: float) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * keep)])
+
+
+DAMAGES: dict[str, Callable[[Path, str], object]] = {
+    "empty log": lambda home, table: cut(log_of(home, table, 2), 0),
+    "torn log": lambda home, table: cut(log_of(home, table, 2), 0.6),
+    "log of zeros": lambda home, table: log_of(home, table, 2).write_bytes(bytes(700)),
+    "log cut between two lines": lambda home, table: log_of(home, table, 2).write_text(
+        log_of(home, table, 2).read_text().splitlines()[0] + "\n"
+    ),
+    "data file missing": lambda home, table: data_of(home, table, 2).unlink(),
+    "data file cut": lambda home, table: cut(data_of(home, table, 2), 0.5),
+    "data file empty": lambda home, table: cut(data_of(home, table, 2), 0),
+    "data file of zeros": lambda home, table: data_of(home, table, 2).write_bytes(
+        bytes(data_of(home, table, 2).stat().st_size)
+    ),
+}
+
+
+@pytest.mark.parametrize("table", [TABLE, "ledger"])
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_what_was_not_yet_synced_may_be_torn(
+    damage: str, table: str, home: Path, assert_holds: Callable[[Path, int], None]
+) -> None:
+    DAMAGES[damage](home, table)
+    with Lake.open(home, ALL) as lake:
+        assert (lake.seq, lake.unflushed_rows) == (5, 0)
+        assert_holds(home, 5)
+        assert {info.version for info in LakeReader.open(home).tables()} == {2}
+
+
+def test_every_table_may_be_torn_at_once(home: Path, assert_holds: Callable[[Path, int], None]) -> None:
+    for n, table in enumerate([*ALL, "ledger"]):
+        cut(log_of(home, table, 2), n / 30)
+    with Lake.open(home, ALL):
+        assert_holds(home, 5)
+
+
+def test_tables_torn_at_their_creation_are_created_again(
+    home: Path, assert_holds: Callable[[Path, int], None]
+) -> None:
+    shutil.rmtree(home / "lake")
+    (home / "journal.sqlite").unlink()
+    with Lake.open(home, ALL) as lake:
+        for _, (time, frames) in zip(range(2), commits_from(1), strict=False):
+            lake.commit(time, frames)
+    folder = home / "lake" / TABLE / "_delta_log"
+    folder.mkdir(parents=True)
+    log_of(home, TABLE, 0).touch()
+    (home / "lake" / "alerts").mkdir()
+    with Lake.open(home, ALL) as lake:
+        lake.flush()
+        assert_holds(home, 2)
+
+
+def test_a_checkpoint_that_was_not_synced_is_thrown_away(
+    home: Path, assert_holds: Callable[[Path, int], None]
+) -> None:
+    log = log_of(home, TABLE, 2).parent
+    (log / f"{2:020}.checkpoint.parquet").write_bytes(b"PAR1")
+    (log / "_last_checkpoint").write_text('{"version":2,"size":5}')
+    with Lake.open(home, ALL):
+        assert_holds(home, 5)
+    assert not list(log.glob("*checkpoint*"))
+
+
+@pytest.mark.parametrize("damage", ["torn", "empty", "gone"])
+def test_a_damaged_log_that_was_vouched_for_is_refused(damage: str, home: Path) -> None:
+    for path in (log_of(home, TABLE, 1), log_of(home, TABLE, 2)):
+        path.unlink() if damage == "gone" else cut(path, 0.5 if damage == "torn" else 0)
+    with pytest.raises(LakeError, match=f"table {TABLE}.*restore this home from a backup"):
+        Lake.open(home, ALL)
+    with pytest.raises(LakeError, match=f"table {TABLE}.*restore this home from a backup"):
+        LakeReader.open(home).table(TABLE)
+    assert log_of(home, TABLE, 1).exists() == (damage != "gone"), "nothing is removed that was vouched for"
+
+
+def test_a_table_that_is_gone_is_refused(home: Path) -> None:
+    shutil.rmtree(home / "lake" / TABLE)
+    for work in (lambda: Lake.open(home, ALL), lambda: LakeReader.open(home).table(TABLE)):
+        with pytest.raises(LakeError, match=f"table {TABLE}.*restore this home from a backup"):
+            work()
+
+
+@pytest.mark.parametrize("damage", ["missing", "cut"])
+def test_a_damaged_data_file_is_named_when_its_table_is_read(damage: str, home: Path) -> None:
+    with Lake.open(home, ALL):
+        pass
+    path = data_of(home, TABLE, 1)
+    path.unlink() if damage == "missing" else cut(path, 0.5)
+    with pytest.raises(LakeError, match=f"table {TABLE} has lost a data file") as refused:
+        LakeReader.open(home).table(TABLE)
+    assert str(path) in str(refused.value)
+    assert LakeReader.open(home).table("fills").collect().height > 0
+
+
+def test_a_damaged_journal_is_refused_in_one_line(home: Path) -> None:
+    (home / "journal.sqlite").write_bytes(b"no journal at all" * 1000)
+    for suffix in ("-wal", "-shm"):
+        (home / f"journal.sqlite{suffix}").unlink(missing_ok=True)
+    for work in (lambda: Lake.open(home, ALL), lambda: LakeReader.open(home)):
+        with pytest.raises(LakeError, match=r"journal \(.*not a database; .*restore this home") as refused:
+            work()
+        assert "\n" not in str(refused.value)
