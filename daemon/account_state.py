@@ -21,7 +21,8 @@ from trading.rolling import Roller
 @dataclass(slots=True)
 class AccountState:
     """`has_picture`: the broker's full picture was compared since the link came up; without it nothing is
-    decided. `closing_orders` are the order refs that closed lots of a position."""
+    decided. `qualified` contracts have the broker's full terms, the others what a report said of them.
+    `closing_orders` are the order refs that closed lots of a position."""
 
     broker: Broker
     board: QuoteBoard
@@ -34,6 +35,7 @@ class AccountState:
     rule_state: RuleState = field(default_factory=initial_state)
     breaker: Breaker = field(default_factory=Breaker)
     contracts: dict[ConId, Contract] = field(default_factory=dict)
+    qualified: set[ConId] = field(default_factory=set)
     closing_orders: dict[str, set[str]] = field(default_factory=dict)
     link: LinkState = LinkState.DOWN
     link_since: datetime | None = None

@@ -196,6 +196,7 @@ class Engine:
         state = self.state
         for leg in roll.combo:
             state.contracts[leg.contract.con_id] = leg.contract
+            state.qualified.add(leg.contract.con_id)
         position = state.positions.expect(roll.combo, now, rolled_from=roll.closed.position)
         intent = state.desk.plan_opening(
             roll.closed, position, roll.combo, state.positions.held, roll.quote, now
@@ -308,7 +309,7 @@ class Engine:
         figures = state.account.figures(now)
         if state.day_start_nlv_usd is None:
             state.day_start_nlv_usd = figures["nlv_usd"]
-        self._records.add_frame("snapshots", tables.snapshots(state.board.frame(now)))
+        self._records.add_frame("snapshots", tables.snapshots(state.board.frame(now, state.lines.open_lines)))
         self._records.add_frame("facts", tables.facts(picture.facts, picture.display, picture.market))
         self._records.add_frame("account", tables.account(state.account.account, figures, picture.market))
         self._records.add("rule_state", self._rule_state_row())
@@ -327,7 +328,8 @@ class Engine:
             dues.append(now + timedelta(seconds=1))
         if self._dirty and self._recorded is not None:
             dues.append(self._recorded + timedelta(seconds=self._settings.record_every_s))
-        return min((due for due in dues if due is not None), default=None)
+        soonest = min((due for due in dues if due is not None), default=None)
+        return None if soonest is None else max(soonest, now + timedelta(seconds=self._settings.beat_s))
 
     def _measure(self, started: float, now: datetime) -> None:
         state, metrics = self.state, self._metrics

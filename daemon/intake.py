@@ -62,7 +62,7 @@ class Intake:
 
     def _holding(self, event: HoldingChanged) -> None:
         state = self._state
-        state.contracts[event.contract.con_id] = event.contract
+        state.contracts.setdefault(event.contract.con_id, event.contract)
         state.positions.note(event)
         self._records.add_frame("positions", tables.positions([event], state.positions.position_of, False))
 

@@ -1,6 +1,6 @@
 """Our books brought in step with the broker's: at the start, after every reconnect, and now and then."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import structlog
 
@@ -17,6 +17,7 @@ from trading.intent import Intent, IntentState
 
 log = structlog.get_logger()
 
+FULL_EVERY = timedelta(hours=1)
 PROVED_AFTER = 2
 """How many pictures in a row must lack an order before it counts as never received."""
 
@@ -33,6 +34,8 @@ class Reconciler:
         self._intake = intake
         self._console = console
         self._missing: dict[str, int] = {}
+        self._ran = False
+        self._full: datetime | None = None
 
     async def reconcile(self, now: datetime) -> list[Difference]:
         """Compare, record, resolve; a second run changes nothing. Raises BrokerError without an answer."""
@@ -54,15 +57,16 @@ class Reconciler:
     async def _know_contracts(self, picture: BrokerPicture) -> None:
         """The terms of everything held, of its underlyings, and of VIX."""
         state = self._state
-        unknown = [e.contract for e in picture.holdings if e.contract.con_id not in state.contracts]
+        unknown = [e.contract for e in picture.holdings if e.contract.con_id not in state.qualified]
         qualified = await state.broker.qualify(unknown) if unknown else []
         found = [new or old for new, old in zip(qualified, unknown, strict=True)]
-        known = {c.symbol for c in state.contracts.values() if c.sec_type in (SecType.STOCK, SecType.INDEX)}
+        known = {state.contracts[con_id].symbol for con_id in state.qualified if _is_priced(state, con_id)}
         wanted = {c.symbol for c in (*state.contracts.values(), *found)} | {"VIX"}
         for symbol in sorted(wanted - known):
             found.append(await state.broker.underlying(symbol))
         for contract in found:
             state.contracts[contract.con_id] = contract
+            state.qualified.add(contract.con_id)
             if contract.sec_type in (SecType.STOCK, SecType.INDEX):
                 state.board.watch(contract.symbol, contract.con_id)
         if found:
@@ -101,9 +105,10 @@ class Reconciler:
     def _record(self, picture: BrokerPicture, differences: list[Difference], now: datetime) -> None:
         run = f"rec-{now.isoformat()}"
         state = self._state
-        self._records.add_frame(
-            "positions", tables.positions(picture.holdings, state.positions.position_of, True)
-        )
+        if self._full is None or differences or now - self._full >= FULL_EVERY:
+            self._full = now
+            full = tables.positions(picture.holdings, state.positions.position_of, True)
+            self._records.add_frame("positions", full)
         self._records.add_frame("reconciliations", tables.reconciliations(run, differences))
         for difference in differences:
             log.info("reconciliation.difference", **difference.row(run))
@@ -118,7 +123,13 @@ class Reconciler:
                 self._alerts.raise_("warning", "unknown_order", difference.subject, text, now)
         self._alerts.clear_except("naked_short", naked)
         said = ", ".join(sorted({d.kind.value for d in differences})) or "no difference"
-        self._console.say(f"reconciled with the broker: {len(picture.holdings)} holdings, {said}", now)
+        if differences or not self._ran:
+            self._console.say(f"reconciled with the broker: {len(picture.holdings)} holdings, {said}", now)
+        self._ran = True
+
+
+def _is_priced(state: AccountState, con_id: ConId) -> bool:
+    return state.contracts[con_id].sec_type in (SecType.STOCK, SecType.INDEX)
 
 
 def _filled(intent: Intent, executed: dict[ConId, int]) -> OrderChanged:

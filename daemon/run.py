@@ -266,7 +266,7 @@ class Daemon:
             if stopwatch.monotonic() > deadline or (reason and broker.attempts >= 2):
                 raise BrokerError(
                     f"no gateway at {broker.host}:{broker.port} ({reason or 'no answer'}); start TWS or IB "
-                    "Gateway there with its API enabled, or correct broker.host and broker.port in optiond.toml"
+                    "Gateway there with its API enabled, or correct broker.host and broker.port"
                 )
             await asyncio.sleep(0.02)
         kind = "the simulated gateway" if self._is_simulated else "Interactive Brokers"
@@ -281,7 +281,7 @@ class Daemon:
             return
         raise SettingsError(
             f"account {account} is live: nothing was sent. To trade it, set trading.live = true and "
-            f'trading.live_account = "{account}" in {self._home / "optiond.toml"}; or log in to a paper account'
+            f'trading.live_account = "{account}" in {self._home / "optiond.toml"}; or log in to paper'
         )
 
     async def _flush(self, engine: Engine, pulse: Pulse) -> None:

@@ -43,6 +43,7 @@ def positions(reader: LakeReader, as_of: AsOf = None) -> list[Row]:
     Money is USD for the whole position; `delta`, `gamma`, `theta` and `vega` are the facts of that name, per
     lot and share, those ending in `_usd` for the whole position. `max_profit_usd` and `max_loss_usd` are
     None when unlimited.
+    Value and profit are of the last sane quotes while the present ones do not give any (`is_last_known`).
     `quote_state` is that of the worst leg; a leg that was never quoted is `missing`. `time` is when the
     facts were taken, `quote_age_s` how old a leg's quote was when it was recorded.
     """
@@ -254,7 +255,10 @@ def _leg(leg: Mapping[str, Any], quote: Mapping[str, Any]) -> Row:
 
 def _position(row: Row, legs: Sequence[Row], facts: Mapping[str, Any]) -> Row:
     states = {leg["quote_state"] for leg in legs}
-    market_value = facts.get("market_value_usd")
+
+    is_last_known = facts.get("profit_usd") is None and facts.get("last_profit_usd") is not None
+    prefix = "last_" if is_last_known else ""
+
     return {
         "id": row["position"],
         "structure": row["structure"],
@@ -264,9 +268,10 @@ def _position(row: Row, legs: Sequence[Row], facts: Mapping[str, Any]) -> Row:
         "net_credit_usd": row["net_credit_usd"],
         "max_profit_usd": row["max_profit_usd"],
         "max_loss_usd": row["max_loss_usd"],
-        "market_value_usd": _market_value_usd(legs) if market_value is None else market_value,
-        "profit_usd": facts.get("profit_usd"),
-        "profit": facts.get("profit"),
+        "market_value_usd": facts.get(f"{prefix}market_value_usd"),
+        "profit_usd": facts.get(f"{prefix}profit_usd"),
+        "profit": facts.get(f"{prefix}profit"),
+        "is_last_known": is_last_known,
         **{greek: facts.get(greek) for greek in (*_GREEKS, *_USD_GREEKS)},
         "dte": facts.get("dte"),
         "quote_state": next((state for state in _WORST_FIRST if state in states), "missing"),
@@ -275,13 +280,6 @@ def _position(row: Row, legs: Sequence[Row], facts: Mapping[str, Any]) -> Row:
         "strategy": row["strategy"],
         "time": facts.get("time"),
     }
-
-
-def _market_value_usd(legs: Sequence[Row]) -> float | None:
-    """What closing at the marks would bring (negative: cost); None when a leg has no mark."""
-    if not legs or any(leg["mark"] is None for leg in legs):
-        return None
-    return float(sum(leg["mark"] * leg["quantity"] * (leg["multiplier"] or 1) for leg in legs))
 
 
 def _seq(reader: LakeReader, as_of: AsOf) -> int:
@@ -306,8 +304,14 @@ def _latest(frame: pl.LazyFrame, key: str) -> pl.LazyFrame:
 
 
 def _by_key(frame: pl.LazyFrame, key: str, wanted: Iterable[Any]) -> dict[Any, Row]:
-    mine = pl.col(key).is_in(pl.Series(list(wanted), dtype=frame.collect_schema()[key]).implode())
-    return {row[key]: row for row in _rows(_latest(frame.filter(mine), key))}
+    """The last recorded row of each `wanted` key. Looks for where they are first, in two columns only, so
+    that the many columns of a long history are not read."""
+    mine = frame.filter(
+        pl.col(key).is_in(pl.Series(list(wanted), dtype=frame.collect_schema()[key]).implode())
+    )
+    newest = mine.group_by(key).agg(pl.col("seq").max()).collect()["seq"]
+    recent = mine.filter(pl.col("seq") >= newest.min()) if newest.len() else mine
+    return {row[key]: row for row in _rows(_latest(recent, key))}
 
 
 def _rows(frame: pl.LazyFrame) -> list[Row]:
