@@ -54,13 +54,15 @@ def _explanation(decision: Row) -> list[Component]:
         "_", " "
     )
     about: list[tuple[str, pieces.Child]] = [
-        ("Position", html.Code(decision["position"] or notation.DASH)),
         ("Priority", notation.plain(decision["priority"])),
         ("Urgency", decision["urgency"] or notation.DASH),
         ("Rules", html.Code((decision["rules_revision"] or notation.DASH)[:12])),
+    ]
+    wide: list[tuple[str, pieces.Child]] = [
+        ("Outcome", outcome or "nothing was tried"),
+        ("Position", html.Code(decision["position"] or notation.DASH)),
         ("Decision", html.Code(decision["id"])),
         ("Intent", html.Code(decision["intent"]) if decision["intent"] else "none"),
-        ("Outcome", outcome or "nothing was tried"),
     ]
     reason = [html.P(decision["reason"], className="reason")] if decision["reason"] else []
     facts = [
@@ -69,7 +71,13 @@ def _explanation(decision: Row) -> list[Component]:
     ]
     return [
         *reason,
-        html.Div([pieces.field(label, content) for label, content in about], className="fields"),
+        html.Div(
+            [
+                *(pieces.field(label, content) for label, content in about),
+                *(pieces.field(label, content, "wide") for label, content in wide),
+            ],
+            className="fields",
+        ),
         html.H4("Facts"),
         html.Div(facts, className="fields facts") if facts else pieces.empty("No facts recorded."),
         html.Div(

@@ -74,6 +74,8 @@ def _face(position: Row) -> list[Component]:
 def _profit(position: Row) -> Component:
     profit, why = position["profit_usd"], why_unknown(position)
     aside = why if profit is None else notation.percent(position["profit"], signed=True)
+    if position["is_last_known"]:
+        aside += " · last known"
     return html.Div(
         [
             pieces.value(notation.usd(profit, signed=True), why, f"amount {pieces.tone_of(profit)}".strip()),
@@ -95,7 +97,7 @@ def _inside(position: Row) -> list[Component]:
         ("Facts of", notation.moment(position["time"]), "no facts recorded yet"),
     ]
     figures = [pieces.field(label, pieces.value(text, reason)) for label, text, reason in money]
-    figures.append(pieces.field("Id", html.Code(position["id"])))
+    figures.append(pieces.field("Id", html.Code(position["id"]), "wide"))
     parts: list[Component] = (
         [] if not _unquoted(position) else [html.P(_notice(position), className="notice")]
     )

@@ -255,10 +255,8 @@ def _leg(leg: Mapping[str, Any], quote: Mapping[str, Any]) -> Row:
 
 def _position(row: Row, legs: Sequence[Row], facts: Mapping[str, Any]) -> Row:
     states = {leg["quote_state"] for leg in legs}
-
     is_last_known = facts.get("profit_usd") is None and facts.get("last_profit_usd") is not None
     prefix = "last_" if is_last_known else ""
-
     return {
         "id": row["position"],
         "structure": row["structure"],

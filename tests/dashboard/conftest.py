@@ -45,6 +45,7 @@ FACTS = (
     *(f"{greek}_usd" for greek in GREEKS),
     "dte",
     "underlying_price",
+    *("last_profit", "last_profit_usd", "last_market_value_usd"),
 )
 FACTS_TABLE = facts_table(Column(name, pl.Float64(), name, null="not known") for name in FACTS)
 
@@ -214,6 +215,10 @@ def facts() -> list[dict[str, Any]]:
                 row[f"{greek}_usd"] = row[greek] * 200
             row["profit_usd"] = strategy["net_credit_usd"] + row["market_value_usd"]
             row["profit"] = row["profit_usd"] / strategy["net_credit_usd"]
+            for name in ("profit", "profit_usd", "market_value_usd"):
+                row[f"last_{name}"] = row[name]
+                if symbol == "QQQ":
+                    row[name] = None
         rows.append(row)
     return rows
 

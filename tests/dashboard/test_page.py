@@ -36,6 +36,7 @@ def test_every_position_shows_its_money_and_the_state_of_its_quotes(opened: Page
     expect(iwm.locator(".amount")).to_have_text("+$23.18")
     expect(iwm.locator(".state")).to_have_text("live")
     expect(position(opened, "QQQ").locator(".state")).to_have_text("stale")
+    expect(position(opened, "QQQ").locator(".profit")).to_have_text("−$144.02−28.8 % · last known")
     expect(position(opened, "SPY").locator(".state")).to_have_text("missing")
     iwm.locator("summary").click()
     expect(field(iwm, "Net credit")).to_have_text("$435.18")

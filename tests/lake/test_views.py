@@ -15,7 +15,10 @@ from options import LakeError
 START = datetime(2026, 2, 4, 15, 0, tzinfo=UTC)
 FACTS = facts_table(
     Column(name, pl.Float64(), name, null="not known")
-    for name in ("profit", "profit_usd", "delta", "theta_usd", "dte", "underlying_price")
+    for name in (
+        *("profit", "profit_usd", "market_value_usd", "delta", "theta_usd", "dte", "underlying_price"),
+        *("last_profit", "last_profit_usd", "last_market_value_usd"),
+    )
 )
 SCHEMAS = {**TABLES, "facts": FACTS}
 LEGS = [
@@ -158,13 +161,20 @@ def test_a_position_has_its_facts_legs_and_the_worst_state_of_their_quotes(home:
     assert (leg["quote_state"], leg["quote_age_s"], leg["bid"]) == ("stale", 60.0, None)
 
 
-def test_market_value_is_the_legs_at_their_marks_when_the_facts_do_not_say(home: Home) -> None:
-    home.commit(strategies=CONDOR, snapshots=[quote(1, 0.8), quote(2, 1.9), quote(3, 1.7), quote(4, 0.7)])
+def test_the_last_sane_figures_are_shown_as_such_while_quotes_are_stale(home: Home) -> None:
+    last = {"last_profit": -0.2, "last_profit_usd": -87.0, "last_market_value_usd": -522.2}
+    home.commit(strategies=CONDOR, facts={"position": "P", "dte": 44.0, **last})
     (position,) = views.positions(home.reader)
-    assert position["market_value_usd"] == pytest.approx((0.8 - 1.9 - 1.7 + 0.7) * 200)
+    assert (position["profit"], position["profit_usd"], position["market_value_usd"]) == (-0.2, -87.0, -522.2)
+    assert position["is_last_known"]
+    live = {"profit": -0.1, "profit_usd": -43.5, "market_value_usd": -478.7}
+    home.commit(facts={"position": "P", "dte": 44.0, **last, **live})
+    (position,) = views.positions(home.reader)
+    assert (position["profit"], position["profit_usd"], position["market_value_usd"]) == (-0.1, -43.5, -478.7)
+    assert not position["is_last_known"]
 
 
-def test_a_leg_without_a_mark_leaves_value_and_profit_unknown(home: Home) -> None:
+def test_a_leg_without_a_quote_is_missing_and_what_the_facts_do_not_say_is_unknown(home: Home) -> None:
     home.commit(strategies=CONDOR, snapshots=[quote(1, 0.8), quote(2, 1.9), quote(3, None, "missing")])
     (position,) = views.positions(home.reader)
     assert (position["market_value_usd"], position["profit_usd"], position["dte"]) == (None, None, None)
