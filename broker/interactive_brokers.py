@@ -6,7 +6,6 @@ is open: the upper floor opens the lines it wants again. It alone knows which th
 """
 
 import asyncio
-import logging
 import random
 from collections.abc import Awaitable, Sequence
 from datetime import date, datetime
@@ -16,16 +15,10 @@ import ib_async as ib
 import structlog
 
 from broker import sanitise
-from broker.connection import (
-    UPSTREAM_BACK,
-    UPSTREAM_BACK_EMPTY,
-    UPSTREAM_LOST,
-    Backoff,
-    Refusal,
-    Session,
-)
-from broker.events import BrokerEvent, Executed, LinkChanged, LinkState
+from broker.connection import Refusal, Session
+from broker.events import BrokerEvent, Executed, LinkState
 from broker.inbox import Inbox
+from broker.link import Link
 from broker.order_book import FINAL, OrderEntry
 from broker.protocol import BrokerPicture, Chain, Margin, OrderRequest
 from broker.translation import INDEX_EXCHANGES, new_order, our_contract, their_contract, their_order
@@ -36,7 +29,6 @@ T = TypeVar("T")
 log = structlog.get_logger()
 
 _NO_SUCH_CONTRACT: Final = 200
-_SETTLED_S: Final = 30.0  # a connection that lived this long starts the waiting times afresh
 
 
 class InteractiveBrokers:
@@ -65,32 +57,40 @@ class InteractiveBrokers:
         self.host = host
         self.port = port
         self.client_id = client_id
-        self.attempts = 0
         self._clock = clock
-        self._wanted_account = account
-        self._connect_timeout_s = connect_timeout_s
         self._request_timeout_s = request_timeout_s
         self._throttle_per_s = throttle_per_s
-        self._probe_every_s = probe_every_s
-        self._probe_timeout_s = probe_timeout_s
-        self._backoff = Backoff(jitter or random.Random())
         self._inbox = Inbox(clock)
-        self._session: Session | None = None
-        self._link = LinkState.DOWN
-        self._upstream_lost = False
-        self._link_since: datetime | None = None
+        self._link = Link(
+            host,
+            port,
+            client_id,
+            self._inbox,
+            self._settle_doubts,
+            account=account,
+            connect_timeout_s=connect_timeout_s,
+            throttle_per_s=throttle_per_s,
+            probe_every_s=probe_every_s,
+            probe_timeout_s=probe_timeout_s,
+            jitter=jitter or random.Random(),
+        )
         self._picture_lock = asyncio.Lock()
 
     # State
 
     @property
     def link(self) -> LinkState:
-        return self._link
+        return self._link.state
 
     @property
     def link_since(self) -> datetime | None:
         """When the link came into its state; None before `run`."""
-        return self._link_since
+        return self._link.since
+
+    @property
+    def attempts(self) -> int:
+        """Connects that were tried since the last that succeeded."""
+        return self._link.attempts
 
     @property
     def account(self) -> str:
@@ -108,17 +108,17 @@ class InteractiveBrokers:
     @property
     def frames_received(self) -> int:
         """Frames of this connection so far, with the handshake's reply; 0 when not connected."""
-        return self._session.frames_received if self._session else 0
+        return self._link.session.frames_received if self._link.session else 0
 
     @property
     def frames_sent(self) -> int:
         """Frames sent on this connection, the handshake excluded; 0 when not connected."""
-        return self._session.frames_sent if self._session else 0
+        return self._link.session.frames_sent if self._link.session else 0
 
     async def frames_arrived(self, count: int) -> None:
         """Return when `count` frames were handled and no order is in doubt over them, or the connection
         is gone and they never will be. With this and the clock's beat a run is the same every time."""
-        while (session := self._session) is not None and session.ended is None:
+        while (session := self._link.session) is not None and session.ended is None:
             session.progress.clear()
             if session.frames_received >= count and not self._inbox.orders.has_doubts:
                 return
@@ -132,118 +132,16 @@ class InteractiveBrokers:
         self._inbox.events.clear()
         return events
 
-    # The connection
-
     async def run(self) -> None:
         """Stay connected until cancelled. Raises BrokerError only where trying again cannot help: the
         login manages several accounts and none, or an unknown one, was named."""
-        logging.getLogger("ib_async").setLevel(logging.WARNING)
-        decoder_alarm = _DecoderAlarm(self._inbox)
-        logging.getLogger("ib_async.Decoder").addHandler(decoder_alarm)
-        try:
-            while True:
-                await self._live_once()
-                delay_s = self._backoff.next_s()
-                log.info("link.retry", delay_s=round(delay_s, 2), attempts=self.attempts)
-                await asyncio.sleep(delay_s)
-        finally:
-            logging.getLogger("ib_async.Decoder").removeHandler(decoder_alarm)
-
-    async def _live_once(self) -> None:
-        """Connect, live, die."""
-        loop = asyncio.get_running_loop()
-        self.attempts += 1
-        self._upstream_lost = False
-        self._change_link(LinkState.CONNECTING, f"attempt {self.attempts}")
-        session = Session(self._inbox, self._wanted_account, self._throttle_per_s, self._follow_upstream)
-        self._session = session
-        reason = "stopped"
-        try:
-            try:
-                await session.open(self.host, self.port, self.client_id, self._connect_timeout_s)
-            except BrokerError as error:
-                reason = str(error)
-                return
-            self._require_account(session)
-            self.attempts = 0
-            born_s = loop.time()
-            self._change_link(LinkState.UP, "connected", resubscribe=True)
-            if self._upstream_lost:
-                self._follow_upstream(UPSTREAM_LOST)
-            reason = await self._watch(session)
-            if loop.time() - born_s >= _SETTLED_S:
-                self._backoff.reset()
-        finally:
-            self._session = None
-            self._inbox.forget_connection()
-            self._change_link(LinkState.DOWN, reason)
-            await session.close()
-
-    def _require_account(self, session: Session) -> None:
-        if self.account:
-            return
-        managed = ", ".join(session.client.getAccounts())
-        wanted = f"account {self._wanted_account}" if self._wanted_account else "no account"
-        raise BrokerError(
-            f"{wanted} is set, but the login manages {managed}; name one of them in the settings"
-        )
-
-    async def _watch(self, session: Session) -> str:
-        """Serve the connection until it ends; returns why."""
-        while True:
-            try:
-                async with asyncio.timeout(self._probe_every_s):
-                    await session.attention.wait()
-            except TimeoutError:
-                if not await self._probe(session):
-                    session.end(f"half-open: no answer to a probe within {self._probe_timeout_s:g} s")
-            session.attention.clear()
-            if session.ended is not None:
-                return session.ended
-            if self._inbox.orders.has_doubts:
-                await self._settle_doubts(session)
-
-    async def _probe(self, session: Session) -> bool:
-        """Whether the gateway still talks: the answer, or any other frame meanwhile."""
-        before = session.frames_received
-        try:
-            await session.ask(session.reqCurrentTimeAsync(), "probe", self._probe_timeout_s)
-        except BrokerError:
-            return session.frames_received > before
-        return True
-
-    def _follow_upstream(self, code: int) -> None:
-        """Said while still connecting, it counts once the connection stands."""
-        self._upstream_lost = code == UPSTREAM_LOST
-        if self._link is LinkState.CONNECTING:
-            return
-        if code == UPSTREAM_LOST:
-            self._change_link(LinkState.LOST, "the gateway lost the broker's servers (1100)")
-        elif code == UPSTREAM_BACK:
-            self._change_link(LinkState.UP, "servers are back, lines are kept (1102)")
-        elif code == UPSTREAM_BACK_EMPTY:
-            self._inbox.lines.forget()
-            self._change_link(LinkState.UP, "servers are back, lines are lost (1101)", resubscribe=True)
-
-    def _change_link(self, state: LinkState, reason: str, resubscribe: bool = False) -> None:
-        self._link, self._link_since = state, self._clock.now()
-        self._inbox.events.append(LinkChanged(state, reason, resubscribe))
-        log.info(f"link.{state.value}", reason=reason, account=self.account, resubscribe=resubscribe)
-
-    async def _settle_doubts(self, session: Session) -> None:
-        try:
-            async with self._picture_lock:
-                open_orders, _ = await self._ask_orders(session)
-                self._inbox.orders.settle(open_orders)
-        except BrokerError as error:
-            log.warning("order.doubt_remains", reason=str(error))
-        session.progress.set()
+        await self._link.run()
 
     # Questions
 
     async def picture(self) -> BrokerPicture:
         """Asked afresh, all of it; holdings and orders of the traded account only."""
-        session = self._ready("asking for the picture")
+        session = self._link.ready("asking for the picture")
         async with self._picture_lock:
             positions = await self._ask(session, session.reqPositionsAsync(), "positions")
             open_orders, completed = await self._ask_orders(session)
@@ -277,7 +175,7 @@ class InteractiveBrokers:
 
     async def qualify(self, contracts: Sequence[Contract]) -> list[Contract | None]:
         """In the order asked. None for an unknown contract and for one that fits several."""
-        session = self._ready("looking contracts up")
+        session = self._link.ready("looking contracts up")
         timeout_s = self._request_timeout_s + len(contracts) / (self._throttle_per_s or 1000)
         return list(
             await asyncio.gather(*(self._qualify_one(session, each, timeout_s) for each in contracts))
@@ -285,7 +183,7 @@ class InteractiveBrokers:
 
     async def chain(self, underlying: Contract) -> list[Chain]:
         """One entry per trading class, as SMART lists it (else as the first exchange that does)."""
-        session = self._ready(f"asking for the chain of {underlying.symbol}")
+        session = self._link.ready(f"asking for the chain of {underlying.symbol}")
         listed = await self._ask(
             session,
             session.reqSecDefOptParamsAsync(
@@ -309,7 +207,7 @@ class InteractiveBrokers:
 
     async def margin(self, order: OrderRequest) -> Margin:
         """What the order would change, by the broker's own reckoning; nothing is placed."""
-        session = self._ready(f"asking for the margin of {order.order_ref}")
+        session = self._link.ready(f"asking for the margin of {order.order_ref}")
         contract, what_if = their_order(order, self.account)
         state = await self._ask(
             session, session.whatIfOrderAsync(contract, what_if), f"margin of {order.order_ref}"
@@ -331,7 +229,7 @@ class InteractiveBrokers:
         `LinkChanged(UP)` asks for all lines again). Raises BrokerError for a contract without con_id."""
         if not contract.con_id:
             raise BrokerError(f"{contract.label} has no con_id; qualify it before subscribing")
-        session = self._session
+        session = self._link.session
         if contract.con_id in self._inbox.lines or session is None or not session.client.isReady():
             return
         request_id = session.client.getReqId()
@@ -341,15 +239,15 @@ class InteractiveBrokers:
     def unsubscribe(self, con_id: ConId) -> None:
         """Close the line; does nothing when none is open."""
         request_id = self._inbox.lines.close(con_id)
-        if request_id is not None and self._session is not None and self._session.client.isReady():
-            self._session.client.cancelMktData(request_id)
+        if request_id is not None and self._link.session is not None and self._link.session.client.isReady():
+            self._link.session.client.cancelMktData(request_id)
 
     # Orders
 
     def place(self, order: OrderRequest) -> None:
         """Send a new order. Raises BrokerError when the link is not up, when the order cannot be
         expressed, and when its `order_ref` was ever seen, placed by us or known to the broker."""
-        session = self._ready(f"placing {order.order_ref}")
+        session = self._link.ready(f"placing {order.order_ref}")
         if self._inbox.orders.by_ref(order.order_ref) is not None or not order.order_ref:
             raise BrokerError(
                 f"order {order.order_ref!r} was placed already; an order is sent once, look at its fate"
@@ -371,7 +269,7 @@ class InteractiveBrokers:
     def reprice(self, order_ref: str, limit_price: float) -> bool:
         """Modify the working limit order. False when it is final, being cancelled, a market order, or not
         ours in this connection; nothing is sent then. Raises BrokerError when the link is not up."""
-        session = self._ready(f"repricing {order_ref}")
+        session = self._link.ready(f"repricing {order_ref}")
         entry = self._working(order_ref)
         if entry is None or entry.cancel_asked or entry.order.orderType != "LMT" or entry.order_id is None:
             return False
@@ -387,7 +285,7 @@ class InteractiveBrokers:
     def cancel(self, order_ref: str) -> bool:
         """Ask for the cancellation; it may still fill. False when it is final or not ours in this
         connection; nothing is sent then. Raises BrokerError when the link is not up."""
-        session = self._ready(f"cancelling {order_ref}")
+        session = self._link.ready(f"cancelling {order_ref}")
         entry = self._working(order_ref)
         if entry is None or entry.order_id is None:
             return False
@@ -398,19 +296,20 @@ class InteractiveBrokers:
 
     # Inside
 
+    async def _settle_doubts(self, session: Session) -> None:
+        try:
+            async with self._picture_lock:
+                open_orders, _ = await self._ask_orders(session)
+                self._inbox.orders.settle(open_orders)
+        except BrokerError as error:
+            log.warning("order.doubt_remains", reason=str(error))
+        session.progress.set()
+
     def _working(self, order_ref: str) -> OrderEntry | None:
         entry = self._inbox.orders.by_ref(order_ref)
         if entry is None or entry.state in FINAL or entry.client_id != self.client_id:
             return None
         return entry
-
-    def _ready(self, purpose: str) -> Session:
-        session = self._session
-        if session is None or self._link is not LinkState.UP:
-            raise BrokerError(f"{purpose}: the link is {self._link.value}; try again when it is up")
-        if not session.client.isReady():
-            raise BrokerError(f"{purpose}: the link has just ended; try again when it is up")
-        return session
 
     async def _ask(self, session: Session, request: Awaitable[T], what: str) -> T:
         return await session.ask(request, what, self._request_timeout_s)
@@ -445,25 +344,6 @@ class InteractiveBrokers:
             return None
         self._inbox.contracts[known[0].con_id] = known[0]
         return known[0]
-
-
-class _DecoderAlarm(logging.Handler):
-    """ib_async only logs a message that it cannot decode; an execution lost that way is a wrong position.
-    A lost tick is nothing: the next one follows."""
-
-    _TICKS = (
-        *(f"Error handling fields: ['{kind}'," for kind in (1, 2, 21, 45, 46)),
-        *(f"Error for {method}(" for method in ("tickSize", "tickString", "tickGeneric")),
-    )
-
-    def __init__(self, inbox: Inbox) -> None:
-        super().__init__(logging.ERROR)
-        self._inbox = inbox
-
-    def emit(self, record: logging.LogRecord) -> None:
-        message = record.getMessage()
-        if not message.startswith(self._TICKS):
-            self._inbox.alarm(f"a message of the broker was lost: {message}")
 
 
 def _entries(results: Sequence[object]) -> list[OrderEntry]:

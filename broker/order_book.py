@@ -99,9 +99,11 @@ class OrderBook:
         return bool(self._doubtful)
 
     def forget_order_ids(self) -> None:
-        """The connection is gone: ids may roll back, so a known id would be a wrong id."""
+        """The connection is gone: ids may roll back, so a known id would be a wrong id, and a cancel that
+        was on its way may never have arrived."""
         for entry in self._by_id.values():
             entry.order_id = None
+            entry.cancel_asked = False
         self._by_id.clear()
         self._doubtful.clear()
 

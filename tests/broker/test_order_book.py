@@ -177,6 +177,16 @@ def test_an_order_id_that_rolled_back_never_names_an_old_order(desk: Desk) -> No
     assert old is not None and old.state is OrderState.WORKING
 
 
+def test_a_cancel_lost_with_the_connection_leaves_the_order_working(desk: Desk) -> None:
+    desk.status("Submitted")
+    entry = desk.book.by_ref("a")
+    assert entry is not None
+    desk.book.cancel_sent(entry)
+    desk.book.forget_order_ids()
+    desk.status("Submitted")
+    assert (desk.last.state, desk.last.order_id) == (OrderState.WORKING, 1)
+
+
 def test_an_order_of_somebody_else_without_reference_is_reported() -> None:
     desk = Desk()
     order = new_order("SELL", 1, 2.5, "DU1", "")
