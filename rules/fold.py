@@ -125,13 +125,8 @@ def _inputs(
     for name in market:
         if name not in FACTS:
             raise RuleError(f"market has an unknown fact {name}: {did_you_mean(name, FACTS)}")
-    there = set(facts.columns)
-    cleaned = [
-        clean(name, pl.col(name)) if name in there else pl.lit(None, _dtype(name)).alias(name)
-        for name in plan.facts
-    ]
     try:
-        rows = facts.select(pl.col("position").cast(pl.String), *cleaned)
+        rows = facts.select(_cleaned(plan.facts, tuple(facts.columns)))
     except pl.exceptions.PolarsError as error:
         raise RuleError(f"a fact has values of a wrong type: {error}") from error
     rows = pl.concat([_book_row(plan.facts), rows], rechunk=True)
@@ -142,6 +137,18 @@ def _inputs(
         if value is not None
     ]
     return rows.with_columns(*given, pl.lit(now, TIME).alias("@now"))
+
+
+@functools.lru_cache(maxsize=8)
+def _cleaned(wanted: tuple[str, ...], there: tuple[str, ...]) -> tuple[pl.Expr, ...]:
+    """The wanted facts out of a frame that has some of them; every beat asks for the same."""
+    return (
+        pl.col("position").cast(pl.String),
+        *[
+            clean(name, pl.col(name)) if name in there else pl.lit(None, _dtype(name)).alias(name)
+            for name in wanted
+        ],
+    )
 
 
 def _dtype(fact: str) -> type[pl.DataType]:
