@@ -123,7 +123,8 @@ class AccountChanged:
 
 @dataclass(frozen=True, slots=True)
 class BrokerNotice:
-    """An error or warning code with its text; `con_id` or `order_ref` when it is about one."""
+    """An error or warning code with its text; `con_id` or `order_ref` when it is about one. Code -1 is our
+    own alarm: a message was lost, so what the broker told is incomplete."""
 
     code: int
     text: str

@@ -288,3 +288,15 @@ async def test_one_line_too_many_is_told_and_not_counted(start: Start) -> None:
     notice = await bench.until(BrokerNotice, lambda event: event.code == 101)
     assert notice.con_id == second.con_id
     assert bench.broker.lines_used == 1
+
+
+async def test_a_throttled_order_overtakes_the_subscriptions_before_it(start: Start) -> None:
+    bench = await start(throttle_per_s=40)
+    puts = [await bench.list_put(200 + number, 1.00, 1.10) for number in range(60)]
+    for put in puts:
+        bench.broker.subscribe(put)
+    bench.broker.place(OrderRequest("first", (ComboLeg(puts[0], 1),), 1, 0.50, opens=True))
+    await bench.until(OrderChanged, lambda event: event.state is OrderState.WORKING)
+    assert (await bench.ask("status"))["lines"]["1"] < 60
+    last = puts[-1].con_id
+    await bench.until(QuoteChanged, lambda event: event.con_id == last)
