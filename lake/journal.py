@@ -112,7 +112,10 @@ class Journal:
 
     def declared(self) -> dict[str, pl.Schema]:
         """The tables as they were declared last."""
-        return schemas_of(self._connection)
+        return {
+            name: pl.read_ipc_stream(ipc).schema
+            for name, ipc in self._connection.execute("SELECT name, ipc FROM schemas")
+        }
 
     def begin_flush(self) -> int | None:
         """Fix, durably, the seq that a flush goes up to: that of a flush which was cut off, if there was one.
@@ -198,9 +201,14 @@ class JournalView:
     flushed: Flushed
     seq: int
 
-    def schemas(self) -> dict[str, pl.Schema]:
-        """Every table's columns, `seq` and `time` first."""
-        return schemas_of(self.connection)
+    def names(self) -> list[str]:
+        """The tables that were declared."""
+        return [name for (name,) in self.connection.execute("SELECT name FROM schemas ORDER BY name")]
+
+    def schema(self, name: str) -> pl.Schema | None:
+        """One table's columns, `seq` and `time` first; None when it was not declared."""
+        found = self.connection.execute("SELECT ipc FROM schemas WHERE name = ?", (name,)).fetchone()
+        return None if found is None else pl.read_ipc_stream(found[0]).schema
 
     def rows(self, name: str, schema: pl.Schema, upto: int) -> pl.DataFrame:
         """The unflushed rows of one table up to `upto`, in their order."""
@@ -284,14 +292,6 @@ def flushed_of(connection: sqlite3.Connection) -> Flushed:
         "SELECT seq, time_us, boundary, versions FROM flush"
     ).fetchone()
     return Flushed(seq, None if time_us is None else _to_time(time_us), boundary, json.loads(versions))
-
-
-def schemas_of(connection: sqlite3.Connection) -> dict[str, pl.Schema]:
-    """Every declared table."""
-    return {
-        name: pl.read_ipc_stream(ipc).schema
-        for name, ipc in connection.execute("SELECT name, ipc FROM schemas ORDER BY name")
-    }
 
 
 def rows_of(

@@ -83,7 +83,7 @@ class LakeReader:
         """Every table that was declared, and the ledger, by name."""
         with self._look() as journal:
             flushed = journal.flushed
-            unflushed = {name: journal.last(name) for name in journal.schemas()}
+            unflushed = {name: journal.last(name) for name in journal.names()}
         return [self._info(name, flushed, *last) for name, last in unflushed.items()]
 
     @contextmanager
@@ -141,7 +141,10 @@ class LakeReader:
         folder = self._folder(name)
         with self._lock:
             held = self._handles.get(name)
-            if held is not None and held[0].version() < version:
+            if held is not None and held[0].version() >= version:
+                return held[0]
+            if held is not None:
+                del self._handles[name]  # until its new files are seen to be whole
                 held[0].update_incremental()
             if held is None or delta.is_stale(*held):
                 table = delta.open_table(folder)
@@ -150,8 +153,9 @@ class LakeReader:
                         f"the table {name} ({folder}) has lost its newest version {version} or part of it: "
                         "restore this home from a backup"
                     )
-                held = self._handles[name] = (table, table.version())
+                held = (table, table.version())
             self._check_files(name, held[0])
+            self._handles[name] = held
             return held[0]
 
     def _check_files(self, name: str, table: DeltaTable) -> None:
@@ -173,10 +177,10 @@ class LakeReader:
 
 
 def _schema(name: str, journal: JournalView) -> pl.Schema:
-    schemas = journal.schemas()
-    if name not in schemas:
-        raise LakeError(f"the lake has no table {name!r}; it has {', '.join(schemas)}")
-    return schemas[name]
+    schema = journal.schema(name)
+    if schema is None:
+        raise LakeError(f"the lake has no table {name!r}; it has {', '.join(journal.names())}")
+    return schema
 
 
 def _flushed_seq_at(time: datetime, ledger: DeltaTable, upto: int) -> int:

@@ -145,9 +145,11 @@ def test_a_damaged_data_file_is_named_when_its_table_is_read(damage: str, home: 
         pass
     path = data_of(home, TABLE, 1)
     path.unlink() if damage == "missing" else cut(path, 0.5)
-    with pytest.raises(LakeError, match=f"table {TABLE} has lost a data file") as refused:
-        LakeReader.open(home).table(TABLE)
-    assert str(path) in str(refused.value)
+    reader = LakeReader.open(home)
+    for _ in range(2):
+        with pytest.raises(LakeError, match=f"table {TABLE} has lost a data file") as refused:
+            reader.table(TABLE)
+        assert str(path) in str(refused.value)
     assert LakeReader.open(home).table("fills").collect().height > 0
 
 

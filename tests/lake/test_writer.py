@@ -183,6 +183,22 @@ def test_a_table_that_gains_and_loses_columns_keeps_all_its_rows(tmp_path: Path)
         Lake.open(tmp_path, _notes(Column("size", pl.String(), "size")))
 
 
+def test_what_another_handle_has_flushed_is_not_flushed_again(tmp_path: Path) -> None:
+    with Lake.open(tmp_path) as lake:
+        for n in range(2):
+            lake.commit(T, {"alerts": ALERT})
+            if n == 0:
+                lake.flush()
+        other = delta.open_table(tmp_path / "lake" / "alerts")
+        assert other is not None
+        rows = LakeReader.open(tmp_path).table("alerts").filter(pl.col("seq") == 2).collect()
+        delta.append(other, rows, 2)  # the lake's own handle does not know of this
+        lake.flush()
+        lake.commit(T, {"alerts": ALERT})
+        lake.flush()
+    assert LakeReader.open(tmp_path).table("alerts").collect()["seq"].sort().to_list() == [1, 2, 3]
+
+
 def test_handles_are_opened_anew_after_every_checkpoint(tmp_path: Path) -> None:
     folder = tmp_path / "lake" / "alerts"
     with Lake.open(tmp_path) as lake:
