@@ -50,14 +50,13 @@ def next_switch(sight: Sight) -> Literal["halt", "resume"]:
 def header(sight: Sight) -> list[Component]:
     """Account, mode, connection, breaker and the daemon's clock."""
     word, tone = mode(sight)
-    state = breaker(sight)
-    armed = {None: "calm", "armed": "good"}.get(state, "bad")
+    state, tone_of_breaker = _breaker(sight)
     connection, connection_tone = _connection(sight)
     return [
         html.Span(account(sight), className="account"),
         html.Span(word, className=f"badge mode {tone}"),
         html.Span(connection, className=f"badge dot {connection_tone}"),
-        html.Span(state or "breaker unknown", className=f"badge dot breaker {armed}"),
+        html.Span(state, className=f"badge dot breaker {tone_of_breaker}"),
         html.Span(
             [html.Time(notation.clock(_clock(sight))), html.Small("New York")],
             className="clock",
@@ -121,6 +120,15 @@ def _connection(sight: Sight) -> tuple[str, str]:
         f"{connection.state}, attempt {connection.attempts}" if connection.attempts else connection.state,
         tone,
     )
+
+
+def _breaker(sight: Sight) -> tuple[str, str]:
+    state = breaker(sight)
+    if state is None:
+        return "breaker unknown", "calm"
+    if sight.daemon_trouble:
+        return f"last {state}", "calm"
+    return state, "good" if state == "armed" else "bad"
 
 
 def _clock(sight: Sight) -> datetime | None:

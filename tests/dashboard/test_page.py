@@ -187,6 +187,7 @@ def test_a_silent_daemon_is_announced_and_the_last_data_stays(opened: Page, daem
     expect(banner).to_contain_text("The daemon does not answer.")
     expect(banner).to_contain_text(re.compile(r"of 4 Feb 10:31:05 New York time, [\d.]+ s old"))
     expect(opened.locator("#header")).to_contain_text("daemon silent")
+    expect(opened.locator("#header .breaker")).to_have_text("last armed")
     expect(field(opened.locator("#strip"), "Lines")).to_have_text("—")
     expect(opened.locator(".position")).to_have_count(3)
     ask_halt(opened, "fire drill", "correct-horse-battery-staple")
