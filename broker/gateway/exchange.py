@@ -7,7 +7,7 @@ book and the executions hold it.
 import math
 import zlib
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import date, datetime
 from typing import Protocol
 
 from broker.gateway import hours
@@ -26,7 +26,7 @@ from broker.gateway.matching import (
 from broker.gateway.order import Order, Status
 from broker.gateway.order_request import OrderRequest
 from broker.gateway.quotes import MISSING, Quote
-from options import ConId, Contract, Leg, SecType, UsdPerContract, round_to_tick
+from options import ConId, Contract, Leg, SecType, UsdPerContract, round_to_tick, value_at_expiry
 
 COMMISSION_USD = 0.65
 SHARE_COMMISSION_USD = 0.005
@@ -52,6 +52,8 @@ class Witness(Protocol):
     def order_filled(self, order: Order, executions: list[Execution]) -> None: ...
 
     def order_cancelled(self, order: Order, reason: str) -> None: ...
+
+    def options_expired(self, con_ids: list[ConId]) -> None: ...
 
 
 def rejection(reason: str) -> OrderRefused:
@@ -224,12 +226,34 @@ class Exchange:
         return min((o.ready_since + QUEUE for o in self.working() if o.ready_since is not None), default=None)
 
     def pass_time(self, now: datetime) -> None:
-        """Cancels day orders of an earlier day and fills what can be filled at `now`."""
+        """Cancels day orders of an earlier day, settles what expired, fills what can be filled at `now`."""
         today = hours.trading_day(now)
+        self._settle(now, today)
         for order in self.working():
             if order.request.tif == "DAY" and hours.trading_day(order.placed) < today:
                 self.cancel(order, now, "the trading day is over")
         self._match(self.working(), now)
+
+    def _settle(self, now: datetime, today: date) -> None:
+        """Expired options leave the account at their intrinsic value in cash; nobody delivers shares.
+
+        Without a price for the underlying they stay.
+        """
+        expired = []
+        for holding in list(self.account.holdings.values()):
+            contract = holding.contract
+            if not holding.quantity or contract.expiry is None or contract.expiry > today:
+                continue
+            _, spots = self._prices(now)
+            if now >= hours.closing(contract.expiry) and contract.symbol in spots:
+                worth = value_at_expiry([Leg(contract, 1, UsdPerContract(0.0))], spots[contract.symbol])
+                self.account.book(contract, -holding.quantity, worth / contract.multiplier, 0.0)
+                expired.append(contract.con_id)
+        for order in self.working():
+            if any(contract.con_id in expired for contract, _ in order.legs):
+                self.cancel(order, now, "the option has expired")
+        if expired:
+            self.witness.options_expired(expired)
 
     def _match(self, orders: list[Order], now: datetime) -> None:
         if not orders or self.hold_fills:

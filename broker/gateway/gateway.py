@@ -220,18 +220,26 @@ class Gateway:
         session = self.sessions.get(order.client_id)
         if session:
             self.orders.announce_fill(session, order)
-        for listener in self.in_order():
-            if listener.wants_positions:
-                for execution in executions:
-                    if execution.contract:
-                        self.accounts.send_position(listener, execution.contract.con_id)
-        self._send_accounts(self.clock.now)
+        self._send_positions([e.contract.con_id for e in executions if e.contract])
 
     def order_cancelled(self, order: Order, reason: str) -> None:
         self.save()
         session = self.sessions.get(order.client_id)
         if session:
             self.orders.announce_cancel(session, order, reason)
+
+    def options_expired(self, con_ids: list[ConId]) -> None:
+        self.save()
+        log.info("%d holdings have expired and were settled in cash", len(con_ids))
+        self._send_positions(con_ids)
+
+    def _send_positions(self, con_ids: list[ConId]) -> None:
+        """Tells every listener the new size of these holdings, then the account's values."""
+        for session in self.in_order():
+            if session.wants_positions:
+                for con_id in con_ids:
+                    self.accounts.send_position(session, con_id)
+        self._send_accounts(self.clock.now)
 
     # -- faults ---------------------------------------------------------------------------------------
 

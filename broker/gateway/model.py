@@ -81,7 +81,8 @@ class ModelMarket:
             if contract is None or con_id in known:
                 continue
             if contract.sec_type is SecType.OPTION:
-                wanted.setdefault(contract.symbol, []).append(contract)
+                if _years(contract.expiry, now) > 0:
+                    wanted.setdefault(contract.symbol, []).append(contract)
             else:
                 known[con_id] = self._underlying_quote(contract, levels[contract.symbol])
         for symbol, contracts in wanted.items():

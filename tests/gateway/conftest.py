@@ -157,10 +157,11 @@ def until() -> Callable[..., Any]:
     """`await until(lambda: condition)`: lets the loop run until it holds, at most 5 s."""
 
     async def wait(condition: Callable[[], Any]) -> Any:
-        async with asyncio.timeout(5):
-            while not (found := condition()):
-                await asyncio.sleep(0.001)
-        return found
+        for _ in range(5000):
+            if found := condition():
+                return found
+            await asyncio.sleep(0.001)
+        raise AssertionError("it never came to hold")
 
     return wait
 

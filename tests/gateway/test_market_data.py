@@ -43,11 +43,11 @@ async def test_a_missing_side_is_minus_one_with_size_zero(script, connect, until
         assert (ticker.bid, ticker.bidSize) == (-1, 0)
         assert not ticker.hasBidAsk()
         await script.tell("quote", con_id=con_id, bid=0.01, ask=0.05)
-        await until(lambda: ticker.hasBidAsk())
+        await until(ticker.hasBidAsk)
         await script.tell("fault", name="no_quote", con_id=con_id, on=True)
         await until(lambda: ticker.bid == ticker.ask == -1)
         await script.tell("fault", name="no_quote", con_id=con_id, on=False)
-        await until(lambda: ticker.hasBidAsk())
+        await until(ticker.hasBidAsk)
 
 
 async def test_a_contract_without_any_quote_sends_nothing_at_all(script, connect):

@@ -1,0 +1,68 @@
+import asyncio
+import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+from broker.gateway import main
+
+FREE = ("--port", "0", "--control-port", "0")
+
+
+def refused(capsys, *argv):
+    """The one line that the program says before it ends with code 2."""
+    assert main([*FREE, *argv]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+    return err
+
+
+def test_a_port_in_use_is_one_clear_line(capsys):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        assert f"port {port}" in refused(capsys, "--port", port)
+        assert "--control-port" in refused(capsys, "--control-port", port)
+
+
+def test_arguments_that_do_not_fit_are_one_clear_line(capsys, tmp_path):
+    assert "--quotes" in refused(capsys, "--market", "replay")
+    assert "does not exist" in refused(
+        capsys, "--market", "replay", "--quotes", str(tmp_path / "none.parquet")
+    )
+    assert "--speed" in refused(capsys, "--speed", "-1")
+    assert "makes its own" in refused(capsys, "--quotes", "x")
+    folder = tmp_path / "blocked"
+    folder.write_text("")
+    assert "state file" in refused(capsys, "--state", str(folder / "state.json"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_the_program_says_one_ready_line_and_stops_quickly_when_told(number, tmp_path):
+    state = tmp_path / "state.json"
+    command = [sys.executable, "-m", "broker.gateway", *FREE, "--state", str(state), "--home", "here"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as program:
+        ready = json.loads(program.stdout.readline())
+        assert set(ready) == {"ready", "port", "control_port", "account"}
+        with socket.create_connection(("127.0.0.1", ready["control_port"])) as line:
+            line.sendall(b'{"cmd": "status"}\n')
+            status = json.loads(line.makefile().readline())
+        assert (status["home"], status["market"], status["clients"]) == ("here", "model", [])
+        socket.create_connection(("127.0.0.1", ready["port"])).close()
+        told = time.monotonic()
+        program.send_signal(number)
+        out, err = program.communicate(timeout=5)
+        assert time.monotonic() - told < 1.5
+        assert (program.returncode, out) == (0, "")
+        assert "Traceback" not in err
+        assert state.exists()
+
+
+async def test_the_control_port_can_stop_the_program(open_bench):
+    async with open_bench() as bench:
+        await bench.tell("shutdown")
+        await asyncio.wait_for(bench.gateway.stop.wait(), 1)
