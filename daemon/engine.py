@@ -96,24 +96,22 @@ class Engine:
             intents += await self._continue_rolls(now)
             if self._dirty and self._record_due(now):
                 self._record(self.picture, now)
-        reach("cycle.decided")
         if await self._commit(now):
-            reach("cycle.committed")
             for intent in intents:
                 await self._send(intent, now)
-            reach("cycle.sent")
             state.desk.step(lambda legs: state.combo_quote(list(legs), now), now)
-            if self._take_intents():
-                await self._commit(now)
+            await self._commit(now)
         self._measure(started, now)
         return self._next_due(now)
 
     async def _commit(self, now: datetime) -> bool:
         """Make the cycle durable; False when the lake refuses, and then nothing is sent."""
-        self._take_intents()
+        moved = self._take_intents()
         frames = self._records.take()
         if not frames:
             return True
+        for intent in moved:
+            reach(f"{intent.state.value}.before")
         started = stopwatch.perf_counter()
         try:
             await asyncio.to_thread(self._lake.commit, now, frames)
@@ -128,15 +126,17 @@ class Engine:
             self._lake_error = ""
             self._console.say("the lake can be written again", now)
         self._metrics.commit_seconds.observe(stopwatch.perf_counter() - started)
+        for intent in moved:
+            reach(f"{intent.state.value}.after")
         return True
 
-    def _take_intents(self) -> bool:
+    def _take_intents(self) -> list[Intent]:
         changes = self.state.desk.take_changes()
         for intent in changes:
             self._records.add("intents", intent.row())
         if changes:
             self._records.add("rule_state", self._rule_state_row())
-        return bool(changes)
+        return changes
 
     def _rule_state_row(self) -> dict[str, str]:
         return {"revision": self.rules_file.book.revision, "state": self.state.rule_state.to_json()}

@@ -1,0 +1,224 @@
+"""A real gateway process, a small recorded market of our own, and real daemon processes."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+OPTIOND = Path(sys.executable).with_name("optiond")
+START = datetime(2026, 3, 2, 15, 0, tzinfo=UTC)
+EXPIRY = date(2026, 4, 17)
+# con_id, right, strike, signed contracts, average cost in USD per contract
+LEGS = (
+    (101, "P", 90.0, 2, 50.70),
+    (102, "P", 95.0, -2, 119.30),
+    (103, "C", 105.0, -2, 119.30),
+    (104, "C", 110.0, 2, 50.70),
+)
+NET_CREDIT_USD = 2 * (2 * 119.30 - 2 * 50.70)
+
+
+def wait_until(condition: Callable[[], Any], within_s: float, what: str) -> Any:
+    """The first true value of `condition`; fails the test when there is none in time."""
+    deadline = time.monotonic() + within_s
+    while time.monotonic() < deadline:
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.05)
+    pytest.fail(f"not within {within_s} s: {what}")
+
+
+def write_market(folder: Path, minutes: float = 40, profit_after_s: float = 20) -> tuple[Path, Path]:
+    """Quotes of one condor every 5 s: worth its credit at first, then a seventh of it. (quotes, positions)"""
+    rows = []
+    for step in range(int(minutes * 12)):
+        at = START + timedelta(seconds=5 * step)
+        left = 1.0 if step * 5 < profit_after_s else 0.15
+        for _, right, strike, quantity, cost in LEGS:
+            mid = round(left * cost / 100, 2)
+            sign = -1 if right == "P" else 1
+            rows.append(
+                {
+                    "timestamp": at,
+                    "symbol": "XYZ",
+                    "expiry": EXPIRY,
+                    "right": right,
+                    "strike": strike,
+                    "bid": mid - 0.01,
+                    "ask": mid + 0.01,
+                    "last": mid,
+                    "volume": 10,
+                    "open_interest": 100,
+                    "iv": 0.25,
+                    "delta": sign * (0.20 if quantity < 0 else 0.10),
+                    "gamma": 0.01,
+                    "theta": -0.02,
+                    "vega": 0.10,
+                }
+            )
+    quotes, positions = folder / "quotes.parquet", folder / "positions.csv"
+    pl.DataFrame(rows).with_columns(pl.col("timestamp").dt.cast_time_unit("us")).write_parquet(quotes)
+    lines = ["conid,symbol,expiry,right,strike,position,average_cost"]
+    lines += [f"{c},XYZ,{EXPIRY},{r},{k},{float(q)},{a}" for c, r, k, q, a in LEGS]
+    positions.write_text("\n".join(lines) + "\n")
+    return quotes, positions
+
+
+@dataclass
+class Gateway:
+    """A gateway process and its control port."""
+
+    process: subprocess.Popen[str]
+    port: int
+    control_port: int
+
+    def ask(self, cmd: str, **arguments: Any) -> dict[str, Any]:
+        with socket.create_connection(("127.0.0.1", self.control_port), timeout=5) as line:
+            line.sendall(json.dumps({"cmd": cmd, **arguments}).encode() + b"\n")
+            with line.makefile() as answers:
+                answer: dict[str, Any] = json.loads(answers.readline())
+        assert answer["ok"], answer
+        return answer
+
+    def holdings(self) -> dict[int, int]:
+        return {h["con_id"]: h["quantity"] for h in self.ask("holdings")["holdings"] if h["quantity"]}
+
+    def orders(self) -> list[dict[str, Any]]:
+        orders: list[dict[str, Any]] = self.ask("orders")["orders"]
+        return orders
+
+    def executions(self) -> list[dict[str, Any]]:
+        executions: list[dict[str, Any]] = self.ask("executions")["executions"]
+        return executions
+
+
+@pytest.fixture
+def start_gateway(tmp_path: Path) -> Iterator[Callable[..., Gateway]]:
+    """Starts gateways that end with the test."""
+    running: list[subprocess.Popen[str]] = []
+
+    def start(*arguments: str, port: int = 0, control_port: int = 0) -> Gateway:
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "broker.gateway", *arguments),
+                *("--port", str(port), "--control-port", str(control_port)),
+            ],
+            stdout=subprocess.PIPE,
+            stderr=(tmp_path / "gateway.log").open("a"),
+            text=True,
+        )
+        running.append(process)
+        assert process.stdout is not None
+        ready = json.loads(process.stdout.readline())
+        return Gateway(process, ready["port"], ready["control_port"])
+
+    yield start
+    for process in running:
+        process.kill()
+        process.wait()
+
+
+@dataclass
+class Home:
+    """A home with settings that point to a gateway, and the daemons run on it."""
+
+    path: Path
+    running: list[subprocess.Popen[str]] = field(default_factory=list)
+
+    def settle(self, gateway: Gateway, **tables: dict[str, Any]) -> None:
+        """Write `optiond.toml` for a gateway that somebody else runs."""
+        sections: dict[str, dict[str, Any]] = {
+            "broker": {"port": gateway.port, "control_port": gateway.control_port},
+            "control": {"port": 0},
+            "sync": {"flush_every_s": 1, "record_every_s": 5},
+            **tables,
+        }
+        lines = []
+        for name, values in sections.items():
+            lines.append(f"[{name}]")
+            lines += [f"{key} = {json.dumps(value)}" for key, value in values.items()]
+        self.path.mkdir(exist_ok=True)
+        (self.path / "optiond.toml").write_text("\n".join(lines) + "\n")
+
+    def start(self, *arguments: str, failpoint: str = "") -> subprocess.Popen[str]:
+        """A daemon on this home."""
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("OPTIOND_")}
+        if failpoint:
+            environment["OPTIOND_FAILPOINT"] = failpoint
+        process = subprocess.Popen(
+            [str(OPTIOND), "run", "--home", str(self.path), "--no-page", *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=environment,
+            start_new_session=True,
+        )
+        self.running.append(process)
+        return process
+
+    def ask(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """One command of optiond on this home."""
+        return subprocess.run(
+            [str(OPTIOND), *arguments, "--home", str(self.path)],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    def json(self, *arguments: str) -> Any:
+        done = self.ask(*arguments, "--json")
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    def status(self) -> dict[str, Any] | None:
+        done = self.ask("status", "--json")
+        status: dict[str, Any] = json.loads(done.stdout)
+        return status if done.returncode == 0 else None
+
+
+def stop(process: subprocess.Popen[str]) -> str:
+    """End a daemon as Ctrl-C does; returns what it said."""
+    process.send_signal(signal.SIGINT)
+    said, _ = process.communicate(timeout=10)
+    assert process.returncode == 0, said
+    return said
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Home]:
+    made = Home(tmp_path / "home")
+    yield made
+    for process in made.running:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def market() -> Callable[..., tuple[Path, Path]]:
+    """Writes the small market."""
+    return write_market
+
+
+class Helpers:
+    """What tests of whole processes need; fixtures are how pytest hands functions over."""
+
+    wait_until = staticmethod(wait_until)
+    stop = staticmethod(stop)
+
+
+@pytest.fixture
+def helpers() -> type[Helpers]:
+    return Helpers
