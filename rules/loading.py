@@ -35,7 +35,7 @@ def load(path: Path) -> Rulebook:
         message = "the file is larger than 1 MB: split it or remove what is not rules"
         raise RulesInvalid([Problem(str(path), 1, 1, message)])
     try:
-        text = raw.decode("utf-8")
+        text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         message = f"byte {raw[error.start]:#04x} is not UTF-8 text: save the file as UTF-8"

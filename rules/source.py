@@ -5,8 +5,11 @@ wrote (`off`, `21d` and `0.30` mean what the rules language says), nothing is ev
 depth and aliases are bounded while reading.
 """
 
+import re
+from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, StringMark, YAMLError
@@ -27,6 +30,7 @@ from rules.problem import Mark, Problems, did_you_mean
 
 MAX_BYTES = 1_000_000
 _MAX_DEPTH = 20
+_MAX_NODES = 10_000  # sixty long rules have half as many; more costs seconds to check
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +119,14 @@ def place_in(source: str, scalar: Scalar) -> Callable[[int], Mark]:
 
 
 def _place(text: str, offset: int) -> Mark:
-    return Mark(text.count("\n", 0, offset) + 1, offset - text.rfind("\n", 0, offset))
+    starts = _line_starts(text)
+    line = bisect_right(starts, offset)
+    return Mark(line, offset - starts[line - 1] + 1)
+
+
+@lru_cache(maxsize=1)
+def _line_starts(text: str) -> list[int]:
+    return [0, *(match.end() for match in re.finditer("\n", text))]
 
 
 def _mark(mark: StringMark | None) -> Mark:
@@ -153,6 +164,7 @@ class _Builder:
         self._problems = problems
         self._open: list[tuple[Sequence | Mapping, Scalar | None]] = []
         self._documents = 0
+        self._nodes = 0
 
     def take(self, event: Event) -> bool:
         mark = _mark(event.start_mark)
@@ -168,6 +180,10 @@ class _Builder:
         return True
 
     def _take_node(self, event: NodeEvent, mark: Mark) -> bool:
+        self._nodes += 1
+        if self._nodes > _MAX_NODES:
+            self._problems.add(mark, f"more than {_MAX_NODES} keys and values: use `macros:` and `tiers:`")
+            return False
         if isinstance(event, AliasEvent) or event.anchor is not None:
             self._problems.add(
                 mark, "anchors (&) and aliases (*) are not used in rules: write it out, or use `macros:`"

@@ -342,3 +342,14 @@ def test_whatever_stands_in_a_condition_it_is_read_or_refused_with_a_place(text:
             for problem in error.problems:
                 assert 1 <= problem.line <= file.count("\n") + 1
                 assert problem.column >= 1
+
+
+def test_a_file_saved_on_windows_is_read_like_any_other(tmp_path: Path) -> None:
+    path = tmp_path / "rules.yaml"
+    path.write_bytes(b"\xef\xbb\xbf" + SOUND.replace("\n", "\r\n").encode())
+    assert rules.load(path).rules == rules.parse(SOUND).rules
+
+
+def test_a_file_with_endless_lists_is_given_up_early() -> None:
+    with pytest.raises(rules.RulesInvalid, match="more than 10000 keys and values"):
+        rules.parse("rules:\n" + "- a\n" * 100_000)
