@@ -135,7 +135,7 @@ def sync(folder: Path, after: int, upto: int) -> None:
         files |= {path, *(folder / name for name, _ in added_files(path))}
     for path in files:
         _sync(path)
-    for path in {path.parent for path in files} | {folder, folder.parent}:
+    for path in {path.parent for path in files} | {folder, folder.parent, folder.parent.parent}:
         _sync(path)
 
 

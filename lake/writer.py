@@ -4,6 +4,7 @@ import json
 import os
 import threading
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -64,17 +65,17 @@ class Lake:
         """
         with reported("cannot create the lake", home):
             (home / FOLDER).mkdir(parents=True, exist_ok=True)
-        with reported("cannot lock the home", home / LOCK):
-            lock = _acquire(home / LOCK)
-        try:
+        with ExitStack() as undo:
+            with reported("cannot lock the home", home / LOCK):
+                lock = _acquire(home / LOCK)
+            undo.callback(lock.release)
             with reported("cannot open the journal", home / JOURNAL):
                 journal = Journal(home / JOURNAL)
+            undo.callback(journal.close)
             lake = cls(home, lock, journal, tables)
             lake._recover()
-        except LakeError:
-            lock.release()
-            raise
-        return lake
+            undo.pop_all()
+            return lake
 
     @property
     def seq(self) -> int:

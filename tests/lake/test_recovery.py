@@ -121,6 +121,26 @@ def test_a_checkpoint_that_was_not_synced_is_thrown_away(
     assert not list(log.glob("*checkpoint*"))
 
 
+def test_everything_a_flush_wrote_is_synced_before_the_journal_lets_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: set[Path] = set()
+    really_sync = os.fsync
+
+    def sync_and_note(descriptor: int) -> None:
+        really_sync(descriptor)
+        synced.add(Path(f"/proc/self/fd/{descriptor}").readlink())
+
+    monkeypatch.setattr(os, "fsync", sync_and_note)
+    with Lake.open(tmp_path, ALL) as lake:
+        for n, (time, frames) in zip(range(24), commits_from(1), strict=False):
+            lake.commit(time, frames if n == 0 else {"alerts": frames["alerts"]})
+            lake.flush()
+    written = set((tmp_path / "lake").rglob("*"))
+    assert any("checkpoint" in path.name for path in written)
+    assert written | {tmp_path, tmp_path / "lake"} <= synced
+
+
 @pytest.mark.parametrize("damage", ["torn", "empty", "gone"])
 def test_a_damaged_log_that_was_vouched_for_is_refused(damage: str, home: Path) -> None:
     for path in (log_of(home, TABLE, 1), log_of(home, TABLE, 2)):
