@@ -96,7 +96,7 @@ class ReplayMarket:
 
     name = "replay"
 
-    def __init__(self, path: Path, con_ids: dict[str, int], quote_life_s: float = 120.0) -> None:
+    def __init__(self, path: Path, con_ids: dict[str, int], quote_life_s: float = 60.0) -> None:
         frame = read_quotes(path)
         self.listings = Listings()
         for symbol in [*frame["symbol"].unique(maintain_order=True), "VIX"]:
