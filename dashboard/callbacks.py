@@ -54,6 +54,8 @@ def register(app: Dash, watch: Watch, control: Control) -> None:
         Input("tick", "n_intervals"),
         Input("switched", "data"),
         State("shown", "data"),
+        # The browser drops an answer when it has asked again meanwhile: on a slow line it would show none.
+        running=[(Output("tick", "disabled"), True, False)],
     )
     def refresh(_tick: int | None, _switched: int, shown: dict[str, str]) -> list[Any]:
         parts = _parts(watch.look())

@@ -53,5 +53,7 @@
   setInterval(() => {
     const silent = !document.hidden && Date.now() - refreshed > SILENT_AFTER_MS;
     document.documentElement.classList.toggle("silent", silent);
+    // A request that got lost leaves the refresh switched off, for Dash only switches it on with an answer.
+    if (silent) window.dash_clientside.set_props("tick", {disabled: false});
   }, 1000);
 })();

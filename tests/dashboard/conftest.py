@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 import uvicorn
 from fastapi import FastAPI, Header, HTTPException
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 from werkzeug.serving import make_server
 
 from dashboard.app import create_app
@@ -35,6 +35,7 @@ CHROMIUM_ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+expect.set_options(timeout=20_000)
 
 GREEKS = ("delta", "gamma", "theta", "vega")
 FACTS = (
@@ -457,7 +458,7 @@ def desktop(browser: Browser) -> Iterator[Page]:
     """A window 1440 pixels wide."""
     context = browser.new_context(viewport={"width": 1440, "height": 1000})
     page = context.new_page()
-    page.set_default_timeout(15_000)
+    page.set_default_timeout(20_000)
     yield page
     context.close()
 
@@ -469,6 +470,6 @@ def phone(browser: Browser) -> Iterator[Page]:
         viewport={"width": 390, "height": 844}, device_scale_factor=2, is_mobile=True, color_scheme="dark"
     )
     page = context.new_page()
-    page.set_default_timeout(15_000)
+    page.set_default_timeout(20_000)
     yield page
     context.close()
