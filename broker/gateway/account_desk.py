@@ -9,10 +9,6 @@ from broker.gateway.session import Session
 from broker.gateway.wire import UNSET_DOUBLE, Fields
 from options import NEW_YORK, ConId
 
-SUMMARY_LIMIT_TEXT = (
-    "Error processing request.-'bM' : cause - Maximum number of account summary requests exceeded"
-)
-
 
 def value_rows(values: Values) -> list[tuple[str, str, str]]:
     """(key, value, currency) as account updates carry them; money with two decimals."""

@@ -167,7 +167,7 @@ class DataDesk:
             (1, 0, quote.bid, quote.bid_size, (old.bid, old.bid_size)),
             (2, 3, quote.ask, quote.ask_size, (old.ask, old.ask_size)),
         ):
-            vanished = price is None and (before[0] is not None or (first and _half(quote)))
+            vanished = price is None and (before[0] is not None or (first and _has_any(quote)))
             if vanished:
                 session.send(1, 6, req_id, price_type, -1.0, 0, 1)
             elif price is not None and price != before[0]:
@@ -189,15 +189,10 @@ class DataDesk:
             session.send(45, 6, req_id, 49, 0)
         line.sent = quote
 
-    def resubscribed(self, sessions: Iterable[Session]) -> None:
-        """Forgets all subscriptions, as after error 1101."""
-        for session in sessions:
-            session.lines.clear()
-
     def server_time(self, now: datetime) -> str:
         return f"{now.astimezone(NEW_YORK):%Y%m%d %H:%M:%S} US/Eastern"
 
 
-def _half(quote: Quote) -> bool:
+def _has_any(quote: Quote) -> bool:
     """Whether the market knows the contract at this moment though a side may be missing."""
     return quote != Quote()

@@ -147,7 +147,7 @@ class Gateway:
             25: _nothing,
             49: lambda s, _: s.send(49, 1, int(self.clock.now.timestamp())),
             58: lambda _s, _f: orders.cancel_all(self.clock.now),
-            59: _data_type,
+            59: _nothing,
             61: lambda s, _: accounts.positions(s),
             62: lambda s, f: accounts.summary(s, f, self.clock.now),
             63: _nothing,
@@ -278,11 +278,6 @@ def _nothing(_session: Session, _fields: Fields) -> None:
 def _no_history(session: Session, fields: Fields) -> None:
     text = "Historical Market Data Service error message:HMDS query returned no data"
     session.error(fields.integer(), 162, text)
-
-
-def _data_type(session: Session, fields: Fields) -> None:
-    fields.skip(1)
-    session.data_type = fields.integer()
 
 
 def _forget_positions(session: Session) -> None:

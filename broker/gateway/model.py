@@ -70,11 +70,12 @@ class ModelMarket:
 
     def quotes(self, con_ids: Collection[ConId], now: datetime) -> dict[ConId, Quote]:
         second = now.replace(microsecond=0)
+        levels = self._paths.at(now)
         if self._cached[0] != second:
             self._cached = (second, {})
-            self._list_expiries(trading_day(now))
+            if trading_day(now) != self._listed_on:
+                self._list_expiries(trading_day(now))
         known = self._cached[1]
-        levels = self._paths.at(now)
         wanted: dict[str, list[Contract]] = {}
         for con_id in con_ids:
             contract = self.listings.get(con_id)
@@ -133,6 +134,7 @@ class ModelMarket:
 
     def _list_expiries(self, today: date) -> None:
         """Lists each Friday once it comes within `LONGEST_DAYS`, with strikes around that day's levels."""
+        self._listed_on = today
         for offset in range(1, LONGEST_DAYS + 1):
             friday = today + timedelta(days=offset)
             if friday.weekday() == 4 and friday.isoformat() not in self._listed:

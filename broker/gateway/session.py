@@ -38,7 +38,6 @@ class Session:
     sent: int = 0
     received: int = 0
     silent: bool = False
-    data_type: int = 1
     lines: dict[int, Line] = field(default_factory=dict)
     wants_account: bool = False
     wants_positions: bool = False

@@ -302,13 +302,14 @@ async def test_executions_are_filtered_by_client_symbol_side_and_time(script, co
 
 
 async def test_day_orders_end_with_their_day(open_bench, connect, condor, until):
-    async with open_bench("--speed", "0") as bench, connect(bench) as ib:
+    argv = ("--speed", "0", "--start", "2026-03-02T15:59:30-05:00")
+    async with open_bench(*argv) as bench, connect(bench) as ib:
         held = ib.positions()[0].contract
         held.exchange = "SMART"
         today = ib.placeOrder(held, day_order("BUY", 1, 0.01, "day"))
         lasting = ib.placeOrder(held, LimitOrder("BUY", 1, 0.01, tif="GTC", orderRef="gtc"))
         await until(lambda: len(bench.gateway.exchange.working()) == 2)
-        await bench.step(6 * 3600 + 1)
+        await bench.step(31)
         await until(lambda: today.orderStatus.status == "Cancelled")
         assert lasting.orderStatus.status == "Submitted"
 

@@ -100,8 +100,8 @@ def test_a_damaged_state_file_is_refused(tmp_path):
 
 async def test_the_next_day_begins_where_the_last_ended(open_bench, tmp_path):
     argv = ("--speed", "0", "--state", str(tmp_path / "gateway.json"))
-    async with open_bench(*argv) as bench:
-        await bench.step(6.5 * 3600)
+    async with open_bench(*argv, "--start", "2026-03-02T15:59:00-05:00") as bench:
+        await bench.step(90)
         ended = bench.gateway.clock.now
     async with open_bench(*argv) as bench:
         await bench.step(3600)
