@@ -4,9 +4,11 @@ import os
 import shutil
 import sqlite3
 import sys
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from lake import LakeReader
 from options import LakeError
@@ -38,16 +40,23 @@ def _python() -> Finding:
 
 
 def _home(home: Path) -> Finding:
-    if not home.exists():
+    place = _existing(home)
+    if not place.is_dir():
+        return Finding("home", False, f"{place} is no folder; move it away, or choose another --home")
+    if not os.access(place, os.R_OK | os.W_OK | os.X_OK):
+        return Finding("home", False, f"{place} cannot be read and written; change its owner or rights")
+    if place != home:
         return Finding("home", True, f"{home} does not exist yet; optiond run makes it")
-    if not os.access(home, os.R_OK | os.W_OK | os.X_OK):
-        return Finding("home", False, f"{home} cannot be read and written; change its owner or rights")
     return Finding("home", True, str(home))
 
 
+def _existing(home: Path) -> Path:
+    """The home, or what of the way to it exists."""
+    return next(place for place in (home, *home.parents) if place.exists())
+
+
 def _disk(home: Path) -> Finding:
-    existing = next(folder for folder in (home, *home.parents) if folder.exists())
-    free = shutil.disk_usage(existing).free
+    free = shutil.disk_usage(_existing(home)).free
     said = f"{free / 1e9:.1f} GB free"
     return Finding("disk", free >= MIN_FREE_BYTES, said if free >= MIN_FREE_BYTES else f"{said}; make room")
 
@@ -57,11 +66,13 @@ def _journal(home: Path) -> Finding:
     if not path.exists():
         return Finding("journal", True, "none yet")
     try:
-        with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as connection:
+        with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as connection:
             said = connection.execute("PRAGMA quick_check").fetchone()[0]
     except sqlite3.Error as error:
-        return Finding("journal", False, f"{path} cannot be read ({error}); restore it from a backup")
-    return Finding("journal", said == "ok", said)
+        said = str(error)
+    if said != "ok":
+        return Finding("journal", False, f"{path} is damaged ({said}); restore the home from a backup")
+    return Finding("journal", True, said)
 
 
 def _lake(home: Path) -> Finding:
