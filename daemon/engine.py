@@ -6,7 +6,7 @@ facts, let the rules decide, commit everything in one transaction, and only then
 
 import asyncio
 import time as stopwatch
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import structlog
@@ -73,13 +73,18 @@ class Engine:
         self._reconciled: datetime | None = None
         self._looked_at_rules: datetime | None = None
         self._dirty = False
-        self._brake_changed = asyncio.Event()
+        self._turn = asyncio.Lock()
+        self._day: date | None = None
         self._lake_error = ""
 
     # --- one cycle -------------------------------------------------------------------------------
 
     async def cycle(self, now: datetime) -> datetime | None:
         """Do everything that is due at `now`; returns when the next cycle is needed at the latest."""
+        async with self._turn:
+            return await self._cycle(now)
+
+    async def _cycle(self, now: datetime) -> datetime | None:
         started = stopwatch.perf_counter()
         state = self.state
         events = state.broker.drain()
@@ -88,7 +93,8 @@ class Engine:
         await self._refresh_rules(now)
         if state.link is LinkState.UP and (not state.has_picture or self._reconcile_due(now)):
             await self._reconcile(now)
-        self._dirty |= bool(events) or bool(self.intake.settle(now))
+        moved = self.intake.settle(now)
+        self._dirty |= bool(events or moved)
         intents: list[Intent] = []
         if state.has_picture:
             self._subscribe(now)
@@ -99,8 +105,13 @@ class Engine:
         if await self._commit(now):
             for intent in intents:
                 await self._send(intent, now)
-            state.desk.step(lambda legs: state.combo_quote(list(legs), now), now)
+            if state.has_picture:
+                state.desk.step(lambda legs: state.combo_quote(list(legs), now), now)
             await self._commit(now)
+        else:
+            for intent in intents:
+                reason = "the lake could not take the reason down, so nothing was sent"
+                self.intake.order_came_to_nothing(state.desk.abandon(intent, reason, now), now)
         self._measure(started, now)
         return self._next_due(now)
 
@@ -154,8 +165,11 @@ class Engine:
                 self._roll_ended_closed(intent.rolled_from or intent.position, str(refusal), now)
                 return
         reach("order.sending")
-        state.desk.send(intent)
+        unsent = state.desk.send(intent, now)
         reach("order.sent")
+        if unsent is not None:
+            self.intake.order_came_to_nothing(unsent, now)
+            return
         price = "at the market" if intent.limit_price is None else f"at {intent.limit_price:.2f}"
         self._console.say(
             f"order {intent.intent} sent: {intent.kind.value} {intent.quantity} x {intent.position} {price}",
@@ -210,14 +224,16 @@ class Engine:
         self._console.say(f"{position}: {text}", now)
 
     async def brake(self, breaker: Breaker, now: datetime) -> None:
-        """Halt, freeze or resume; durable before it returns."""
+        """Halt, freeze or resume: at once, and durable before it returns."""
         state = self.state
         state.breaker = breaker
         if breaker.state is not BreakerState.ARMED:
             state.desk.cancel_all(f"{breaker.state.value}: {breaker.reason}")
-        self._records.add("breaker", breaker.row())
-        self._console.say(f"trading {breaker.state.value} by {breaker.actor}: {breaker.reason}", now)
-        await self._commit(now)
+        async with self._turn:
+            self._records.add("breaker", breaker.row())
+            self._console.say(f"trading {breaker.state.value} by {breaker.actor}: {breaker.reason}", now)
+            if not await self._commit(now):
+                raise LakeError(f"trading is {breaker.state.value} now, but that could not be written down")
 
     # --- what happens now and then ---------------------------------------------------------------
 
@@ -307,8 +323,11 @@ class Engine:
         self._recorded = now
         self._dirty = False
         figures = state.account.figures(now)
-        if state.day_start_nlv_usd is None:
-            state.day_start_nlv_usd = figures["nlv_usd"]
+        today = now.astimezone(NEW_YORK).date()
+        if self._day != today and figures["nlv_usd"] is not None:
+            if self._day is not None or state.day_start_nlv_usd is None:
+                state.day_start_nlv_usd = figures["nlv_usd"]
+            self._day = today
         self._records.add_frame("snapshots", tables.snapshots(state.board.frame(now, state.lines.open_lines)))
         self._records.add_frame("facts", tables.facts(picture.facts, picture.display, picture.market))
         self._records.add_frame("account", tables.account(state.account.account, figures, picture.market))
@@ -316,9 +335,10 @@ class Engine:
 
     async def record_now(self, now: datetime) -> None:
         """Record the picture whatever the interval says, and commit it."""
-        if self.state.has_picture and self.picture is not None:
-            self._record(self.judge.look(now), now)
-        await self._commit(now)
+        async with self._turn:
+            if self.state.has_picture and self.picture is not None:
+                self._record(self.judge.look(now), now)
+            await self._commit(now)
 
     # --- how it goes -----------------------------------------------------------------------------
 

@@ -118,6 +118,7 @@ class Intake:
     def _link(self, event: LinkChanged, now: datetime) -> None:
         state = self._state
         log.info("link." + event.state.value, reason=event.reason)
+        was_up = state.link in (LinkState.UP, LinkState.LOST)
         if state.link is not event.state:
             state.link, state.link_since = event.state, now
             state.link_changes += 1
@@ -127,7 +128,8 @@ class Intake:
             state.board.forget()
             state.account.forget()
             state.positions.forget_picture()
-            self._alerts.raise_("critical", "connection", "broker", event.reason, now)
+            if was_up:
+                self._alerts.raise_("critical", "connection", "broker", event.reason, now)
         else:
             self._alerts.clear("connection", "broker")
         if event.state is LinkState.DOWN or event.resubscribe:

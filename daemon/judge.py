@@ -143,6 +143,8 @@ class Judge:
             self._record(verdict, "shadow", f"{verdict.rule} is in shadow mode", book, before, picture, now)
             return None
         if not state.desk.wants(verdict, now):
+            if state.desk.of_position(verdict.position) is None:
+                state.rule_state = state.rule_state.release(verdict.position, verdict.rule)
             return None
         try:
             if not state.breaker.allows_closing:
@@ -150,6 +152,7 @@ class Judge:
             intent = self._plan(verdict, position, now)
         except GateRefusal as refusal:
             self._record(verdict, "veto", str(refusal), book, before, picture, now)
+            state.rule_state = state.rule_state.release(verdict.position, verdict.rule)
             return None
         self._record(verdict, "decision", "", book, before, picture, now)
         state.desk.open(intent)

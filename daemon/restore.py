@@ -1,12 +1,13 @@
 """What the lake says was going on when the last daemon ended, taken up again."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import polars as pl
 
 from daemon.account_state import AccountState
 from lake import LakeReader
+from options import NEW_YORK
 from rules import RuleState
 from trading.breaker import Breaker
 from trading.intent import ENDED, Intent, IntentKind, IntentState
@@ -37,10 +38,21 @@ def restore(home: Path, state: AccountState, now: datetime) -> str:
         for combo_leg in intent.legs:
             state.contracts[combo_leg.contract.con_id] = combo_leg.contract
     _resume_rolls(intents, state, now)
+    state.day_start_nlv_usd = _day_start_nlv_usd(reader, now)
     return (
         f"{len(state.positions.positions)} positions, {len(open_intents)} open orders, "
         f"{len(state.executions.fills)} fills, trading {state.breaker.state.value}"
     )
+
+
+def _day_start_nlv_usd(reader: LakeReader, now: datetime) -> float | None:
+    """The first net liquidation value of the New York day; None when none was recorded."""
+    midnight = now.astimezone(NEW_YORK).replace(hour=0, minute=0, second=0, microsecond=0)
+    today = reader.table("account").filter(
+        (pl.col("time") >= midnight.astimezone(UTC)) & pl.col("nlv_usd").is_not_null()
+    )
+    first = today.sort("seq").head(1).collect()
+    return first["nlv_usd"][0] if first.height else None
 
 
 def _latest_intents(rows: pl.DataFrame) -> list[Intent]:

@@ -225,7 +225,7 @@ class Daemon:
             self._console.say(f"the lake was not flushed at the end ({error}); the journal keeps everything")
 
     async def _beat(self, engine: Engine, broker: InteractiveBrokers, pulse: Pulse) -> None:
-        await self._wait_for_link(broker, pulse)
+        await self._wait_for_link(engine, broker, pulse)
         guarded = ""
         wake: datetime | None = None
         watchdog_s, patted = watchdog_interval_s(), 0.0
@@ -255,12 +255,13 @@ class Daemon:
             if not self._stop.is_set():
                 await pulse.next_beat(broker, wake)
 
-    async def _wait_for_link(self, broker: InteractiveBrokers, pulse: Pulse) -> None:
+    async def _wait_for_link(self, engine: Engine, broker: InteractiveBrokers, pulse: Pulse) -> None:
         """The first connection must come about; later ones are waited for without end."""
         deadline = stopwatch.monotonic() + max(ARRIVE_WITHIN_S, self._settings.broker.connect_timeout_s)
         reason = ""
         while broker.link is not LinkState.UP:
             for event in broker.drain():
+                engine.intake.apply(event, pulse.now())
                 if isinstance(event, LinkChanged) and event.state is LinkState.DOWN:
                     reason = event.reason
             if stopwatch.monotonic() > deadline or (reason and broker.attempts >= 2):

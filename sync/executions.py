@@ -76,7 +76,8 @@ class ExecutionLedger:
     def commission(self, event: Commissioned) -> Fill | None:
         """Attach a commission; the fill when that says something new.
 
-        One that comes before its execution is kept for it; one of a superseded execution is dropped.
+        One that comes before its execution is kept for it; one of a superseded execution is dropped, and
+        so is one of a combo's summary line: its legs carry the commissions.
         """
         identity, part = split_exec_id(event.exec_id)
         known = self._fills.get(identity)
@@ -84,7 +85,7 @@ class ExecutionLedger:
             if event.commission_usd is not None or event.realized_pnl_usd is not None:
                 self._early[event.exec_id] = event
             return None
-        if known.execution.exec_id != event.exec_id:
+        if known.execution.exec_id != event.exec_id or known.execution.is_combo:
             return None
         fill = _with_commission(known, event)
         if fill == known:

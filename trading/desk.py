@@ -47,6 +47,7 @@ class Desk:
         self._walks: dict[str, Walk] = {}
         self._rests: dict[str, tuple[int, datetime]] = {}
         self._changes: list[Intent] = []
+        self._unasked: dict[str, str] = {}
 
     @property
     def open_intents(self) -> tuple[Intent, ...]:
@@ -173,23 +174,27 @@ class Desk:
 
     # --- from an intent to the broker ------------------------------------------------------------
 
-    def send(self, intent: Intent) -> None:
-        """Send an intended order, once. The caller has made it durable before."""
+    def send(self, intent: Intent, now: datetime) -> Intent | None:
+        """Send an intended order, once; the caller has made it durable before. Returns the intent when it
+        ended because the broker's link could not take it."""
         if self._intents.get(intent.intent) != intent or intent.state is not IntentState.INTENDED:
-            return
+            return None
         try:
             self._broker.place(intent.request())
         except BrokerError as error:
-            self._end(intent, IntentState.ABANDONED, f"not sent: {error}", intent.created)
-            return
+            return self._end(intent, IntentState.ABANDONED, f"not sent: {error}", now)
         self._move(intent.moved(IntentState.SENT))
+        return None
 
     def refuse(self, intent: Intent, reason: str, now: datetime) -> None:
         """A gate refused an intent that was already recorded."""
         self._end(intent, IntentState.REFUSED, reason, now)
 
     def step(self, quotes: Quotes, now: datetime) -> None:
-        """Walk the price of every working order; give up where patience has run out."""
+        """Walk the price of every working order; give up where patience has run out. Needs the link."""
+        for ref, reason in list(self._unasked.items()):
+            if (asked := self._intents.get(ref)) is not None:
+                self._ask_cancel(asked, reason)
         for intent in self.open_intents:
             walk = self._walks.get(intent.intent)
             if walk is None or intent.state not in (IntentState.SENT, IntentState.WORKING):
@@ -204,12 +209,6 @@ class Desk:
             elif move is WalkMove.GIVE_UP:
                 self._ask_cancel(intent, f"not filled within {terms_for(intent.urgency).patience_s:.0f} s")
 
-    def cancel_openings(self, reason: str) -> None:
-        """Ask for the cancellation of every order that opens risk."""
-        for intent in self.open_intents:
-            if intent.kind is IntentKind.OPEN and intent.state in AT_BROKER:
-                self._ask_cancel(intent, reason)
-
     def cancel_all(self, reason: str) -> None:
         """Ask for the cancellation of every working order."""
         for intent in self.open_intents:
@@ -217,7 +216,14 @@ class Desk:
                 self._ask_cancel(intent, reason)
 
     def _ask_cancel(self, intent: Intent, reason: str) -> None:
-        if self._broker.cancel(intent.intent):
+        """Ask for the cancellation now, or with the next `step` where the link is down."""
+        self._unasked.pop(intent.intent, None)
+        try:
+            asked = self._broker.cancel(intent.intent)
+        except BrokerError:
+            self._unasked[intent.intent] = reason
+            return
+        if asked:
             self._move(intent.moved(IntentState.CANCELLING, reason))
 
     # --- from the broker to settlement -----------------------------------------------------------
@@ -305,6 +311,7 @@ class Desk:
         self._move(ended)
         del self._intents[intent.intent]
         self._walks.pop(intent.intent, None)
+        self._unasked.pop(intent.intent, None)
         pre_empted = intent.state is IntentState.CANCELLING and intent.reason.startswith("pre-empted")
         if rests and state is not IntentState.SETTLED and not pre_empted:
             self._rests[intent.position] = (intent.priority, now + RETRY_AFTER)

@@ -1,6 +1,7 @@
 """The replay market: recorded option quotes at their recorded times.
 
-A recorded quote counts as current for `quote_life_s`; afterwards the contract has no quote until its next
+A recorded quote counts as current for `quote_life_s` (recorders come by every minute or two, and an order
+must be able to rest against what they saw); afterwards the contract has no quote until its next
 row. Nothing is filled in: a null stays missing, and the underlyings, which were not recorded, have no
 quotes at all. Time passes during regular hours and as long as a recorded quote is current; the rest is
 skipped to the next row or opening.
@@ -96,7 +97,7 @@ class ReplayMarket:
 
     name = "replay"
 
-    def __init__(self, path: Path, con_ids: dict[str, int], quote_life_s: float = 60.0) -> None:
+    def __init__(self, path: Path, con_ids: dict[str, int], quote_life_s: float = 120.0) -> None:
         frame = read_quotes(path)
         self.listings = Listings()
         for symbol in [*frame["symbol"].unique(maintain_order=True), "VIX"]:

@@ -48,12 +48,12 @@ def quote(market, seconds, strike=235.0):
     return market.quotes([contract.con_id], START + timedelta(seconds=seconds))[contract.con_id]
 
 
-def test_a_recorded_quote_is_current_for_a_minute_and_then_missing(recording):
+def test_a_recorded_quote_is_current_for_two_minutes_and_then_missing(recording):
     market = ReplayMarket(recording(row(0, strike=240.0), row(10, bid=1.0, ask=1.1), row(200, bid=2.0)), {})
     assert market.start() == START
     assert quote(market, 9) == MISSING
-    assert (quote(market, 10).bid, quote(market, 70).ask) == (1.0, 1.1)
-    assert quote(market, 71) == MISSING
+    assert (quote(market, 10).bid, quote(market, 130).ask) == (1.0, 1.1)
+    assert quote(market, 131) == MISSING
     assert (quote(market, 200).bid, quote(market, 200).ask) == (2.0, None)
     assert (market.ended(START), market.ended(START + timedelta(seconds=200))) == (False, True)
     put = next(c for c in market.listings if c.strike == 235.0)
@@ -84,8 +84,8 @@ def test_hours_without_quotes_outside_the_session_are_skipped(recording):
     late = START + timedelta(hours=5)  # 17:00 New York
     assert market.resume(START + timedelta(hours=1)) == START + timedelta(hours=1)
     assert market.resume(START + timedelta(hours=4, minutes=30)) == late
-    assert market.resume(late + timedelta(seconds=59)) == late + timedelta(seconds=59)
-    assert market.resume(late + timedelta(seconds=61)) == datetime(2026, 1, 29, 14, 30, tzinfo=UTC)
+    assert market.resume(late + timedelta(seconds=119)) == late + timedelta(seconds=119)
+    assert market.resume(late + timedelta(seconds=121)) == datetime(2026, 1, 29, 14, 30, tzinfo=UTC)
 
 
 async def test_only_current_quotes_are_sent_on_subscription_and_held_legs_keep_their_ids(
@@ -98,12 +98,12 @@ async def test_only_current_quotes_are_sent_on_subscription_and_held_legs_keep_t
         assert held.conId == 754130499
         assert ib.positions()[0].avgCost == 194.45375
         held.exchange = "SMART"
-        await bench.step(100)
+        await bench.step(150)
         ticker = ib.reqMktData(held)
         await ib.reqCurrentTimeAsync()
         assert math.isnan(ticker.bid)
         assert ticker.modelGreeks is None
-        await bench.step(200)
+        await bench.step(150)
         await until(lambda: ticker.bid == 1.2)
         assert ticker.modelGreeks.delta == -0.3
         assert ticker.modelGreeks.impliedVol is None
