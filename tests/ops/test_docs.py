@@ -1,0 +1,104 @@
+"""The pages say what the code does: no setting, dependency, fact, table or metric is missing from them."""
+
+import re
+import tomllib
+from collections.abc import Iterator
+from enum import StrEnum
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from daemon.cli import main
+from daemon.metrics import Metrics
+from daemon.settings import Settings
+from ops.docs import refreshed
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+NAMED = [path.relative_to(ROOT).as_posix() for path in PAGES]
+
+
+def page(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def settings(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, object]]:
+    """Every key with its default, nested ones with a dot."""
+    for name, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from settings(field.annotation, f"{prefix}{name}.")
+        else:
+            yield prefix + name, field.default
+
+
+def as_toml(value: object) -> str:
+    match value:
+        case None:
+            return "none"
+        case bool():
+            return f"`{str(value).lower()}`"
+        case StrEnum() | str() | Path():
+            return f'`"{value!s}"`'
+        case _:
+            return f"`{value}`"
+
+
+def test_every_setting_is_described_with_its_default() -> None:
+    rows = {(cells[1], cells[2]) for line in page("docs/settings.md").splitlines() if (cells := cut(line))}
+    expected = {(f"`{key}`", as_toml(default)) for key, default in settings(Settings)}
+    assert rows - {("key", "default"), ("---", "---")} == expected
+
+
+def cut(line: str) -> list[str]:
+    return [cell.strip() for cell in line.split("|")] if line.startswith("|") else []
+
+
+def test_every_direct_dependency_has_its_line() -> None:
+    project = tomllib.loads(page("pyproject.toml"))["project"]
+    wanted = {
+        re.split(r"[<>=!~\[ ]", requirement)[0]
+        for requirement in (*project["dependencies"], *project["optional-dependencies"]["dev"])
+    }
+    lines = re.findall(r"^- `([\w.-]+)`: ", page("docs/DEPENDENCIES.md"), re.MULTILINE)
+    assert sorted(lines) == sorted(wanted)
+
+
+def test_every_metric_is_described() -> None:
+    names = {metric.name for metric in Metrics().registry.collect()}
+    described = {
+        name.removesuffix("_total") for name in re.findall(r"optiond_\w+", page("docs/operations.md"))
+    }
+    assert names <= described
+
+
+@pytest.mark.parametrize("name", [name for name in NAMED if name.startswith("docs/")])
+def test_generated_tables_are_up_to_date(name: str) -> None:
+    assert refreshed(page(name)) == page(name), "run: python -m ops.docs"
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_links_lead_somewhere(name: str) -> None:
+    for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page(name)):
+        assert ((ROOT / name).parent / target).exists(), target
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_files_and_functions_that_are_named_exist(name: str) -> None:
+    """`Thing.function` in `room/file.py`."""
+    for thing, path in re.findall(r"`([\w.]+)` in `([\w/]+\.py)`", page(name)):
+        code = page(path)
+        assert re.search(rf"\b(def|class) {thing.split('.')[-1]}\b", code), f"{thing} in {path}"
+    for path in re.findall(r"`((?:\w+/)+\w+\.(?:py|yaml|service))`", page(name)):
+        assert (ROOT / path).is_file(), path
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_commands_that_are_shown_exist(name: str) -> None:
+    """Every `$ optiond ...` with its sub-command and options."""
+    for line in re.findall(r"^\$ (?:sudo )?(?:\.venv/bin/)?optiond (.+)$", page(name), re.MULTILINE):
+        words = line.split("#")[0].split()
+        command = words[:2] if words[0] in ("rules", "lake") else words[:1]
+        with pytest.raises(SystemExit) as left:
+            main([*command, "--help"])
+        assert left.value.code == 0, line
