@@ -81,6 +81,9 @@ async def start_gateway(home: Path, settings: Settings) -> tuple[Child, GatewayP
         str(home / "gateway" / f"{simulation.market}.json"),
     ]
     arguments += ["--home", str(home), "--lines", "100"]
+    if simulation.market == "model":
+        # Four quotes a second are what an eye can follow; at high speed more would only cost.
+        arguments += ["--quote-every", str(min(30, max(1, round(simulation.speed / 4))))]
     for option, value in (("--quotes", simulation.quotes), ("--positions", simulation.positions)):
         if value is not None:
             arguments += [option, str(value)]

@@ -24,6 +24,9 @@ def read_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         "--speed", type=float, help="simulated seconds per second; 0: by command (default 1; script 0)"
     )
     parser.add_argument("--seed", type=int, default=1, help="of the model market")
+    parser.add_argument(
+        "--quote-every", type=int, default=1, help="model: simulated seconds between quotes (default 1)"
+    )
     parser.add_argument("--state", type=Path, help="file in which account and time outlive the program")
     parser.add_argument("--home", help="told to whoever asks for the status")
     parser.add_argument("--lines", type=int, default=100, help="market data lines per client")

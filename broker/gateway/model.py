@@ -28,17 +28,18 @@ COARSE_STEP = {"SPY": 5.0, "QQQ": 5.0, "IWM": 2.0}
 AT_THE_MONEY_SHARE = 0.88
 LONGEST_DAYS = 70
 SECONDS_PER_YEAR = 365 * 86_400
-SECOND = timedelta(seconds=1)
-# How much dearer volatility was when the newcomer's condors were sold: each is at another point of its life.
-ENTRY_VOL_FACTOR = {"SPY": 1.22, "QQQ": 1.08, "IWM": 0.97}
+# How much dearer volatility was when the newcomer's condors were sold: each is at another point of its
+# life, and SPY's, sold in a scare, is about to reach half of its profit.
+ENTRY_VOL_FACTOR = {"SPY": 1.77, "QQQ": 1.08, "IWM": 0.97}
 
 
 class ModelMarket:
-    """See the module. `start` and `seed` decide everything."""
+    """See the module. `start` and `seed` decide everything; quotes are sent every `quote_every_s`."""
 
     name = "model"
 
-    def __init__(self, seed: int = 1, start: datetime | None = None) -> None:
+    def __init__(self, seed: int = 1, start: datetime | None = None, quote_every_s: int = 1) -> None:
+        self._quote_every_s = quote_every_s
         moment = (start or DEFAULT_START).astimezone(UTC)
         self._start = moment if is_open(moment) else next_opening(moment)
         self.listings = Listings()
@@ -59,10 +60,15 @@ class ModelMarket:
         return False
 
     def next_change(self, watched: Collection[ConId], now: datetime) -> datetime | None:
-        return now.replace(microsecond=0) + SECOND if watched else None
+        return self._quoted(now) + timedelta(seconds=self._quote_every_s) if watched else None
 
     def changed(self, watched: Collection[ConId], since: datetime, until: datetime) -> list[ConId]:
-        return sorted(watched) if since.replace(microsecond=0) < until.replace(microsecond=0) else []
+        return sorted(watched) if self._quoted(since) < self._quoted(until) else []
+
+    def _quoted(self, now: datetime) -> datetime:
+        """The last moment at which everything was quoted anew."""
+        seconds = int(now.timestamp())
+        return datetime.fromtimestamp(seconds - seconds % self._quote_every_s, UTC)
 
     def marks(self, con_ids: Collection[ConId], now: datetime) -> dict[ConId, float]:
         found = self.quotes(con_ids, now)
