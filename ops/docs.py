@@ -1,6 +1,6 @@
 """The tables of docs/ that code knows best: `python -m ops.docs` writes them anew.
 
-They stand between `<!-- generated: NAME -->` and `<!-- end -->`; everything else in a page is written by hand.
+They stand between `<!-- generated: NAME -->` and `<!-- end -->`; the rest of a page is written by hand.
 """
 
 import re

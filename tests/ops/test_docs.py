@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from daemon.cli import main
 from daemon.metrics import Metrics
-from daemon.settings import Settings
+from daemon.settings import Settings, load_settings
 from ops.docs import refreshed
 
 ROOT = Path(__file__).parents[2]
@@ -52,6 +52,28 @@ def test_every_setting_is_described_with_its_default() -> None:
 
 def cut(line: str) -> list[str]:
     return [cell.strip() for cell in line.split("|")] if line.startswith("|") else []
+
+
+def test_the_settings_that_are_shown_are_taken_as_they_are_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = page("docs/settings.md")
+    file, secret = (
+        re.search(r"```toml\n(.*?)```", shown, re.DOTALL),
+        re.search(r"`secrets/(\w+)` with `(.*?)`", shown),
+    )
+    variable = re.search(r"`(OPTIOND_\w+)=(\w+)`", shown)
+    assert file and secret and variable
+    (tmp_path / "optiond.toml").write_text(file[1])
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets" / secret[1]).write_text(secret[2])
+    monkeypatch.setenv(variable[1], "4011")
+
+    settings = load_settings(tmp_path)
+
+    assert settings.broker.account == "DU1234567", "from the file"
+    assert settings.trading.live_account == "U1234567", "from the secrets folder"
+    assert settings.broker.port == 4011, "from the environment, which goes first"
 
 
 def test_every_direct_dependency_has_its_line() -> None:
