@@ -9,55 +9,47 @@ of events), `book_var_usd` (needs a covariance of underlyings).
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Literal
+from datetime import datetime, timedelta
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from options import NEW_YORK, Right, SecType
 from rules.facts import CATALOGUE
 from sync.position import Position
-from sync.quote_board import QuoteBoard, QuoteState
+from sync.quote_board import STATES, Floats, QuoteBoard, epoch_us
 
 SHARES_PER_UNIT = 100
 """Greeks per lot count in units of 100 shares, as an option's own Greeks do."""
 
-POSITION_SCHEMA = pl.Schema(
-    {
-        "position": pl.String(),
-        "structure": pl.String(),
-        "strategy": pl.String(),
-        "underlying": pl.String(),
-        "lots": pl.Float64(),
-        "net_credit_usd": pl.Float64(),
-        "max_loss_usd": pl.Float64(),
-        "max_profit_usd": pl.Float64(),
-        "expiry": pl.Date(),
-        "entry_time": pl.Datetime("us", "UTC"),
-        "entry_iv": pl.Float64(),
-        "entry_vix": pl.Float64(),
-    }
+NAME_SCHEMA = dict.fromkeys(("position", "structure", "strategy", "underlying"), pl.String())
+POSITION_DTYPE = np.dtype(
+    [
+        ("underlying", np.intp),
+        ("first_leg", np.intp),
+        ("lots", np.float64),
+        ("net_credit_usd", np.float64),
+        ("max_loss_usd", np.float64),
+        ("max_profit_usd", np.float64),
+        ("expiry", np.float64),
+        ("entry_time", np.float64),
+        ("entry_iv", np.float64),
+        ("entry_vix", np.float64),
+    ]
 )
-LEG_SCHEMA = pl.Schema(
-    {
-        "position": pl.String(),
-        "underlying": pl.String(),
-        "con_id": pl.Int64(),
-        "quantity": pl.Float64(),
-        "shares": pl.Float64(),
-        "is_option": pl.Boolean(),
-        "is_call": pl.Boolean(),
-        "strike": pl.Float64(),
-    }
+LEG_DTYPE = np.dtype(
+    [
+        ("con_id", np.int64),
+        ("underlying", np.intp),
+        ("shares", np.float64),
+        ("strike", np.float64),
+        ("is_option", np.bool_),
+        ("is_call", np.bool_),
+        ("is_short", np.bool_),
+    ]
 )
-UNDERLYING_SCHEMA = pl.Schema(
-    {
-        "underlying": pl.String(),
-        "underlying_price": pl.Float64(),
-        "underlying_change_1h": pl.Float64(),
-        "underlying_change_1d": pl.Float64(),
-    }
-)
+UNDERLYING_DTYPE = np.dtype([(name, np.float64) for name in ("price", "change_1h", "change_1d")])
 FACTS_SCHEMA = pl.Schema(
     {"position": pl.String()}
     | {fact.name: fact.dtype for fact in CATALOGUE if fact.scope != "book" and not fact.tracked}
@@ -71,53 +63,66 @@ DISPLAY_SCHEMA = pl.Schema(
     }
 )
 NOT_COMPUTED = ("iv_rank", "iv_percentile", "days_to_earnings", "days_to_ex_dividend")
+QUOTED = ("market_value_usd", "short_strike_distance", "extrinsic", "quote_age")
+GREEKS_OF_A_SHARE = {"delta": 1.0, "gamma": 0.0, "theta": 0.0, "vega": 0.0}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class PositionColumns:
-    """What of the positions does not change with the market; build it when the book's revision grows."""
+    """What of the positions does not change with the market; build it when the book's revision grows.
 
-    positions: pl.DataFrame
-    legs: pl.DataFrame
+    `positions` (`POSITION_DTYPE`) and `legs` (`LEG_DTYPE`) are records with NaN for unknown; a position's
+    legs follow one another from `first_leg` on, and there is at least one. `underlying` is the place in
+    `underlyings`, `expiry` a day's ordinal, `entry_time` `epoch_us`; `shares` is the signed quantity times
+    the multiplier.
+    """
+
+    names: pl.DataFrame
+    underlyings: tuple[str, ...]
+    positions: NDArray[np.void]
+    legs: NDArray[np.void]
 
 
 def position_columns(positions: Iterable[Position]) -> PositionColumns:
-    """`shares` of a leg is its signed quantity times its multiplier; an unlimited payoff is null."""
-    rows, legs = [], []
+    """The columns of these positions, in their order."""
+    names, rows = [], []
+    legs: list[tuple[object, ...]] = []
+    underlyings: dict[str, int] = {}
     for position in positions:
-        figures = position.payoff
+        figures, expiry = position.payoff, position.expiry
+        underlying = underlyings.setdefault(position.underlying, len(underlyings))
+        names.append((position.id, position.structure.value, position.strategy, position.underlying))
         rows.append(
             (
-                position.id,
-                position.structure.value,
-                position.strategy,
-                position.underlying,
+                underlying,
+                len(legs),
                 position.lots,
                 figures.net_credit_usd,
                 figures.max_loss_usd,
                 figures.max_profit_usd,
-                position.expiry,
-                position.entry_time.astimezone(UTC),
+                expiry.toordinal() if expiry else None,
+                epoch_us(position.entry_time),
                 position.entry_iv,
                 position.entry_vix,
             )
         )
         legs += [
             (
-                position.id,
-                position.underlying,
                 leg.contract.con_id,
-                leg.quantity,
+                underlying,
                 leg.quantity * leg.contract.multiplier,
+                leg.contract.strike,
                 leg.contract.sec_type is SecType.OPTION,
                 leg.contract.right is Right.CALL,
-                leg.contract.strike,
+                leg.contract.sec_type is SecType.OPTION and leg.quantity < 0,
             )
             for leg in position.legs
         ]
     return PositionColumns(
-        _finite(pl.DataFrame(rows, schema=POSITION_SCHEMA, orient="row", strict=False)),
-        pl.DataFrame(legs, schema=LEG_SCHEMA, orient="row", strict=False),
+        pl.DataFrame(names, schema=NAME_SCHEMA, orient="row"),
+        tuple(underlyings),
+        np.array(rows, POSITION_DTYPE),
+        np.array(legs, LEG_DTYPE),
     )
 
 
@@ -135,25 +140,27 @@ def facts_frame(
     position: `delta_usd` USD per 100 % move of the underlying, `gamma_usd` its change per 1 % move,
     `theta_usd` per day, `vega_usd` per vol point. `iv` is the vega-weighted mean of the legs.
     """
-    quoted = _quoted_legs(columns, board, now)
-    sums = quoted.group_by("position").agg(
-        _whole("sum", "live_value").alias("market_value_usd"),
-        _whole("sum", "leg_width").alias("width_usd"),
-        *(_whole("sum", f"leg_{name}").alias(name) for name in ("delta", "gamma", "theta", "vega")),
-        _whole("sum", "iv_weight", "is_option").alias("iv_weight"),
-        _whole("sum", "iv_weighted", "is_option").alias("iv_weighted"),
-        _whole("min", "distance", "is_short").alias("short_strike_distance"),
-        _whole("min", "extrinsic", "is_short").alias("extrinsic"),
-        _whole("max", "age_s").alias("quote_age"),
-        _worst_state(),
-    )
-    known = columns.positions.join(sums, on="position", how="left", maintain_order="left").join(
-        _underlyings(columns, board, now), on="underlying", how="left", maintain_order="left"
-    )
-    facts = known.with_columns(*_money()).with_columns(
-        *_per_lot(), *_against_entry(vix), *_times(now), *_risk_share(account), *_not_computed()
-    )
-    return _finite(facts.select(pl.col(name).cast(dtype) for name, dtype in FACTS_SCHEMA.items()))
+    held = columns.positions
+    with np.errstate(all="ignore"):
+        underlyings = _underlyings(columns, board, now)
+        sums, worst = _sums_over_legs(columns, board, underlyings["price"], now)
+        market = underlyings[held["underlying"]]
+        figures = {
+            **{name: held[name] for name in ("lots", "net_credit_usd", "max_loss_usd", "max_profit_usd")},
+            **{name: sums[name] for name in QUOTED},
+            **{f"underlying_{name}": market[name] for name in ("price", "change_1h", "change_1d")},
+            **_profit(held, sums["market_value_usd"]),
+            **_greeks(held, sums, market["price"]),
+            **_against_entry(held, sums["iv_weighted"] / sums["iv_weight"], vix),
+            "spread_pct": sums["width_usd"] / np.abs(sums["market_value_usd"]),
+            "dte": held["expiry"] - now.astimezone(NEW_YORK).date().toordinal(),
+            "days_held": (epoch_us(now) - held["entry_time"]) / 86_400e6,
+            "buying_power_used": held["max_loss_usd"] / (account.get("nlv_usd") or np.nan),
+            "positions_same_underlying": np.bincount(held["underlying"])[held["underlying"]],
+            **dict.fromkeys(NOT_COMPUTED, np.full(len(held), np.nan)),
+        }
+    states = pl.Series("quote_state", [STATES[state] for state in worst.tolist()], pl.String)
+    return _frame(columns.names.hstack([states]), figures, FACTS_SCHEMA)
 
 
 def display_facts(columns: PositionColumns, board: QuoteBoard, now: datetime) -> pl.DataFrame:
@@ -162,16 +169,12 @@ def display_facts(columns: PositionColumns, board: QuoteBoard, now: datetime) ->
     One row per position, schema `DISPLAY_SCHEMA`; null when a leg never had a sane quote. The fact
     `quote_state` says how good they are.
     """
-    sums = (
-        _quoted_legs(columns, board, now)
-        .group_by("position")
-        .agg(_whole("sum", "known_value").alias("last_market_value_usd"))
-    )
-    profit = pl.col("last_market_value_usd") + pl.col("net_credit_usd")
-    shown = columns.positions.join(sums, on="position", how="left", maintain_order="left").with_columns(
-        profit.alias("last_profit_usd"), (profit / pl.col("net_credit_usd").abs()).alias("last_profit")
-    )
-    return _finite(shown.select(DISPLAY_SCHEMA.names()))
+    held, legs = columns.positions, columns.legs
+    quotes, _ = board.figures(legs["con_id"].tolist(), now)
+    with np.errstate(all="ignore"):
+        value_usd = np.add.reduceat(legs["shares"] * quotes["mark"], held["first_leg"])
+        profit = {f"last_{name}": values for name, values in _profit(held, value_usd).items()}
+    return _frame(columns.names, {"last_market_value_usd": value_usd, **profit}, DISPLAY_SCHEMA)
 
 
 def book_facts(
@@ -179,9 +182,9 @@ def book_facts(
 ) -> dict[str, float | str | None]:
     """Every fact of book scope. A sum over positions is None as soon as one of them is not known."""
     nlv, margin = account.get("nlv_usd"), account.get("maintenance_margin_usd")
-    counts = facts["underlying"].value_counts()["count"].to_list()
-    losses = facts.group_by("underlying").agg(_whole("sum", "max_loss_usd"))["max_loss_usd"].to_list()
-    worst = None if None in losses else max(losses, default=0.0)
+    risked = facts.group_by("underlying").agg(pl.len(), pl.col("max_loss_usd").sum())
+    is_known = not facts["max_loss_usd"].null_count()
+    worst = max(risked["max_loss_usd"].to_list(), default=0.0) if is_known else None
     return {
         "vix": vix,
         "regime": regime(vix),
@@ -193,7 +196,7 @@ def book_facts(
         "book_buying_power_used": margin / nlv if nlv and margin is not None else None,
         "book_concentration": worst / nlv if nlv and worst is not None else None,
         "book_positions": facts.height,
-        "book_positions_one_underlying": max(counts, default=0),
+        "book_positions_one_underlying": max(risked["len"].to_list(), default=0),
     }
 
 
@@ -208,118 +211,88 @@ def regime(vix: float | None) -> str | None:
     return "low_vol" if vix < 15 else "normal"
 
 
-def _quoted_legs(columns: PositionColumns, board: QuoteBoard, now: datetime) -> pl.DataFrame:
-    """Legs with their quotes, each leg's share of the position's sums, null where not known.
+def _sums_over_legs(
+    columns: PositionColumns, board: QuoteBoard, spots: Floats, now: datetime
+) -> tuple[dict[str, Floats], NDArray[np.int64]]:
+    """What the legs of each position are together, and the place of their worst quote in `STATES`.
 
-    A share of stock has a delta of one and no other Greek, whatever the market-data line says.
+    One unknown leg makes a sum unknown: NaN goes through every ufunc used here. A share of stock has a
+    delta of one and no other Greek, whatever the market-data line says.
     """
-    quotes = board.frame(now, columns.legs["con_id"].unique())
-    legs = columns.legs.join(quotes, on="con_id", how="left").join(
-        _underlyings(columns, board, now).select("underlying", pl.col("underlying_price").alias("spot")),
-        on="underlying",
-        how="left",
-    )
-    shares = pl.col("shares")
-    otm = (
-        pl.when("is_call")
-        .then(pl.col("strike") - pl.col("spot"))
-        .otherwise(pl.col("spot") - pl.col("strike"))
-    )
-    stock = {"delta": 1.0, "gamma": 0.0, "theta": 0.0, "vega": 0.0}
-    return legs.with_columns(
-        (shares * pl.col("live_mark")).alias("live_value"),
-        (shares * pl.col("mark")).alias("known_value"),
-        (shares.abs() * pl.col("spread")).alias("leg_width"),
-        *(
-            (shares * pl.when("is_option").then(pl.col(name)).otherwise(value)).alias(f"leg_{name}")
-            for name, value in stock.items()
-        ),
-        (shares.abs() * pl.col("vega")).alias("iv_weight"),
-        (shares.abs() * pl.col("vega") * pl.col("iv")).alias("iv_weighted"),
-        (pl.col("is_option") & (pl.col("quantity") < 0)).alias("is_short"),
-        (otm / pl.col("spot")).alias("distance"),
-        (pl.col("live_mark") - pl.max_horizontal(-otm, 0.0)).alias("extrinsic"),
-    ).with_columns(pl.when(pl.col("spot").is_not_null()).then("extrinsic").alias("extrinsic"))
+    legs, first = columns.legs, columns.positions["first_leg"]
+    quotes, states = board.figures(legs["con_id"].tolist(), now)
+    shares, is_option, spot = legs["shares"], legs["is_option"], spots[legs["underlying"]]
+    otm = np.where(legs["is_call"], legs["strike"] - spot, spot - legs["strike"])
+    vega = np.where(is_option, np.abs(shares) * quotes["vega"], 0.0)
+    added = {
+        "market_value_usd": shares * quotes["live_mark"],
+        "width_usd": np.abs(shares) * quotes["spread"],
+        **{
+            name: shares * np.where(is_option, quotes[name], of_share)
+            for name, of_share in GREEKS_OF_A_SHARE.items()
+        },
+        "iv_weight": vega,
+        "iv_weighted": np.where(is_option, vega * quotes["iv"], 0.0),
+    }
+    of_shorts = {
+        "short_strike_distance": otm / spot,
+        "extrinsic": quotes["live_mark"] - np.maximum(-otm, 0.0),
+    }
+    sums = {
+        **{name: np.add.reduceat(values, first) for name, values in added.items()},
+        **{
+            name: np.minimum.reduceat(np.where(legs["is_short"], values, np.inf), first)
+            for name, values in of_shorts.items()
+        },
+        "quote_age": np.maximum.reduceat(quotes["age_s"], first),
+    }
+    return sums, np.maximum.reduceat(states, first)
 
 
-def _underlyings(columns: PositionColumns, board: QuoteBoard, now: datetime) -> pl.DataFrame:
+def _underlyings(columns: PositionColumns, board: QuoteBoard, now: datetime) -> NDArray[np.void]:
+    """Price and changes of `columns.underlyings` in their order, as `UNDERLYING_DTYPE`."""
     hour, day = timedelta(hours=1), timedelta(days=1)
     rows = [
         (
-            symbol,
             board.underlying_price(symbol, now),
             board.underlying_change(symbol, hour, now),
             board.underlying_change(symbol, day, now),
         )
-        for symbol in columns.positions["underlying"].unique()
+        for symbol in columns.underlyings
     ]
-    return pl.DataFrame(rows, schema=UNDERLYING_SCHEMA, orient="row")
+    return np.array(rows, UNDERLYING_DTYPE)
 
 
-def _money() -> list[pl.Expr]:
-    profit = pl.col("market_value_usd") + pl.col("net_credit_usd")
-    price = pl.col("underlying_price")
-    return [
-        profit.alias("profit_usd"),
-        (profit / pl.col("net_credit_usd").abs()).alias("profit"),
-        (pl.col("delta") * price).alias("delta_usd"),
-        (pl.col("gamma") * price * price * 0.01).alias("gamma_usd"),
-        pl.col("theta").alias("theta_usd"),
-        pl.col("vega").alias("vega_usd"),
-        (pl.col("iv_weighted") / pl.col("iv_weight")).alias("iv"),
-        (pl.col("width_usd") / pl.col("market_value_usd").abs()).alias("spread_pct"),
+def _profit(held: NDArray[np.void], value_usd: Floats) -> dict[str, Floats]:
+    profit_usd = value_usd + held["net_credit_usd"]
+    return {"profit_usd": profit_usd, "profit": profit_usd / np.abs(held["net_credit_usd"])}
+
+
+def _greeks(held: NDArray[np.void], sums: Mapping[str, Floats], price: Floats) -> dict[str, Floats]:
+    return {
+        **{name: sums[name] / SHARES_PER_UNIT / held["lots"] for name in GREEKS_OF_A_SHARE},
+        "delta_usd": sums["delta"] * price,
+        "gamma_usd": sums["gamma"] * price * price * 0.01,
+        "theta_usd": sums["theta"],
+        "vega_usd": sums["vega"],
+    }
+
+
+def _against_entry(held: NDArray[np.void], iv: Floats, vix: float | None) -> dict[str, Floats]:
+    return {
+        "iv": iv,
+        "iv_change": iv / held["entry_iv"] - 1.0,
+        "vix_change": (np.nan if vix is None else vix) - held["entry_vix"],
+    }
+
+
+def _frame(names: pl.DataFrame, figures: Mapping[str, Floats], schema: pl.Schema) -> pl.DataFrame:
+    """Names and figures together, in the order of the schema; what is not finite is null."""
+    columns = [
+        pl.Series(name, np.where(np.isfinite(values), values, np.nan), nan_to_null=True).cast(schema[name])
+        for name, values in figures.items()
     ]
-
-
-def _per_lot() -> list[pl.Expr]:
-    return [pl.col(name) / SHARES_PER_UNIT / pl.col("lots") for name in ("delta", "gamma", "theta", "vega")]
-
-
-def _against_entry(vix: float | None) -> list[pl.Expr]:
-    return [
-        (pl.col("iv") / pl.col("entry_iv") - 1.0).alias("iv_change"),
-        (pl.lit(vix, dtype=pl.Float64) - pl.col("entry_vix")).alias("vix_change"),
-    ]
-
-
-def _times(now: datetime) -> list[pl.Expr]:
-    today = pl.lit(now.astimezone(NEW_YORK).date())
-    held = pl.lit(now.astimezone(UTC)).dt.cast_time_unit("us") - pl.col("entry_time")
-    return [
-        (pl.col("expiry") - today).dt.total_days().alias("dte"),
-        (held.dt.total_seconds(fractional=True) / 86_400.0).alias("days_held"),
-    ]
-
-
-def _risk_share(account: Mapping[str, float | None]) -> list[pl.Expr]:
-    nlv = pl.lit(account.get("nlv_usd") or None, dtype=pl.Float64)
-    return [
-        (pl.col("max_loss_usd") / nlv).alias("buying_power_used"),
-        pl.len().over("underlying").alias("positions_same_underlying"),
-    ]
-
-
-def _not_computed() -> list[pl.Expr]:
-    return [pl.lit(None, dtype=pl.Float64).alias(name) for name in NOT_COMPUTED]
-
-
-def _worst_state() -> pl.Expr:
-    state = pl.col("quote_state")
-    worst_first = (QuoteState.MISSING, QuoteState.STALE, QuoteState.MODELLED)
-    worst = pl.coalesce(pl.when((state == s.value).any()).then(pl.lit(s.value)) for s in worst_first)
-    return pl.coalesce(worst, pl.lit(QuoteState.LIVE.value)).alias("quote_state")
-
-
-def _whole(how: Literal["sum", "min", "max"], name: str, among: str | None = None) -> pl.Expr:
-    """Aggregate over a position's legs (those that are `among`): null as soon as one leg's value is."""
-    column = pl.col(name) if among is None else pl.col(name).filter(pl.col(among))
-    folded = {"sum": column.sum(), "min": column.min(), "max": column.max()}[how]
-    return pl.when(column.null_count() == 0).then(folded)
-
-
-def _finite(frame: pl.DataFrame) -> pl.DataFrame:
-    floats = pl.selectors.float()
-    return frame.with_columns(pl.when(floats.is_finite()).then(floats).name.keep())
+    return names.hstack(columns).select(schema.names())
 
 
 def _total(frame: pl.DataFrame, name: str) -> float | None:

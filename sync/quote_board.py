@@ -4,12 +4,15 @@ Prices are kept as the broker reported them, each with the moment it arrived. A 
 it is two-sided, uncrossed, real-time and fresh; everything else is for display, never for a decision.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from itertools import repeat
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from broker.events import QuoteChanged
 from options import ConId
@@ -37,15 +40,30 @@ FRAME_SCHEMA = pl.Schema(
         "age_s": pl.Float64(),
     }
 )
+# One contract's row of figures; times are `epoch_us`.
+_FIGURES = (
+    "bid", "ask", "quote_time", "last", "iv", "delta", "gamma", "theta", "vega", "underlying_price",
+    "heard", "live_from", "model_from",
+)  # fmt: skip
+_MODEL = ("iv", "delta", "gamma", "theta", "vega", "underlying_price")
+_NEVER_QUOTED = 0  # the row that stays unknown
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+Floats = NDArray[np.float64]
+"""Float64 with NaN for unknown, inside of computations only: whatever leaves them is null instead."""
 
 
 class QuoteState(StrEnum):
-    """`MODELLED` is reserved for marks between visits of a line; nothing gives it yet."""
+    """From best to worst. `MODELLED` is reserved for marks between visits of a line; nothing gives it yet."""
 
     LIVE = "live"
     MODELLED = "modelled"
     STALE = "stale"
     MISSING = "missing"
+
+
+STATES = tuple(state.value for state in QuoteState)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +87,60 @@ class _Entry:
     received: datetime | None
     known: KnownQuote | None
 
+    @property
+    def is_believable(self) -> bool:
+        """Whether the latest quote could be live if it is fresh."""
+        return self.quote.is_live and is_two_sided(self.quote)
+
+    @property
+    def heard(self) -> datetime | None:
+        """When a price or the model last arrived."""
+        price, model = self.quote.quote_time, self.quote.greeks_time
+        return price if model is None or (price is not None and price > model) else model
+
+    @property
+    def live_from(self) -> datetime | None:
+        """What the age of a live quote counts from; None when the quote cannot be live."""
+        answers = self.received is not None and self.quote.quote_time is not None
+        return self.heard if answers and self.is_believable else None
+
+    @property
+    def model_from(self) -> datetime | None:
+        """What the age of the Greeks counts from; None when they cannot be used."""
+        return self.quote.greeks_time if self.received is not None and self.quote.is_live else None
+
+    def figures(self) -> tuple[float | None, ...]:
+        """The entry as `_FIGURES`."""
+        quote, known = self.quote, self.known
+        return (
+            known.bid if known else None,
+            known.ask if known else None,
+            _us(known.time if known else None),
+            quote.last,
+            quote.iv,
+            quote.delta,
+            quote.gamma,
+            quote.theta,
+            quote.vega,
+            quote.underlying_price,
+            _us(self.heard),
+            _us(self.live_from),
+            _us(self.model_from),
+        )
+
 
 class QuoteBoard:
-    """Quotes by con_id. Ages are measured against the `now` that is handed in."""
+    """Quotes by con_id. Ages are measured against the `now` that is handed in.
+
+    What was heard of each contract is kept twice: as its entry, and as a row of figures, because
+    thousands of contracts a beat are too many to visit one by one.
+    """
 
     def __init__(self, stale_after_s: float = STALE_AFTER_S) -> None:
         self.stale_after = timedelta(seconds=stale_after_s)
         self._entries: dict[ConId, _Entry] = {}
+        self._rows: dict[ConId, int] = {}
+        self._figures = np.full((64, len(_FIGURES)), np.nan)
         self._watched: dict[str, ConId] = {}
         self._history = PriceHistory()
 
@@ -89,7 +154,7 @@ class QuoteBoard:
             assert event.bid is not None
             assert event.ask is not None
             known = KnownQuote(event.bid, event.ask, event.quote_time)
-        self._entries[event.con_id] = _Entry(event, now, known)
+        self._keep(event.con_id, _Entry(event, now, known))
         if event.con_id in self._watched.values():
             price = self.price(event.con_id, now)
             if price is not None:
@@ -101,18 +166,25 @@ class QuoteBoard:
 
     def forget(self) -> None:
         """The link is gone: nothing is live until it is quoted again; values stay for display."""
-        self._entries = {con_id: replace(entry, received=None) for con_id, entry in self._entries.items()}
+        for con_id, entry in self._entries.items():
+            self._keep(con_id, replace(entry, received=None))
+
+    def _keep(self, con_id: ConId, entry: _Entry) -> None:
+        row = self._rows.setdefault(con_id, _NEVER_QUOTED + 1 + len(self._rows))
+        if row == len(self._figures):
+            self._figures = np.concatenate([self._figures, np.full_like(self._figures, np.nan)])
+        self._entries[con_id] = entry
+        self._figures[row] = entry.figures()
 
     # --- one contract ----------------------------------------------------------------------------
 
     def state(self, con_id: ConId, now: datetime) -> QuoteState:
         """`MISSING` when there is no quote that could be believed if it were fresh."""
         entry = self._entries.get(con_id)
-        if entry is None:
+        if entry is None or not entry.is_believable:
             return QuoteState.MISSING
-        if not is_two_sided(entry.quote) or not entry.quote.is_live:
-            return QuoteState.MISSING
-        return QuoteState.LIVE if self._is_fresh(entry, now) else QuoteState.STALE
+        since = entry.live_from
+        return QuoteState.LIVE if since and now - since <= self.stale_after else QuoteState.STALE
 
     def sides(self, con_id: ConId, now: datetime) -> tuple[float, float] | None:
         """Live (bid, ask) in USD per share; None unless the quote is live."""
@@ -141,12 +213,6 @@ class QuoteBoard:
             return mid
         fresh = entry.received is not None and now - entry.received <= self.stale_after
         return entry.quote.last if fresh and _positive(entry.quote.last) else None
-
-    def _is_fresh(self, entry: _Entry, now: datetime) -> bool:
-        times = [t for t in (entry.quote.quote_time, entry.quote.greeks_time) if t is not None]
-        if entry.received is None or entry.quote.quote_time is None:
-            return False
-        return now - max(times) <= self.stale_after
 
     # --- an underlying by its symbol -------------------------------------------------------------
 
@@ -178,41 +244,36 @@ class QuoteBoard:
         (USD per share) are null unless live, Greeks and `underlying_price` unless the model is fresh,
         `last` is the last trade as reported. `age_s` is how old the last message about a price is.
         """
-        wanted = self._entries if con_ids is None else con_ids
-        return pl.DataFrame([self._row(c, now) for c in wanted], schema=FRAME_SCHEMA, orient="row")
+        wanted = list(self._entries if con_ids is None else con_ids)
+        figures, states = self.figures(wanted, now)
+        columns = [
+            pl.Series("con_id", wanted, pl.Int64),
+            *(pl.Series(name, values, nan_to_null=True) for name, values in figures.items()),
+            pl.Series("quote_state", [STATES[state] for state in states.tolist()], pl.String),
+        ]
+        times = pl.col("quote_time").cast(pl.Int64).cast(FRAME_SCHEMA["quote_time"])
+        return pl.DataFrame(columns).with_columns(times).select(FRAME_SCHEMA.names())
 
-    def _row(self, con_id: ConId, now: datetime) -> tuple[object, ...]:
-        entry = self._entries.get(con_id)
-        if entry is None:
-            return (con_id, *[None] * 13, QuoteState.MISSING.value, None)
-        quote, known = entry.quote, entry.known
-        live = self.state(con_id, now) is QuoteState.LIVE
-        model = quote if self._has_model(entry, now) else None
-        shown = QuoteState.LIVE if live else QuoteState.STALE if known else QuoteState.MISSING
-        times = [t for t in (quote.quote_time, quote.greeks_time) if t is not None]
-        return (
-            con_id,
-            known.bid if known else None,
-            known.ask if known else None,
-            quote.last,
-            known.mid if known else None,
-            known.mid if known and live else None,
-            known.ask - known.bid if known and live else None,
-            model.iv if model else None,
-            model.delta if model else None,
-            model.gamma if model else None,
-            model.theta if model else None,
-            model.vega if model else None,
-            model.underlying_price if model else None,
-            known.time.astimezone(UTC) if known else None,
-            shown.value,
-            (now - max(times)).total_seconds() if times else None,
-        )
+    def figures(self, con_ids: Sequence[ConId], now: datetime) -> tuple[dict[str, Floats], NDArray[np.int64]]:
+        """The numbers of `frame` by name, and of each quote the place of its state in `STATES`.
 
-    def _has_model(self, entry: _Entry, now: datetime) -> bool:
-        at = entry.quote.greeks_time
-        usable = entry.received is not None and entry.quote.is_live
-        return usable and at is not None and now - at <= self.stale_after
+        Shape (n_con_ids,), in that order, repetitions included. `quote_time` is `epoch_us`.
+        """
+        rows = np.fromiter(map(self._rows.get, con_ids, repeat(_NEVER_QUOTED)), np.intp, len(con_ids))
+        of = dict(zip(_FIGURES, self._figures[rows].T, strict=True))
+        at, stale_after = epoch_us(now), self.stale_after / _MICROSECOND
+        is_live, has_model = at - of["live_from"] <= stale_after, at - of["model_from"] <= stale_after
+        mark = 0.5 * (of["bid"] + of["ask"])
+        shown = np.where(np.isnan(mark), STATES.index(QuoteState.MISSING), STATES.index(QuoteState.STALE))
+        figures = {
+            **{name: of[name] for name in ("bid", "ask", "last", "quote_time")},
+            **{name: np.where(has_model, of[name], np.nan) for name in _MODEL},
+            "mark": mark,
+            "live_mark": np.where(is_live, mark, np.nan),
+            "spread": np.where(is_live, of["ask"] - of["bid"], np.nan),
+            "age_s": (at - of["heard"]) / 1e6,
+        }
+        return figures, np.where(is_live, STATES.index(QuoteState.LIVE), shown)
 
     def data_age_s(self, now: datetime) -> float | None:
         """Seconds since the last message about any contract; None before the first and after `forget`."""
@@ -232,3 +293,12 @@ def is_two_sided(quote: QuoteChanged) -> bool:
 
 def _positive(price: float | None) -> bool:
     return price is not None and price > 0
+
+
+def epoch_us(time: datetime) -> int:
+    """Whole microseconds since 1970, which a float64 holds exactly."""
+    return (time - _EPOCH) // _MICROSECOND
+
+
+def _us(time: datetime | None) -> int | None:
+    return None if time is None else epoch_us(time)
