@@ -75,23 +75,23 @@ class SimulatedPulse:
         self._clock, self._last = clock, clock.now()
 
     async def next_beat(self, broker: InteractiveBrokers, wake: datetime | None) -> datetime:
-        while True:
-            try:
-                if self._clock is None:
-                    await self.start()
-                    return self.now()
-                beat = await self._clock.next_beat(wake, broker.frames_sent)
-                async with asyncio.timeout(ARRIVE_WITHIN_S):
-                    await broker.frames_arrived(beat.frames_expected)
-            except (BrokerError, TimeoutError) as error:
-                if self._clock is not None:
-                    log.warning("clock.lost", error=str(error))
-                    self._clock.close()
-                    self._clock = None
-                await asyncio.sleep(LOOK_AGAIN_S)
-            else:
-                self._last, self.ended = beat.time, beat.ended
-                return beat.time
+        """While the gateway is away this is the same moment again and again: the caller must see the loss."""
+        try:
+            if self._clock is None:
+                await self.start()
+                return self.now()
+            beat = await self._clock.next_beat(wake, broker.frames_sent)
+            async with asyncio.timeout(ARRIVE_WITHIN_S):
+                await broker.frames_arrived(beat.frames_expected)
+        except (BrokerError, TimeoutError) as error:
+            if self._clock is not None:
+                log.warning("clock.lost", error=str(error))
+                self._clock.close()
+                self._clock = None
+            await asyncio.sleep(LOOK_AGAIN_S)
+            return self.now()
+        self._last, self.ended = beat.time, beat.ended
+        return beat.time
 
     def close(self) -> None:
         if self._clock is not None:

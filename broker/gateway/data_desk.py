@@ -160,7 +160,8 @@ class DataDesk:
                     self._send(session, req_id, line, quote, now)
 
     def _send(self, session: Session, req_id: int, line: Line, quote: Quote, now: datetime) -> None:
-        """Only what differs from what was sent before; a side that vanished is sent as -1 with size 0."""
+        """Prices again each time they were seen, so that an unmoved quote is known to be current; of the
+        rest what differs. A side that vanished is sent as -1 with size 0."""
         old = line.sent or Quote()
         first = line.sent is None
         for price_type, size_type, price, size, before in (
@@ -170,7 +171,7 @@ class DataDesk:
             vanished = price is None and (before[0] is not None or (first and _has_any(quote)))
             if vanished:
                 session.send(1, 6, req_id, price_type, -1.0, 0, 1)
-            elif price is not None and price != before[0]:
+            elif price is not None:
                 session.send(1, 6, req_id, price_type, price, size, 1)
             if vanished or (price is not None and (price, size) != before):
                 session.send(2, 6, req_id, size_type, size if price is not None else 0)

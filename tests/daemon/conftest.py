@@ -40,40 +40,68 @@ def wait_until(condition: Callable[[], Any], within_s: float, what: str) -> Any:
     pytest.fail(f"not within {within_s} s: {what}")
 
 
-def write_market(folder: Path, minutes: float = 40, profit_after_s: float = 20) -> tuple[Path, Path]:
-    """Quotes of one condor every 5 s: worth its credit at first, then a seventh of it. (quotes, positions)"""
+@dataclass(frozen=True)
+class Story:
+    """How the small market goes. One condor on XYZ, quoted every 5 s, worth its credit at first; after
+    `profit_after_s` worth `left` of it. `silent_leg` is never quoted. Contracts of `later_expiry` are quoted
+    at `later_price` times the entry prices, for rolls."""
+
+    minutes: float = 40
+    expiry: date = EXPIRY
+    profit_after_s: float = 20
+    left: float = 0.15
+    silent_leg: int | None = None
+    later_expiry: date | None = None
+    later_price: float = 1.2
+
+
+def write_market(folder: Path, story: Story = Story()) -> tuple[Path, Path]:
+    """Writes the story as a recording; returns (quotes, positions)."""
     rows = []
-    for step in range(int(minutes * 12)):
+    for step in range(int(story.minutes * 12)):
         at = START + timedelta(seconds=5 * step)
-        left = 1.0 if step * 5 < profit_after_s else 0.15
-        for _, right, strike, quantity, cost in LEGS:
-            mid = round(left * cost / 100, 2)
-            sign = -1 if right == "P" else 1
-            rows.append(
-                {
-                    "timestamp": at,
-                    "symbol": "XYZ",
-                    "expiry": EXPIRY,
-                    "right": right,
-                    "strike": strike,
-                    "bid": mid - 0.01,
-                    "ask": mid + 0.01,
-                    "last": mid,
-                    "volume": 10,
-                    "open_interest": 100,
-                    "iv": 0.25,
-                    "delta": sign * (0.20 if quantity < 0 else 0.10),
-                    "gamma": 0.01,
-                    "theta": -0.02,
-                    "vega": 0.10,
-                }
-            )
+        worth = 1.0 if step * 5 < story.profit_after_s else story.left
+        for con_id, right, strike, quantity, cost in LEGS:
+            if con_id != story.silent_leg:
+                rows.append(_quote(at, story.expiry, right, strike, quantity, round(worth * cost / 100, 2)))
+            if story.later_expiry:
+                mid = round(story.later_price * cost / 100, 2)
+                rows.append(_quote(at, story.later_expiry, right, strike, quantity, mid))
+        if step == 0 and story.silent_leg:
+            silent = next(leg for leg in LEGS if leg[0] == story.silent_leg)
+            row = _quote(at, story.expiry, silent[1], silent[2], silent[3], 1.0)
+            nothing = ("bid", "ask", "last", "iv", "delta", "gamma", "theta", "vega")
+            rows.append({**row, **dict.fromkeys(nothing)})
     quotes, positions = folder / "quotes.parquet", folder / "positions.csv"
-    pl.DataFrame(rows).with_columns(pl.col("timestamp").dt.cast_time_unit("us")).write_parquet(quotes)
+    frame = pl.DataFrame(rows, infer_schema_length=None)
+    frame.with_columns(pl.col("timestamp").dt.cast_time_unit("us")).write_parquet(quotes)
     lines = ["conid,symbol,expiry,right,strike,position,average_cost"]
-    lines += [f"{c},XYZ,{EXPIRY},{r},{k},{float(q)},{a}" for c, r, k, q, a in LEGS]
+    lines += [f"{c},XYZ,{story.expiry},{r},{k},{float(q)},{a}" for c, r, k, q, a in LEGS]
     positions.write_text("\n".join(lines) + "\n")
     return quotes, positions
+
+
+def _quote(
+    at: datetime, expiry: date, right: str, strike: float, quantity: int, mid: float
+) -> dict[str, Any]:
+    sign = -1 if right == "P" else 1
+    return {
+        "timestamp": at,
+        "symbol": "XYZ",
+        "expiry": expiry,
+        "right": right,
+        "strike": strike,
+        "bid": mid - 0.01,
+        "ask": mid + 0.01,
+        "last": mid,
+        "volume": 10,
+        "open_interest": 100,
+        "iv": 0.25,
+        "delta": sign * (0.20 if quantity < 0 else 0.10),
+        "gamma": 0.01,
+        "theta": -0.02,
+        "vega": 0.10,
+    }
 
 
 @dataclass
@@ -185,8 +213,7 @@ class Home:
 
     def status(self) -> dict[str, Any] | None:
         done = self.ask("status", "--json")
-        status: dict[str, Any] = json.loads(done.stdout)
-        return status if done.returncode == 0 else None
+        return json.loads(done.stdout) if done.returncode == 0 else None
 
 
 def stop(process: subprocess.Popen[str]) -> str:
@@ -207,6 +234,19 @@ def home(tmp_path: Path) -> Iterator[Home]:
 
 
 @pytest.fixture
+def replay(start_gateway: Callable[..., Gateway], tmp_path: Path) -> Callable[..., Gateway]:
+    """Starts a gateway that replays a story."""
+
+    def start(story: Story = Story(), speed: float = 30, **ports: int) -> Gateway:
+        quotes, positions = write_market(tmp_path, story)
+        files = ("--quotes", str(quotes), "--positions", str(positions))
+        state = ("--state", str(tmp_path / "gateway.json"))
+        return start_gateway("--market", "replay", *files, *state, "--speed", str(speed), **ports)
+
+    return start
+
+
+@pytest.fixture
 def market() -> Callable[..., tuple[Path, Path]]:
     """Writes the small market."""
     return write_market
@@ -217,6 +257,7 @@ class Helpers:
 
     wait_until = staticmethod(wait_until)
     stop = staticmethod(stop)
+    story = Story
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import signal
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -26,12 +25,9 @@ POINTS = [
 @pytest.mark.slow
 @pytest.mark.parametrize("point", POINTS)
 def test_a_kill_between_decision_and_settlement_neither_loses_nor_doubles(
-    point: str, tmp_path: Path, start_gateway: Callable[..., Any], home: Any, market: Any, helpers: Any
+    point: str, replay: Callable[..., Any], home: Any, helpers: Any
 ) -> None:
-    quotes, positions = market(tmp_path)
-    gateway = start_gateway(
-        *("--market", "replay", "--quotes", str(quotes), "--positions", str(positions), "--speed", "30")
-    )
+    gateway = replay()
     home.settle(gateway)
     killed = home.start(failpoint=point)
     said, _ = killed.communicate(timeout=60)
