@@ -221,6 +221,11 @@ class JournalView:
         ).fetchone()
         return None if seq is None else int(seq)
 
+    def last_time(self) -> datetime | None:
+        """The time of the last commit; None before the first."""
+        last = self.connection.execute("SELECT time_us FROM commits ORDER BY seq DESC LIMIT 1").fetchone()
+        return self.flushed.time if last is None else _to_time(last[0])
+
     def last(self, name: str) -> tuple[int, int | None, datetime | None]:
         """Of one table's unflushed rows: how many, the last one's seq and time."""
         count, seq, time_us = self.connection.execute(

@@ -57,6 +57,12 @@ class LakeReader:
         with self._look() as journal:
             return journal.seq
 
+    @property
+    def last_time(self) -> datetime | None:
+        """The time of the last commit; None before the first."""
+        with self._look() as journal:
+            return journal.last_time()
+
     def seq_at(self, time: datetime) -> int:
         """The largest seq committed at `time` or before; 0 when there is none."""
         with self._look() as journal:

@@ -130,3 +130,16 @@ def test_a_table_nobody_wrote_to_is_empty_with_its_columns(tmp_path: Path) -> No
         _, left, right = reader.tables()
         assert left == ("left", 1, 1, 1, T, 1)
         assert right == ("right", 0, 0, None, None, None)
+
+
+def test_the_last_time_is_that_of_the_last_commit_before_and_after_its_flush(tmp_path: Path) -> None:
+    with Lake.open(tmp_path) as lake:
+        reader = LakeReader.open(tmp_path)
+        assert reader.last_time is None
+        lake.commit(T, {"alerts": ALERT})
+        earlier = T - timedelta(hours=1)  # clocks may be set back
+        lake.commit(earlier, {"alerts": ALERT})
+        assert reader.last_time == earlier
+        lake.flush()
+        assert reader.last_time == earlier
+    assert LakeReader.open(tmp_path).last_time == earlier
