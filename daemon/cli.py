@@ -2,15 +2,24 @@
 
 import argparse
 import asyncio
+import math
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from importlib import import_module
+from importlib.metadata import version
 from pathlib import Path
-from typing import TypeAlias
+from typing import NoReturn, TypeAlias
 
 from daemon.settings import default_home
 from options import OptiondError
 
 EXIT_ERROR = 1
+EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
+
+Command: TypeAlias = Callable[[argparse.Namespace], int]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -22,22 +31,48 @@ def main(argv: Sequence[str] | None = None) -> int:
         return gateway(words[1:])
     arguments = _parser().parse_args(words)
     try:
-        code: int = arguments.command(arguments)
+        return _run_guarded(arguments.command, arguments)
     except OptiondError as error:
         print(f"optiond: {error}", file=sys.stderr)
         return EXIT_ERROR
     except KeyboardInterrupt:
-        return 130
-    except BrokenPipeError:
-        sys.stderr.close()
-        return EXIT_ERROR
+        return EXIT_INTERRUPTED
+
+
+def _run_guarded(command: Command, arguments: argparse.Namespace) -> int:
+    """Run it; what files, disks and damaged tables throw becomes a LakeError in words.
+
+    Tables are read lazily and homes can break anywhere, so this is the one place that sees it all.
+    """
+    from lake.faults import reported
+
+    with reported("cannot read or write", arguments.home or Path.cwd()):
+        try:
+            code = command(arguments)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            # Whoever read our output has gone; Python would complain once more at its own end.
+            with suppress(OSError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return EXIT_ERROR
+        except OSError as error:
+            with reported("cannot read or write", Path(error.filename or arguments.home)):
+                raise
     return code
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says in one line what is wrong with the words on the command line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(EXIT_USAGE, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="optiond", description="Trades option strategies on Interactive Brokers, and shows why."
     )
+    parser.add_argument("-V", "--version", action="version", version=f"optiond {version('optiond')}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     _add_running(commands)
     _add_reading(commands)
@@ -47,146 +82,175 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+Commands: TypeAlias = "argparse._SubParsersAction[_Parser]"
 
 
-def _command(commands: Commands, name: str, function: object, summary: str) -> argparse.ArgumentParser:
+def _command(commands: Commands, name: str, function: str, summary: str) -> argparse.ArgumentParser:
+    """A command whose work is `function` (module.name); the module is imported when it is run."""
     parser = commands.add_parser(name, help=summary, description=summary)
-    parser.set_defaults(command=function)
+    parser.set_defaults(command=_late(function))
     parser.add_argument(
         "--home",
-        type=Path,
+        type=_folder,
         default=default_home(),
+        metavar="DIR",
         help="folder of settings, rules, lake and logs (default: $OPTIOND_HOME or %(default)s)",
     )
     return parser
 
 
+def _late(function: str) -> Command:
+    def run(arguments: argparse.Namespace) -> int:
+        module, _, name = function.rpartition(".")
+        code: int = getattr(import_module(f"daemon.{module}"), name)(arguments)
+        return code
+
+    return run
+
+
+def _add_json(parser: argparse.ArgumentParser, what: str = "print JSON") -> None:
+    parser.add_argument("--json", action="store_true", help=what)
+
+
 def _add_running(commands: Commands) -> None:
     run = _command(
-        commands, "run", _run, "start the daemon (with the simulated gateway unless set otherwise)"
+        commands, "run", "cli.run", "start the daemon (with the simulated gateway unless set otherwise)"
     )
     run.add_argument("--no-page", action="store_true", help="do not start the page")
-    run.add_argument("--speed", type=float, help="simulated seconds per second")
-    demo = _command(commands, "demo", _demo, "gateway and daemon together on recorded quotes, with a summary")
+    run.add_argument("--speed", type=_positive, metavar="N", help="simulated seconds per second")
+    summary = "gateway and daemon together on recorded quotes, with a summary"
+    demo = commands.add_parser("demo", help=summary, description=summary)
+    demo.set_defaults(command=_late("demo.run_demo"))
+    demo.add_argument(
+        "--home", type=_folder, metavar="DIR", help="where to keep it (default: a new folder, which stays)"
+    )
     demo.add_argument("--replay", type=Path, required=True, metavar="QUOTES.parquet")
     demo.add_argument("--positions", type=Path, required=True, metavar="POSITIONS.csv")
-    demo.add_argument("--rules", type=Path, metavar="FILE")
+    demo.add_argument("--rules", type=Path, metavar="FILE", help="default: the rules of the home")
     demo.add_argument(
-        "--speed", type=float, default=3600.0, help="simulated seconds per second (default 3600)"
+        "--speed",
+        type=_positive,
+        default=3600.0,
+        metavar="N",
+        help="simulated seconds per second (default 3600)",
     )
     span = demo.add_mutually_exclusive_group()
     span.add_argument("--until-end", action="store_true", help="until the quotes run out (default)")
-    span.add_argument("--for", dest="seconds", type=float, metavar="SECONDS", help="that many real seconds")
+    span.add_argument(
+        "--for", dest="seconds", type=_positive, metavar="SECONDS", help="that many real seconds"
+    )
     demo.add_argument("--no-page", action="store_true", help="do not start the page")
-    demo.set_defaults(home=None)
-    page = _command(commands, "page", _page, "serve the page of a home (its daemon may run elsewhere)")
+    _add_json(demo, "print the summary as JSON, and what happens on standard error")
+    page = _command(commands, "page", "cli.page", "serve the page of a home (its daemon may run elsewhere)")
     page.add_argument("--port", type=int)
-    gateway = commands.add_parser("gateway", help="the simulated gateway alone", add_help=False)
-    gateway.set_defaults(command=lambda _: 0)
+    commands.add_parser("gateway", help="the simulated gateway alone", add_help=False)
 
 
 def _add_reading(commands: Commands) -> None:
-    from daemon import reading
-
     for name, summary in (
         ("positions", "what is held, with profit and Greeks"),
         ("decisions", "what the rules decided, and why"),
         ("orders", "what the broker did with our orders, and the fills"),
         ("alerts", "what wants a human's eye"),
+        ("explain", "the story of a decision, an intent or a position"),
     ):
-        parser = _command(commands, name, getattr(reading, name), summary)
-        _add_as_of(parser)
-        parser.add_argument("--json", action="store_true", help="print JSON")
-    explain = _command(
-        commands, "explain", reading.explain, "the story of a decision, an intent or a position"
-    )
-    explain.add_argument("id", metavar="ID")
-    _add_as_of(explain)
-    explain.add_argument("--json", action="store_true", help="print JSON")
-
-
-def _add_as_of(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--as-of",
-        metavar="T",
-        help="a time (ISO, UTC unless it says otherwise) or a version (the number in `lake tables`)",
-    )
+        parser = _command(commands, name, f"reading.{name}", summary)
+        if name == "explain":
+            parser.add_argument("id", metavar="ID")
+        parser.add_argument(
+            "--as-of",
+            metavar="T",
+            help="a time (ISO, UTC unless it says otherwise) or a version (the number in `lake tables`)",
+        )
+        _add_json(parser)
 
 
 def _add_rules(commands: Commands) -> None:
-    from daemon import rulebook
-
     rules = commands.add_parser("rules", help="check the rules file, or drive the rules with facts")
     actions = rules.add_subparsers(metavar="ACTION", required=True)
     check = _command(
-        actions, "check", rulebook.check, "all errors of a rules file at once, with line and column"
+        actions, "check", "rulebook.check", "all errors of a rules file at once, with line and column"
     )
     check.add_argument("file", nargs="?", type=Path, help="default: the rules of the home")
-    check.add_argument("--json", action="store_true", help="print JSON")
-    decide = _command(actions, "decide", rulebook.decide, "one JSON line of facts in, one JSON decision out")
+    _add_json(check)
+    decide = _command(
+        actions, "decide", "rulebook.decide", "one JSON line of facts in, one JSON decision out"
+    )
     decide.add_argument("facts", metavar="FACTS.jsonl", help="one JSON object per line, - for standard input")
-    decide.add_argument("--rules", type=Path, metavar="FILE")
+    decide.add_argument("--rules", type=Path, metavar="FILE", help="default: the rules of the home")
     decide.add_argument("--state", type=Path, metavar="FILE", help="rule state to start from")
     decide.add_argument("--out-state", type=Path, metavar="FILE", help="where to write the rule state")
+    _add_json(decide, "print JSON lines, as it always does")
 
 
 def _add_lake(commands: Commands) -> None:
-    from daemon import reading
-
     lake = commands.add_parser("lake", help="what the lake remembers")
     actions = lake.add_subparsers(metavar="ACTION", required=True)
-    tables = _command(actions, "tables", reading.lake_tables, "every table with its rows and newest version")
-    tables.add_argument("--json", action="store_true", help="print JSON")
-    as_of = _command(actions, "as-of", reading.lake_as_of, "a table as it was at a time or version")
+    tables = _command(actions, "tables", "reading.lake_tables", "every table, its rows and newest version")
+    _add_json(tables)
+    as_of = _command(actions, "as-of", "reading.lake_as_of", "a table as it was at a time or version")
     as_of.add_argument("as_of", metavar="T", help="a time (ISO, UTC unless it says otherwise) or a version")
     as_of.add_argument("table", metavar="TABLE")
-    as_of.add_argument("--json", action="store_true", help="print JSON, one row per line")
+    _add_json(as_of, "print JSON, one row per line")
 
 
 def _add_control(commands: Commands) -> None:
-    from daemon import remote
-
-    status = _command(commands, "status", remote.status, "is the daemon well?")
-    status.add_argument("--json", action="store_true", help="print JSON")
-    for name, function, summary in (
-        ("halt", remote.halt, "stop trading: cancel working orders, open nothing, keep protecting"),
-        ("resume", remote.resume, "let it trade again"),
+    _add_json(_command(commands, "status", "remote.status", "is the daemon well?"))
+    for name, summary in (
+        ("halt", "stop trading: cancel working orders, open nothing, keep protecting"),
+        ("resume", "let it trade again"),
     ):
-        parser = _command(commands, name, function, summary)
-        parser.add_argument("--reason", default="by hand", help="why; it is recorded")
-        parser.add_argument("--json", action="store_true", help="print JSON")
+        parser = _command(commands, name, f"remote.{name}", summary)
+        parser.add_argument("--reason", type=_reason, default="by hand", help="why; it is recorded")
+        _add_json(parser)
         if name == "halt":
             parser.add_argument(
                 "--freeze", action="store_true", help="send nothing at all, not even closings"
             )
-    doctor = _command(
-        commands, "doctor", remote.doctor, "look at everything that may be wrong, and say what to do"
+    _add_json(
+        _command(
+            commands, "doctor", "remote.doctor", "look at everything that may be wrong, and say what to do"
+        )
     )
-    doctor.add_argument("--json", action="store_true", help="print JSON")
-    install = _command(commands, "install", remote.install, "write the systemd units of this home")
+    install = _command(commands, "install", "remote.install", "write the systemd units of this home")
     install.add_argument("--system", action="store_true", help="for the machine, not the user")
-    install.add_argument("--folder", type=Path, help="where to write the units")
+    install.add_argument("--folder", type=_folder, metavar="DIR", help="where to write the units")
 
 
-def _run(arguments: argparse.Namespace) -> int:
+def _folder(text: str) -> Path:
+    return Path(text).expanduser().absolute()
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not (math.isfinite(value) and value > 0):
+        raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
+    return value
+
+
+_positive.__name__ = "number"  # what argparse calls it when it cannot be read
+
+
+def _reason(text: str) -> str:
+    if not 1 <= len(text.strip()) <= 500:
+        raise argparse.ArgumentTypeError("a reason has 1 to 500 characters")
+    return text.strip()
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """`optiond run`."""
     from daemon.run import run_daemon
 
     return asyncio.run(run_daemon(arguments.home, arguments.no_page, arguments.speed))
 
 
-def _demo(arguments: argparse.Namespace) -> int:
-    from daemon.demo import run_demo
-
-    return run_demo(arguments)
-
-
-def _page(arguments: argparse.Namespace) -> int:
+def page(arguments: argparse.Namespace) -> int:
+    """`optiond page`."""
     from daemon.settings import load_settings
-    from dashboard import main as page
+    from dashboard import main as serve
 
     settings = load_settings(arguments.home)
-    return page(
+    return serve(
         [
             *("--home", str(arguments.home), "--host", settings.page.host),
             *("--port", str(arguments.port or settings.page.port)),

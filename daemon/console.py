@@ -46,6 +46,7 @@ def configure_logging(home: Path) -> Path:
             ],
         )
     )
+    logging.raiseExceptions = False  # a full disk must not fill the terminal with tracebacks
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(logging.INFO)

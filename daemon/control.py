@@ -78,17 +78,18 @@ def control_app(token: str, status: Status, brake: Brake, registry: CollectorReg
     return app
 
 
-def bind(host: str, port: int) -> socket.socket:
-    """A listening socket; raises SettingsError when the port is taken."""
+def bind(host: str, port: int, setting: str = "control.port") -> socket.socket:
+    """A listening socket; raises SettingsError, naming the `setting` it came from, when it is taken."""
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
+        listener.listen()
     except OSError as error:
         listener.close()
         raise SettingsError(
-            f"control API: {host}:{port} cannot be used ({error.strerror}); stop the program that holds it "
-            "or set control.port"
+            f"{host}:{port} cannot be used ({error.strerror}); stop the program that holds it, "
+            f"or set {setting}"
         ) from error
     return listener
 

@@ -1,7 +1,10 @@
 """The embedded simulated gateway: started, found again after a crash, and stopped with the daemon."""
 
+import contextlib
 import json
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from broker.simulated_clock import FollowedClock
 from daemon.processes import Child, GatewayPorts, start_gateway
@@ -30,31 +33,46 @@ class EmbeddedGateway:
         return self._ports.port
 
     async def start(self) -> None:
-        """Start it, or take up the one that outlived a daemon that was killed."""
+        """Start it, or take up the one that outlived a daemon that was killed.
+
+        Raises BrokerError when the gateway that was named does not answer as one.
+        """
         if self._is_foreign:
+            await self._status(self._settings.broker.control_port)
             return
-        self._note.parent.mkdir(parents=True, exist_ok=True)
-        self._ports = await self._survivor()
-        if self._ports is None:
-            self._child, self._ports = await start_gateway(self._home, self._settings)
-            note = {"port": self._ports.port, "control_port": self._ports.control_port}
-            self._note.write_text(json.dumps(note))
+        try:
+            self._note.parent.mkdir(parents=True, exist_ok=True)
+            self._ports = await self._survivor()
+            if self._ports is None:
+                self._child, self._ports = await start_gateway(self._home, self._settings)
+                self._note.write_text(json.dumps(asdict(self._ports)))
+        except OSError as error:
+            raise SettingsError(
+                f"{error.filename or self._note}: cannot be written ({error.strerror}); the home must be a "
+                "folder of yours on a disk with room"
+            ) from error
 
     async def _survivor(self) -> GatewayPorts | None:
         """The ports of a gateway of this home that still runs."""
         try:
             note = json.loads(self._note.read_text())
             ports = GatewayPorts(note["port"], note["control_port"])
-        except (OSError, ValueError, KeyError):
+            status = await self._status(ports.control_port)
+        except (OSError, ValueError, KeyError, TypeError, BrokerError):
             return None
-        clock = FollowedClock(self._settings.broker.host, ports.control_port)
+        return ports if status.get("home") == str(self._home) else None
+
+    async def _status(self, control_port: int) -> dict[str, Any]:
+        host = self._settings.broker.host
+        clock = FollowedClock(host, control_port)
         try:
-            status = await clock.request("status")
-        except BrokerError:
-            return None
+            return await clock.request("status")
+        except ValueError as error:
+            raise BrokerError(
+                f"what answers at {host}:{control_port} is no simulated gateway; correct broker.control_port"
+            ) from error
         finally:
             clock.close()
-        return ports if status.get("home") == str(self._home) else None
 
     async def revive(self) -> int:
         """The control port, with the gateway started again if it died."""
@@ -89,4 +107,5 @@ class EmbeddedGateway:
                 return
             finally:
                 clock.close()
-        self._note.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self._note.unlink()

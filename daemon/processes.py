@@ -15,6 +15,7 @@ from daemon.settings import Settings
 from options import BrokerError, SettingsError
 
 READY_WITHIN_S = 20.0
+PORT_SETTINGS = {"--control-port": "broker.control_port", "--port": "broker.port"}
 STOP_WITHIN_S = 2.0
 
 
@@ -103,9 +104,19 @@ async def start_gateway(home: Path, settings: Settings) -> tuple[Child, GatewayP
         with log.open("rb") as words:
             words.seek(before)
             said = words.read().decode(errors="replace").strip().splitlines()
-        raise SettingsError(said[-1] if said else f"the simulated gateway did not start; see {log}")
+        raise SettingsError(_why_not_started(said, log))
     ready = json.loads(line)
     return child, GatewayPorts(ready["port"], ready["control_port"])
+
+
+def _why_not_started(said: Sequence[str], log: Path) -> str:
+    """The gateway's last words, with the settings that its options come from."""
+    last = said[-1] if said else ""
+    if not last.startswith("gateway: "):
+        return f"the simulated gateway did not start ({last or 'it said nothing'}); see {log}"
+    for option, setting in PORT_SETTINGS.items():
+        last = last.replace(f"with {option}", f"with {setting} in the settings")
+    return last.removeprefix("gateway: ")
 
 
 async def start_page(home: Path, settings: Settings, control_port: int) -> Child:

@@ -3,9 +3,9 @@
 import argparse
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeAlias
 
 import polars as pl
 
@@ -14,20 +14,24 @@ from options import NEW_YORK, SettingsError
 
 UNKNOWN = "—"
 
+Row: TypeAlias = Mapping[str, Any]
+Columns: TypeAlias = Mapping[str, Callable[[Row], object]]
+
 
 def moment(text: str | None) -> datetime | int | None:
     """A time or a version from the command line; raises SettingsError when it is neither."""
     if text is None:
         return None
-    if text.isdigit():
+    if text.isdecimal():
         return int(text)
     try:
         time = datetime.fromisoformat(text)
-    except ValueError:
+        return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
         raise SettingsError(
-            f"--as-of '{text}': neither a version (a whole number) nor a time such as 2026-02-04T10:31"
+            f"'{text}' is neither a version (a whole number) nor a time such as 2026-02-04T10:31; "
+            "`optiond lake tables` shows both"
         ) from None
-    return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 def positions(arguments: argparse.Namespace) -> int:
@@ -35,21 +39,23 @@ def positions(arguments: argparse.Namespace) -> int:
     return _print_json(rows) if arguments.json else print_positions(rows)
 
 
-def print_positions(rows: Sequence[Mapping[str, Any]]) -> int:
+def print_positions(rows: Sequence[Row]) -> int:
     """Positions as a table for people."""
-    columns = {
+    columns: Columns = {
         "id": lambda r: r["id"],
         "structure": lambda r: r["structure"],
-        "lots": lambda r: r["lots"],
-        "credit": lambda r: _usd(r["net_credit_usd"]),
-        "max loss": lambda r: _usd(r["max_loss_usd"]),
-        "value": lambda r: _usd(r["market_value_usd"]),
-        "profit": lambda r: _usd(r["profit_usd"]),
-        "of credit": lambda r: _percent(r["profit"]),
-        "delta": lambda r: _number(r["delta"], 3),
-        "theta": lambda r: _number(r["theta"], 3),
-        "dte": lambda r: _number(r["dte"], 0),
-        "quotes": lambda r: r["quote_state"],
+        ">lots": lambda r: r["lots"],
+        ">credit USD": lambda r: _usd(r["net_credit_usd"]),
+        ">max loss": lambda r: _usd(r["max_loss_usd"], unlimited=True),
+        ">value": lambda r: _usd(r["market_value_usd"]),
+        ">profit": lambda r: _usd(r["profit_usd"]),
+        ">of credit": lambda r: _percent(r["profit"]),
+        ">delta": lambda r: _number(r["delta"], 3),
+        ">gamma": lambda r: _number(r["gamma"], 4),
+        ">theta": lambda r: _number(r["theta"], 3),
+        ">vega": lambda r: _number(r["vega"], 3),
+        ">dte": lambda r: _number(r["dte"], 0),
+        "quotes": lambda r: r["quote_state"] + (" (last known)" if r["is_last_known"] else ""),
     }
     return _print_table(rows, columns, "no open positions")
 
@@ -59,10 +65,10 @@ def decisions(arguments: argparse.Namespace) -> int:
     return _print_json(rows) if arguments.json else print_decisions(rows)
 
 
-def print_decisions(rows: Sequence[Mapping[str, Any]]) -> int:
+def print_decisions(rows: Sequence[Row]) -> int:
     """Decisions as a table for people."""
-    columns = {
-        "time (New York)": lambda r: _clock(r["time"]),
+    columns: Columns = {
+        "time (New York)": lambda r: new_york(r["time"]),
         "id": lambda r: r["id"],
         "position": lambda r: r["position"],
         "rule": lambda r: f"{r['priority']} {r['rule']}",
@@ -78,39 +84,35 @@ def orders(arguments: argparse.Namespace) -> int:
     events, fills = views.orders(reader, as_of), views.fills(reader, as_of)
     if arguments.json:
         return _print_json({"orders": events, "fills": fills})
-    _print_table(
-        events,
-        {
-            "time (New York)": lambda r: _clock(r["time"]),
-            "order": lambda r: r["order_ref"],
-            "state": lambda r: r["state"],
-            "filled": lambda r: _number(r["filled"], 0),
-            "limit": lambda r: _number(r["limit_price"], 2),
-            "average": lambda r: _number(r["average_price"], 4),
-            "said": lambda r: r["text"] or "",
-        },
-        "no orders yet",
-    )
-    return _print_table(
-        fills,
-        {
-            "time (New York)": lambda r: _clock(r["exec_time"]),
-            "order": lambda r: r["order_ref"],
-            "con_id": lambda r: "combo" if r["is_combo"] else r["con_id"],
-            "quantity": lambda r: _number(r["quantity"], 0),
-            "price": lambda r: _number(r["price"], 4),
-            "commission": lambda r: _usd(r["commission_usd"]),
-        },
-        "no fills yet",
-    )
+    order_columns: Columns = {
+        "time (New York)": lambda r: new_york(r["time"]),
+        "order": lambda r: r["order_ref"] or f"not ours, {r['perm_id']}",
+        "state": lambda r: r["state"],
+        ">filled": lambda r: _number(r["filled"], 0),
+        ">limit": lambda r: _number(r["limit_price"], 2),
+        ">average": lambda r: _number(r["average_price"], 4),
+        "said": lambda r: r["text"] or "",
+    }
+    fill_columns: Columns = {
+        "time (New York)": lambda r: new_york(r["exec_time"]),
+        "order": lambda r: r["order_ref"] or f"not ours, {r['perm_id']}",
+        "contract": lambda r: "combo" if r["is_combo"] else r["con_id"],
+        ">quantity": lambda r: _signed(r["quantity"]),
+        ">price": lambda r: _number(r["price"], 4),
+        ">commission USD": lambda r: _usd(r["commission_usd"]),
+    }
+    print("orders, newest first")
+    _print_table(events, order_columns, "no orders yet")
+    print("\nfills, newest first")
+    return _print_table(fills, fill_columns, "no fills yet")
 
 
 def alerts(arguments: argparse.Namespace) -> int:
     rows = views.alerts(LakeReader.open(arguments.home), moment(arguments.as_of))
     if arguments.json:
         return _print_json(rows)
-    columns = {
-        "time (New York)": lambda r: _clock(r["time"]),
+    columns: Columns = {
+        "time (New York)": lambda r: new_york(r["time"]),
         "severity": lambda r: r["severity"],
         "kind": lambda r: r["kind"],
         "subject": lambda r: r["subject"],
@@ -135,22 +137,35 @@ def lake_tables(arguments: argparse.Namespace) -> int:
     rows = views.lake_tables(LakeReader.open(arguments.home))
     if arguments.json:
         return _print_json(rows)
-    names = list(rows[0]) if rows else []
-    columns = {name: (lambda r, name=name: UNKNOWN if r[name] is None else r[name]) for name in names}
+    columns: Columns = {
+        "table": lambda r: r["name"],
+        ">rows": lambda r: r["rows"],
+        ">files": lambda r: r["files"],
+        ">last version": lambda r: _known(r["last_seq"]),
+        "last time (New York)": lambda r: new_york(r["last_time"]),
+        ">Delta version": lambda r: _known(r["version"]),
+    }
     return _print_table(rows, columns, "no tables yet")
 
 
 def lake_as_of(arguments: argparse.Namespace) -> int:
-    frame = LakeReader.open(arguments.home).table(arguments.table, moment(arguments.as_of)).collect()
+    lazy = LakeReader.open(arguments.home).table(arguments.table, moment(arguments.as_of))
+    frame = lazy.sort("seq", maintain_order=True).collect()
     if arguments.json:
         frame.write_ndjson(sys.stdout.buffer)
-    else:
-        with pl.Config(tbl_rows=1000, tbl_cols=-1, tbl_width_chars=220):
-            print(frame)
-    return 0
+        return 0
+    return _print_rows(arguments.table, frame)
 
 
 # --- printing ------------------------------------------------------------------------------------
+
+
+def new_york(moment: str | datetime | None) -> str:
+    """A moment (a datetime or its ISO form) on a clock in New York, to the second."""
+    if moment is None:
+        return UNKNOWN
+    time = datetime.fromisoformat(moment) if isinstance(moment, str) else moment
+    return f"{time.astimezone(NEW_YORK):%Y-%m-%d %H:%M:%S}"
 
 
 def _print_json(value: object) -> int:
@@ -158,25 +173,52 @@ def _print_json(value: object) -> int:
     return 0
 
 
-def _print_table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, Any], nothing: str) -> int:
+def _print_table(rows: Sequence[Row], columns: Columns, nothing: str) -> int:
+    """Rows under their headings; a heading that starts with `>` stands, like its column, to the right."""
     if not rows:
         print(nothing)
         return 0
+    heads = [name.removeprefix(">") for name in columns]
     cells = [[str(column(row)) for column in columns.values()] for row in rows]
-    widths = [
-        max(map(len, (name, *column))) for name, column in zip(columns, zip(*cells, strict=True), strict=True)
-    ]
-    for line in (list(columns), *cells):
-        print(_line(line, widths))
+    widths = [max(map(len, column)) for column in zip(heads, *cells, strict=True)]
+    sides = [">" if name.startswith(">") else "<" for name in columns]
+    for line in (heads, *cells):
+        aligned = (f"{cell:{side}{width}}" for cell, side, width in zip(line, sides, widths, strict=True))
+        print("  ".join(aligned).rstrip())
     return 0
 
 
-def _line(cells: Iterable[str], widths: Iterable[int]) -> str:
-    return "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
+def _print_rows(name: str, frame: pl.DataFrame) -> int:
+    """Any table of the lake, one value per line: it may have fifty columns, or long texts. What is not
+    known is left out."""
+    print(f"{name}: {frame.height} rows, times in New York")
+    for row in frame.iter_rows(named=True):
+        print(f"\nversion {row.pop('seq')}, {new_york(row.pop('time'))}")
+        known = {column: _plain(value) for column, value in row.items() if value is not None}
+        width = max(map(len, known), default=0)
+        for column, text in known.items():
+            print(f"  {column:<{width}}  {text}")
+    return 0
 
 
-def _usd(value: float | None) -> str:
-    return UNKNOWN if value is None else f"{value:,.2f}"
+def _plain(value: object) -> str:
+    if isinstance(value, datetime):
+        return new_york(value)
+    if isinstance(value, float):
+        return f"{value:.8g}"
+    if isinstance(value, list):
+        return ", ".join(map(_plain, value)) or "none"
+    return str(value)
+
+
+def _known(value: object) -> str:
+    return UNKNOWN if value is None else str(value)
+
+
+def _usd(value: float | None, unlimited: bool = False) -> str:
+    if value is None:
+        return "unlimited" if unlimited else UNKNOWN
+    return f"{value:,.2f}"
 
 
 def _percent(value: float | None) -> str:
@@ -184,10 +226,8 @@ def _percent(value: float | None) -> str:
 
 
 def _number(value: float | None, digits: int) -> str:
-    return UNKNOWN if value is None else f"{value:.{digits}f}"
+    return UNKNOWN if value is None else f"{value:,.{digits}f}"
 
 
-def _clock(iso: str | None) -> str:
-    if iso is None:
-        return UNKNOWN
-    return f"{datetime.fromisoformat(iso).astimezone(NEW_YORK):%Y-%m-%d %H:%M:%S}"
+def _signed(value: float | None) -> str:
+    return UNKNOWN if value is None else f"{value:+,g}"

@@ -3,6 +3,7 @@
 import argparse
 import getpass
 import json
+import os
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,36 +12,42 @@ from typing import Any
 import httpx
 import polars as pl
 
-from daemon.settings import Settings, load_settings
-from lake import Lake
+from daemon.reading import UNKNOWN, new_york
+from daemon.settings import BrokerKind, Settings, load_settings
+from lake import Lake, LakeReader
 from ops.doctor import Finding, examine
 from ops.install import install_units, unit_folder
 from options import SettingsError
+from sync.tables import LAKE_TABLES
 from trading.breaker import Breaker, BreakerState
 
 ANSWER_WITHIN_S = 5.0
+EXIT_NOT_RUNNING = 3
 
 
 def _call(home: Path, settings: Settings, method: str, path: str, body: Any = None) -> dict[str, Any] | None:
-    """The control API's answer; None when no daemon listens. Raises SettingsError on a refusal."""
-    running = home / "control.json"
-    token = home / "control.token"
-    if not running.exists() or not token.exists():
-        return None
-    port = json.loads(running.read_text())["port"]
+    """The control API's answer; None when no daemon of this home listens.
+
+    Raises SettingsError when it refuses.
+    """
     try:
+        port = int(json.loads((home / "control.json").read_text())["port"])
+        token = (home / "control.token").read_text().strip()
         response = httpx.request(
             method,
             f"http://{settings.control.host}:{port}{path}",
             json=body,
-            headers={"Authorization": f"Bearer {token.read_text().strip()}"},
+            headers={"Authorization": f"Bearer {token}"},
             timeout=ANSWER_WITHIN_S,
         )
-    except httpx.HTTPError:
+        answer: dict[str, Any] = response.json()
+    except (OSError, ValueError, KeyError, TypeError, httpx.HTTPError):
+        # No daemon, one that was killed, or another program on the port that it had.
         return None
     if response.status_code != 200:
-        raise SettingsError(f"the daemon refused {path}: {response.status_code} {response.text}")
-    answer: dict[str, Any] = response.json()
+        raise SettingsError(
+            f"the daemon refused {path} ({response.status_code}): {answer.get('detail', answer)}"
+        )
     return answer
 
 
@@ -51,26 +58,32 @@ def status(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(answer or {"running": False}, indent=2))
     elif answer is None:
-        print(f"no daemon answers for {arguments.home}")
+        print(f"no daemon answers for {arguments.home}; optiond run starts one")
     else:
         print(_status_text(answer))
-    return 0 if answer else 3
+    return 0 if answer else EXIT_NOT_RUNNING
 
 
 def _status_text(answer: dict[str, Any]) -> str:
-    link, lines, lake = answer["connection"], answer["lines"], answer["lake"]
+    link, lines, lake, brake = (answer[key] for key in ("connection", "lines", "lake", "breaker"))
     kind = "simulated gateway" if link["simulated"] else "Interactive Brokers"
-    error = answer["rules"]["error"]
+    by = f" by {brake['actor']} since {new_york(brake['since'])}: {brake['reason']}" if brake["actor"] else ""
+    age_s, rules = answer["data_age_s"], answer["rules"]
+    age = UNKNOWN if age_s is None else f"{age_s:.1f} s"
+    wrong = f", but the file is wrong: {rules['error']}" if rules["error"] else ""
     return "\n".join(
         [
-            f"{answer['account'] or 'no account yet'} at {answer['time']}, process {answer['pid']}",
-            f"connection  {link['state']} to {kind} {link['host']}:{link['port']} since {link['since']}",
-            f"trading     {answer['breaker']['state']} {answer['breaker']['reason']}".rstrip(),
-            f"positions   {answer['positions']}, open intents {answer['open_intents']}",
+            f"account     {answer['account'] or UNKNOWN}",
+            f"time        {new_york(answer['time'])} New York",
+            f"connection  {link['state']}, {kind} at {link['host']}:{link['port']}, "
+            f"since {new_york(link['since'])}",
+            f"trading     {brake['state']}{by}",
+            f"positions   {answer['positions']}, open orders {answer['open_intents']}",
             f"alerts      {answer['alerts']} standing",
-            f"lines       {lines['used']} of {lines['budget']}, data age {answer['data_age_s']} s",
-            f"rules       {answer['rules']['revision'][:12]}" + (f" ({error})" if error else ""),
+            f"data        {lines['used']} of {lines['budget']} lines, newest quote {age} old",
+            f"rules       revision {rules['revision'][:12]} of {rules['path']}{wrong}",
             f"lake        version {lake['seq']}, {lake['unflushed_rows']} rows not flushed yet",
+            f"process     {answer['pid']}, optiond {answer['version']}",
         ]
     )
 
@@ -85,23 +98,42 @@ def resume(arguments: argparse.Namespace) -> int:
 
 
 def _brake(arguments: argparse.Namespace, path: str, state: BreakerState, extra: dict[str, Any]) -> int:
-    actor = f"{getpass.getuser()} (command line)"
+    home, settings = arguments.home, load_settings(arguments.home)
+    actor = f"{_user()} (command line)"
     body = {"reason": arguments.reason, "actor": actor, **extra}
-    answer = _call(arguments.home, load_settings(arguments.home), "POST", path, body)
+    answer = _call(home, settings, "POST", path, body)
+    running = answer is not None
     if answer is None:
-        _brake_without_daemon(arguments.home, state, arguments.reason, actor)
-        answer = {"state": state.value, "daemon": "not running; it will start in this state"}
-    print(json.dumps(answer) if arguments.json else f"trading is {' - '.join(answer.values())}")
+        _brake_without_daemon(home, settings, Breaker(state, arguments.reason, actor))
+        answer = {"state": state.value}
+    if arguments.json:
+        print(json.dumps({**answer, "running": running}))
+    else:
+        later = "" if running else "; no daemon runs now, the next one starts like this"
+        print(f"trading is {answer['state']}{later}")
     return 0
 
 
-def _brake_without_daemon(home: Path, state: BreakerState, reason: str, actor: str) -> None:
-    """Write the brake into the lake, where the next start finds it."""
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        # A user without a name, as in some containers.
+        return f"user {os.getuid()}"
+
+
+def _brake_without_daemon(home: Path, settings: Settings, breaker: Breaker) -> None:
+    """Write the brake into the lake, where the next start finds it.
+
+    A simulated home lives in simulated time: there the moment is that of its last commit.
+    """
     if not home.is_dir():
         raise SettingsError(f"{home}: no such home; give the right one with --home")
-    row = Breaker(state, reason, actor).row()
-    with Lake.open(home) as lake:
-        lake.commit(datetime.now(UTC), {"breaker": pl.DataFrame([row])})
+    with Lake.open(home, LAKE_TABLES) as lake:
+        last = LakeReader.open(home).last_time
+        is_simulated = settings.broker.kind is BrokerKind.SIMULATED
+        time = last if is_simulated and last is not None else datetime.now(UTC)
+        lake.commit(time, {"breaker": pl.DataFrame([breaker.row()])})
 
 
 def doctor(arguments: argparse.Namespace) -> int:
@@ -112,7 +144,7 @@ def doctor(arguments: argparse.Namespace) -> int:
         print(json.dumps([finding.as_dict() for finding in findings], indent=2))
     else:
         for finding in findings:
-            print(f"{'ok   ' if finding.ok else 'WRONG'}  {finding.what}: {finding.said}")
+            print(f"{'ok' if finding.ok else 'WRONG':<5}  {finding.what:<8}  {finding.said}")
     return 0 if all(finding.ok for finding in findings) else 1
 
 
@@ -133,14 +165,16 @@ def _settings_findings(home: Path) -> list[Finding]:
         findings.append(Finding("rules", False, str(error)))
     else:
         findings.append(Finding("rules", True, f"{len(book.rules)} rules, revision {book.revision[:12]}"))
+    return [*findings, _daemon_finding(home, settings)]
+
+
+def _daemon_finding(home: Path, settings: Settings) -> Finding:
     answer = _call(home, settings, "GET", "/status")
-    link = answer["connection"]["state"] if answer else None
-    findings.append(
-        Finding(
-            "daemon", link in (None, "up"), f"connection {link}" if answer else "not running (optiond run)"
-        )
-    )
-    return findings
+    if answer is None:
+        return Finding("daemon", True, "not running; optiond run starts it")
+    link = answer["connection"]
+    said = f"connection {link['state']} at {link['host']}:{link['port']}"
+    return Finding("daemon", link["state"] == "up", said)
 
 
 def install(arguments: argparse.Namespace) -> int:

@@ -11,9 +11,10 @@ from options import RuleError, SettingsError
 
 
 def rules_path(home: Path) -> Path:
-    """The rules of a home: its own file, else the twelve that are shipped."""
+    """What a daemon of this home follows: its own rules, the shipped twelve before its first start."""
     named = home / load_settings(home).rules
-    return named if named.exists() else rules.default_rules_path()
+    is_first_start = named == home / "rules.yaml" and not named.exists()
+    return rules.default_rules_path() if is_first_start else named
 
 
 def check(arguments: argparse.Namespace) -> int:
@@ -45,18 +46,32 @@ def decide(arguments: argparse.Namespace) -> int:
     book = rules.load(arguments.rules or rules_path(arguments.home))
     state = rules.initial_state()
     if arguments.state is not None:
-        state = rules.RuleState.from_json(_read(arguments.state))
-    source = sys.stdin if arguments.facts == "-" else None
-    lines = source or _read(Path(arguments.facts)).splitlines()
+        try:
+            state = rules.RuleState.from_json(_read(arguments.state))
+        except RuleError as error:
+            raise RuleError(f"--state {arguments.state}: {error}") from error
     run = rules.DecideRun(book, state)
-    for line in run.decide(lines):
-        print(line, flush=source is not None)
+    for line in run.decide(_lines(arguments.facts)):
+        print(line)
     if arguments.out_state is not None:
         try:
             arguments.out_state.write_text(run.state.to_json())
         except OSError as error:
-            raise SettingsError(f"{arguments.out_state}: cannot be written: {error.strerror}") from error
+            raise SettingsError(
+                f"--out-state {arguments.out_state}: cannot be written ({error.strerror}); "
+                "name a file of yours"
+            ) from error
     return 0
+
+
+def _lines(facts: str) -> list[str]:
+    """The lines of a file, or of standard input for `-`."""
+    if facts != "-":
+        return _read(Path(facts)).split("\n")
+    try:
+        return sys.stdin.read().split("\n")
+    except UnicodeDecodeError as error:
+        raise RuleError(f"standard input: is not UTF-8 text (byte {error.start}); send UTF-8") from error
 
 
 def _read(path: Path) -> str:

@@ -6,20 +6,24 @@ Environment beats secrets beats the file. Unknown keys and bad values are errors
 
 import os
 import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
+    InitSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
-    TomlConfigSettingsSource,
 )
 
 from options import SettingsError
 
+PREFIX = "OPTIOND_"
 HOME_VARIABLE = "OPTIOND_HOME"
 NOT_SETTINGS = frozenset({HOME_VARIABLE, "OPTIOND_FAILPOINT"})
 
@@ -90,7 +94,9 @@ class PageSettings(Strict):
 class Settings(BaseSettings):
     """All settings of one installation. `rules` is relative to the home."""
 
-    model_config = SettingsConfigDict(extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True
+    )
 
     broker: BrokerSettings = BrokerSettings()
     trading: TradingSettings = TradingSettings()
@@ -112,17 +118,10 @@ def load_settings(home: Path, **overrides: Any) -> Settings:
 
     Raises SettingsError naming every wrong key, where it came from and what would be right.
     """
-    toml, secrets = home / "optiond.toml", home / "secrets"
+    file, secrets = _from_file(home / "optiond.toml"), _from_secrets(home / "secrets")
+    _refuse_unknown_variables()
 
     class HomeSettings(Settings):
-        model_config = SettingsConfigDict(
-            env_prefix="OPTIOND_",
-            env_nested_delimiter="__",
-            secrets_dir=secrets if secrets.is_dir() else None,
-            extra="forbid",
-            frozen=True,
-        )
-
         @classmethod
         def settings_customise_sources(
             cls,
@@ -132,37 +131,105 @@ def load_settings(home: Path, **overrides: Any) -> Settings:
             dotenv_settings: PydanticBaseSettingsSource,
             file_secret_settings: PydanticBaseSettingsSource,
         ) -> tuple[PydanticBaseSettingsSource, ...]:
-            file = TomlConfigSettingsSource(settings_cls, toml if toml.is_file() else None)
-            return init_settings, env_settings, file_secret_settings, file
+            ours = (InitSettingsSource(settings_cls, values) for values in (secrets, file))
+            return init_settings, env_settings, *ours
 
-    _refuse_unknown_variables()
     try:
         return HomeSettings(**overrides)
     except ValidationError as error:
-        raise SettingsError(_in_words(error, toml)) from error
+        raise SettingsError(_in_words(error, home, overrides)) from error
+
+
+def _from_file(path: Path) -> dict[str, Any]:
+    """What `optiond.toml` says; nothing when there is none."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
     except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"{toml}: not valid TOML: {error}; correct that line") from error
+        raise SettingsError(f"{path}: not valid TOML: {error}; correct that line") from error
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{path}: is not UTF-8 text (byte {error.start}); save it as UTF-8") from error
     except OSError as error:
-        raise SettingsError(f"{toml}: cannot be read: {error.strerror}") from error
+        raise SettingsError(
+            f"{path}: cannot be read ({error.strerror}); it must be a file of yours"
+        ) from error
+
+
+def _from_secrets(folder: Path) -> dict[str, Any]:
+    """What the files of the secrets folder say: `broker__account` holds broker.account."""
+    values: dict[str, Any] = {}
+    known = {name.replace(".", "__"): name for name in _names()}
+    try:
+        for file in sorted(folder.iterdir()) if folder.exists() else ():
+            if file.name.startswith("."):
+                continue
+            if file.name not in known:
+                raise SettingsError(f"secret file {file}: no such setting; {_nearest(file.name, known)}")
+            section, _, key = known[file.name].rpartition(".")
+            place = values.setdefault(section, {}) if section else values
+            place[key] = file.read_text(encoding="utf-8").strip()
+    except UnicodeDecodeError as error:
+        raise SettingsError(
+            f"secret file {file}: is not UTF-8 text; write the value and nothing else"
+        ) from error
+    except OSError as error:
+        raise SettingsError(
+            f"{error.filename}: cannot be read ({error.strerror}); the secrets folder holds one readable "
+            "file per setting"
+        ) from error
+    return values
 
 
 def _refuse_unknown_variables() -> None:
-    known = {f"OPTIOND_{name.upper()}" for name in Settings.model_fields}
+    known = {PREFIX + name.replace(".", "__").upper() for name in _names()}
     for variable in os.environ:
-        if not variable.upper().startswith("OPTIOND_") or variable in NOT_SETTINGS:
-            continue
-        if variable.upper().split("__")[0] not in known:
+        is_ours = variable.upper().startswith(PREFIX) and variable not in NOT_SETTINGS
+        if is_ours and variable.upper() not in known:
             raise SettingsError(
-                f"environment variable {variable}: no such setting; known are {', '.join(sorted(known))}"
+                f"environment variable {variable}: no such setting; {_nearest(variable.upper(), known)}"
             )
 
 
-def _in_words(error: ValidationError, toml: Path) -> str:
-    lines = []
-    for item in error.errors():
-        key = ".".join(str(part) for part in item["loc"])
-        if item["type"] == "extra_forbidden":
-            lines.append(f"setting '{key}': no such setting; remove it or correct its name")
+def _names() -> list[str]:
+    """Every setting as section.key, and `rules`."""
+    names: list[str] = []
+    for name, field in Settings.model_fields.items():
+        section = field.annotation
+        if isinstance(section, type) and issubclass(section, Strict):
+            names += [f"{name}.{key}" for key in section.model_fields]
         else:
-            lines.append(f"setting '{key}': {item['msg']} (got {item['input']!r})")
-    return "; ".join(lines) + f" [from {toml}, the environment or the command line]"
+            names.append(name)
+    return names
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    near = get_close_matches(name, sorted(known), n=1)
+    return f"did you mean {near[0]}?" if near else "remove it or correct its name"
+
+
+def _in_words(error: ValidationError, home: Path, overrides: Mapping[str, Any]) -> str:
+    return "; ".join(_problem(item, home, overrides) for item in error.errors())
+
+
+def _problem(item: ErrorDetails, home: Path, overrides: Mapping[str, Any]) -> str:
+    parts = [str(part) for part in item["loc"]]
+    name, source = ".".join(parts), _source(parts, home, overrides)
+    if item["type"] == "extra_forbidden":
+        return f"setting '{name}' ({source}): no such setting; {_nearest(name, _names())}"
+    # What is secret does not show up in a terminal or a log.
+    got = "" if source.startswith("secret") else f" (got {item['input']!r})"
+    return f"setting '{name}' ({source}): {item['msg']}{got}"
+
+
+def _source(parts: Sequence[str], home: Path, overrides: Mapping[str, Any]) -> str:
+    """Where the value came from, by which of the sources has it and comes first."""
+    given: Any = overrides
+    for part in parts:
+        given = given.get(part) if isinstance(given, Mapping) else None
+    if given is not None:
+        return "command line"
+    variable, secret = PREFIX + "__".join(parts).upper(), home / "secrets" / "__".join(parts)
+    if any(name.upper() == variable for name in os.environ):
+        return f"environment variable {variable}"
+    return f"secret file {secret}" if secret.exists() else str(home / "optiond.toml")

@@ -1,12 +1,11 @@
 """The story of one decision, intent or position, in words."""
 
-import tempfile
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import rules
+from daemon.reading import new_york
 from lake import LakeReader
 from options import RuleError
 
@@ -14,6 +13,7 @@ from options import RuleError
 def tell(reader: LakeReader, story: Mapping[str, Any]) -> Iterator[str]:
     """Each decision with the sub-conditions of its rule, then everything that followed, line by line."""
     for decision in story["decisions"]:
+        yield f"{new_york(decision['time'])} New York"
         yield f"{decision['id']}: {decision['kind']} by rule {decision['priority']} {decision['rule']}"
         yield f"  {decision['action']} {decision['position']}, {decision['urgency']}"
         if decision["reason"]:
@@ -23,7 +23,8 @@ def tell(reader: LakeReader, story: Mapping[str, Any]) -> Iterator[str]:
             yield f"  could not be judged: {', '.join(decision['unknown'])}"
         yield from (f"  {line}" for line in _conditions(reader, decision))
         yield ""
-    yield from (f"{line['time']}  {line['text']}" for line in story["story"])
+    yield "what followed, in New York time:"
+    yield from (f"  {new_york(line['time'])}  {line['text']}" for line in story["story"])
 
 
 def _conditions(reader: LakeReader, decision: Mapping[str, Any]) -> list[str]:
@@ -32,13 +33,10 @@ def _conditions(reader: LakeReader, decision: Mapping[str, Any]) -> list[str]:
     of_revision = texts.filter(texts["revision"] == decision["rules_revision"])
     if not of_revision.height:
         return ["(the rules of that revision are not in the lake)"]
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "rules.yaml"
-        path.write_text(of_revision["text"][-1], encoding="utf-8")
-        try:
-            book = rules.load(path)
-        except RuleError as error:
-            return [f"(the rules of that revision cannot be read any more: {error})"]
+    try:
+        book = rules.parse(of_revision["text"][-1], of_revision["path"][-1])
+    except RuleError as error:
+        return [f"(the rules of that revision cannot be read any more: {error})"]
     state = rules.RuleState.from_json(decision["state"]) if decision.get("state") else rules.initial_state()
     explained = rules.explain(
         book,
