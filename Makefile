@@ -29,7 +29,7 @@ browser:
 	@bash ops/browser.sh
 
 test: $(VENV)/.ready-dev browser
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 --dist loadfile
 
 test-fast: $(VENV)/.ready-dev
 	$(BIN)/pytest -n 2 -m "not slow" --ignore tests/dashboard
@@ -46,6 +46,15 @@ format: $(VENV)/.ready-dev
 
 bench: $(VENV)/.ready-dev
 	$(BIN)/python -m benchmarks
+
+# The recorded quotes and positions lie beside the project; name others with QUOTES= and POSITIONS=.
+QUOTES ?= ../shared/data/ibkr_option_snapshots.parquet
+POSITIONS ?= ../shared/data/ibkr_account_positions.csv
+demo: setup
+	@exec $(BIN)/optiond demo --replay $(QUOTES) --positions $(POSITIONS)
+
+install: setup
+	@$(BIN)/optiond install
 
 clean:
 	rm -rf $(VENV) build *.egg-info

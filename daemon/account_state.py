@@ -39,7 +39,6 @@ class AccountState:
     closing_orders: dict[str, set[str]] = field(default_factory=dict)
     link: LinkState = LinkState.DOWN
     link_since: datetime | None = None
-    link_changes: int = 0
     has_picture: bool = False
     day_start_nlv_usd: float | None = None
 

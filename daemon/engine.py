@@ -55,13 +55,13 @@ class Engine:
     ) -> None:
         self.state = state
         self.rules_file = rules_file
-        self.alerts = Alerts(records)
+        self.alerts = Alerts(records, metrics)
         self._lake = lake
         self._records = records
         self._settings = settings
         self._console = console
         self._metrics = metrics
-        self.intake = Intake(state, records, self.alerts, console)
+        self.intake = Intake(state, records, self.alerts, console, metrics)
         self.judge = Judge(state, records, self.alerts, console, metrics)
         self.reconciler = Reconciler(state, records, self.alerts, self.intake, console)
         self.picture: Picture | None = None
@@ -158,7 +158,7 @@ class Engine:
         state = self.state
         if intent.kind is IntentKind.OPEN:
             try:
-                refuse_unless_passed(opening_checks(intent, await self._opening_facts(intent, now)))
+                refuse_unless_passed(opening_checks(intent, await self._opening_facts(intent, now), now))
             except (GateRefusal, BrokerError) as refusal:
                 state.desk.refuse(intent, str(refusal), now)
                 state.positions.expect_no_more(intent.position)
@@ -323,6 +323,8 @@ class Engine:
         self._recorded = now
         self._dirty = False
         figures = state.account.figures(now)
+        nlv = figures["nlv_usd"]
+        self._metrics.nlv_usd.set(float("nan") if nlv is None else nlv)
         today = now.astimezone(NEW_YORK).date()
         if self._day != today and figures["nlv_usd"] is not None:
             if self._day is not None or state.day_start_nlv_usd is None:

@@ -19,6 +19,7 @@ from broker.events import (
 )
 from daemon.account_state import AccountState
 from daemon.console import Console
+from daemon.metrics import Metrics
 from daemon.records import Alerts, Records
 from sync import tables
 from sync.executions import Fill
@@ -34,7 +35,10 @@ NO_MORE_LINES = 101
 class Intake:
     """Applies broker events to the account's state."""
 
-    def __init__(self, state: AccountState, records: Records, alerts: Alerts, console: Console) -> None:
+    def __init__(
+        self, state: AccountState, records: Records, alerts: Alerts, console: Console, metrics: Metrics
+    ) -> None:
+        self._metrics = metrics
         self._state = state
         self._records = records
         self._alerts = alerts
@@ -94,6 +98,7 @@ class Intake:
         self._fill(fill)
         if fill is None or event.is_combo:
             return
+        self._metrics.executions.inc()
         contract = self._state.contracts.get(event.con_id)
         what = contract.label if contract else f"contract {event.con_id}"
         self._console.say(f"fill  {event.quantity:+g} {what} at {event.price:.2f}", now)
@@ -121,7 +126,7 @@ class Intake:
         was_up = state.link in (LinkState.UP, LinkState.LOST)
         if state.link is not event.state:
             state.link, state.link_since = event.state, now
-            state.link_changes += 1
+            self._metrics.link_changes.inc()
             self._console.say(f"connection {event.state.value}: {event.reason}", now)
         if event.state is not LinkState.UP:
             state.has_picture = False

@@ -194,6 +194,7 @@ class Judge:
             verdict=verdict,
             kind=kind,
             reason=reason,
+            explanation=rules.explain(book, before, seen, picture.market, now).text(verdict.rule),
             time=now,
             facts={**picture.market, **seen},
             state=RuleState(before.frame.filter(pl.col("position") == verdict.position)).to_json(),
@@ -217,16 +218,14 @@ class Judge:
         for key in self._unknown_since.keys() - unknown:
             del self._unknown_since[key]
         lasting: dict[str, list[str]] = {}
+        patience_s = {rule.id: rules.patience_s(rule) for rule in book.rules}
         for (position, rule), since in sorted(self._unknown_since.items()):
-            if (now - since).total_seconds() >= STALE_ALERT_AFTER_S:
+            if (now - since).total_seconds() >= patience_s[rule]:
                 lasting.setdefault(position, []).append(rule)
         for position, names in lasting.items():
             text = f"cannot be judged by {', '.join(names)}: facts are unknown"
             self._alerts.raise_("warning", "unknown_facts", position or "book", text, now)
         self._alerts.clear_except("unknown_facts", {position or "book" for position in lasting})
-
-
-STALE_ALERT_AFTER_S = 300.0
 
 
 def _number(value: float | str | None) -> float | None:

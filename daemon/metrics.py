@@ -18,9 +18,7 @@ class Metrics:
             "optiond_loop_lag_seconds", "Event-loop lag, last probe", registry=registry
         )
         self.link_up = Gauge("optiond_link_up", "1 when the broker's link is up", registry=registry)
-        self.link_attempts = Counter(
-            "optiond_link_changes", "Changes of the broker's link", registry=registry
-        )
+        self.link_changes = Counter("optiond_link_changes", "Changes of the broker's link", registry=registry)
         self.lines_used = Gauge("optiond_lines_used", "Market-data lines in use", registry=registry)
         self.line_budget = Gauge("optiond_line_budget", "Market-data lines we may use", registry=registry)
         self.data_age_seconds = Gauge(

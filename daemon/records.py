@@ -6,6 +6,7 @@ from typing import Any
 
 import polars as pl
 
+from daemon.metrics import Metrics
 from lake import TableSchema
 
 
@@ -46,8 +47,9 @@ class Records:
 class Alerts:
     """Alerts raised once per kind and subject until they are cleared, so that nobody is drowned."""
 
-    def __init__(self, records: Records) -> None:
+    def __init__(self, records: Records, metrics: Metrics) -> None:
         self._records = records
+        self._metrics = metrics
         self._standing: dict[tuple[str, str], str] = {}
 
     @property
@@ -59,6 +61,7 @@ class Alerts:
         if self._standing.get((kind, subject)) == text:
             return False
         self._standing[kind, subject] = text
+        self._metrics.alerts.labels(severity).inc()
         self._records.add(
             "alerts",
             {

@@ -115,7 +115,7 @@ class Daemon:
         listener = bind(settings.control.host, settings.control.port)
         control_port = listener.getsockname()[1]
         if with_page:
-            bind(settings.page.host, settings.page.port).close()
+            bind(settings.page.host, settings.page.port, "page.port").close()
         self._catch_signals()
         gateway = EmbeddedGateway(self._home, settings) if self._is_simulated else None
         try:
@@ -214,6 +214,9 @@ class Daemon:
                 task.cancel()
             await asyncio.gather(*running, stop, return_exceptions=True)
             await self._leave_in_order(engine, pulse)
+            for intent in engine.state.desk.open_intents:
+                what = f"order {intent.intent} ({intent.state.value})"
+                self._console.say(f"{what} stays at the broker; the next start takes it up")
 
     async def _leave_in_order(self, engine: Engine, pulse: Pulse) -> None:
         """The last picture and the last flush; what does not get that far is in the journal anyway."""

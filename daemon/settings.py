@@ -216,7 +216,8 @@ def _problem(item: ErrorDetails, home: Path, overrides: Mapping[str, Any]) -> st
     parts = [str(part) for part in item["loc"]]
     name, source = ".".join(parts), _source(parts, home, overrides)
     if item["type"] == "extra_forbidden":
-        return f"setting '{name}' ({source}): no such setting; {_nearest(name, _names())}"
+        known = _names() if len(parts) > 1 else Settings.model_fields
+        return f"setting '{name}' ({source}): no such setting; {_nearest(name, known)}"
     # What is secret does not show up in a terminal or a log.
     got = "" if source.startswith("secret") else f" (got {item['input']!r})"
     return f"setting '{name}' ({source}): {item['msg']}{got}"

@@ -5,7 +5,16 @@ nothing of ours, and every other room may come in.
 """
 
 from options.clock import NEW_YORK, Clock
-from options.contract import ConId, Contract, Leg, Right, SecType, days_to_expiry
+from options.contract import (
+    ConId,
+    Contract,
+    Leg,
+    Right,
+    SecType,
+    contract_fields,
+    contract_from_fields,
+    days_to_expiry,
+)
 from options.errors import (
     BrokerError,
     GateRefusal,
@@ -43,6 +52,8 @@ __all__ = [
     "UsdPerContract",
     "UsdPerShare",
     "classify",
+    "contract_fields",
+    "contract_from_fields",
     "days_to_expiry",
     "greeks",
     "group_legs",

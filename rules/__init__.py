@@ -11,7 +11,7 @@ from rules.facts import CATALOGUE, FACTS, Fact, Unit
 from rules.fold import DECISIONS, step
 from rules.loading import default_rules_path, load, parse
 from rules.problem import Problem, RulesInvalid
-from rules.rulebook import Rule, Rulebook
+from rules.rulebook import Rule, Rulebook, patience_s
 from rules.state import RuleState, initial_state
 
 __all__ = [
@@ -33,5 +33,6 @@ __all__ = [
     "initial_state",
     "load",
     "parse",
+    "patience_s",
     "step",
 ]

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal as OneOf
 
-from rules.expression import Literal, Node, Parameter
-from rules.facts import Unit
+from rules.expression import Literal, Name, Node, Parameter, walk
+from rules.facts import FACTS, Unit
 from rules.problem import Mark
 
 ActionName = OneOf["close", "reduce", "roll", "block_entries"]
@@ -91,3 +91,10 @@ class Rulebook:
     revision: str
     rules: tuple[Rule, ...] = field(repr=False)
     tracked: tuple[Tracked, ...] = field(repr=False)
+
+
+def patience_s(rule: Rule) -> float:
+    """How long the rule may be unknown before somebody should be told: the longest that any of its facts
+    is normally unknown."""
+    names = {part.name for tier in rule.tiers for part in walk(tier.when) if isinstance(part, Name)}
+    return max((FACTS[name].stale_after_s for name in names if name in FACTS), default=0.0)

@@ -14,10 +14,10 @@ from options import (
     Contract,
     Leg,
     Payoff,
-    Right,
-    SecType,
     Structure,
     UsdPerContract,
+    contract_fields,
+    contract_from_fields,
     payoff,
 )
 
@@ -166,36 +166,17 @@ def first_expiry(contracts: Sequence[Contract]) -> date | None:
 
 def leg_fields(leg: Leg) -> dict[str, Any]:
     """A leg as it stands in the lake's JSON."""
-    contract = leg.contract
     return {
-        "con_id": contract.con_id,
-        "symbol": contract.symbol,
-        "sec_type": contract.sec_type.value,
-        "expiry": contract.expiry.isoformat() if contract.expiry else None,
-        "strike": contract.strike,
-        "right": contract.right.value if contract.right else None,
-        "multiplier": contract.multiplier,
+        **contract_fields(leg.contract),
         "quantity": leg.quantity,
         "average_cost_usd": leg.average_cost,
-        "trading_class": contract.trading_class,
-        "min_tick": contract.min_tick,
     }
 
 
 def leg_from_fields(fields: Mapping[str, Any]) -> Leg:
     """The leg that `leg_fields` wrote."""
-    contract = Contract(
-        con_id=ConId(fields["con_id"]),
-        symbol=fields["symbol"],
-        sec_type=SecType(fields["sec_type"]),
-        expiry=date.fromisoformat(fields["expiry"]) if fields["expiry"] else None,
-        strike=fields["strike"],
-        right=Right(fields["right"]) if fields["right"] else None,
-        multiplier=fields["multiplier"],
-        trading_class=fields.get("trading_class", ""),
-        min_tick=fields.get("min_tick", 0.01),
-    )
-    return Leg(contract, fields["quantity"], UsdPerContract(fields["average_cost_usd"]))
+    cost = UsdPerContract(fields["average_cost_usd"])
+    return Leg(contract_from_fields(fields), fields["quantity"], cost)
 
 
 def _finite(value: float | None) -> float | None:

@@ -29,7 +29,8 @@ class Verdict:
 class Decision:
     """A verdict that was acted on, vetoed (with the reason) or only shadowed.
 
-    `kind` is "decision", "veto" or "shadow". `facts` is the row the rule saw, `state` the rule state of
+    `kind` is "decision", "veto" or "shadow". `explanation` is the rule's
+    conditions in words. `facts` is the row the rule saw, `state` the rule state of
     the position after the step, both needed to replay it.
     """
 
@@ -37,6 +38,7 @@ class Decision:
     verdict: Verdict
     kind: str
     reason: str
+    explanation: str
     time: datetime
     facts: Mapping[str, Any]
     state: str
@@ -55,6 +57,7 @@ class Decision:
             "urgency": verdict.urgency.value,
             "kind": self.kind,
             "reason": self.reason,
+            "explanation": self.explanation,
             "facts": json.dumps(self.facts, default=str),
             "state": self.state,
             "fired": list(verdict.fired),

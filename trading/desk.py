@@ -131,7 +131,7 @@ class Desk:
             held=tuple(held.get(leg.contract.con_id, 0) for leg in combo),
             roll_dte=roll_dte,
         )
-        refuse_unless_passed(closing_checks(intent, held))
+        refuse_unless_passed(closing_checks(intent, held, now))
         if walk is not None:
             self._walks[intent.intent] = walk
         return intent

@@ -5,9 +5,11 @@ Closing and reducing pass only checks of size and side, so that no gate can trap
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from broker.protocol import ComboLeg
-from options import ConId, GateRefusal, Leg, UsdPerContract
+from options import NEW_YORK, ConId, GateRefusal, Leg, UsdPerContract
+from options.hours import is_open
 from sync.reconciliation import naked_shorts
 from trading.intent import Intent
 
@@ -51,9 +53,15 @@ def refuse_unless_passed(checks: Sequence[Check]) -> None:
         raise GateRefusal("; ".join(failed))
 
 
-def closing_checks(intent: Intent, held: Mapping[ConId, int]) -> list[Check]:
+def hours_check(now: datetime) -> Check:
+    """Overnight an order would wait for the opening at a price (or worse, at the market) decided before."""
+    local = now.astimezone(NEW_YORK)
+    return Check("hours", is_open(now), f"{local:%a %H:%M}", "Mon to Fri 09:30 to 16:00 New York")
+
+
+def closing_checks(intent: Intent, held: Mapping[ConId, int], now: datetime) -> list[Check]:
     """Every leg must shrink a holding, and never turn it over. `held` is what the broker reports."""
-    checks = [Check("size", intent.quantity > 0, f"{intent.quantity} lots", "at least 1")]
+    checks = [hours_check(now), Check("size", intent.quantity > 0, f"{intent.quantity} lots", "at least 1")]
     for leg in intent.legs:
         change = leg.ratio * intent.quantity
         have = held.get(leg.contract.con_id, 0)
@@ -85,7 +93,7 @@ def _ratio_check(name: str, part: float | None, whole: float | None, limit: floa
     return Check(name, passed, f"{ratio:.1%} of NLV", f"{sign} {limit:.0%}")
 
 
-def opening_checks(intent: Intent, facts: OpeningFacts) -> list[Check]:
+def opening_checks(intent: Intent, facts: OpeningFacts, now: datetime) -> list[Check]:
     """The hard gates of an opening."""
     contracts = sum(abs(leg.ratio) for leg in intent.legs) * intent.quantity
     naked_before = naked_shorts(facts.holdings)
@@ -96,6 +104,7 @@ def opening_checks(intent: Intent, facts: OpeningFacts) -> list[Check]:
     if facts.available_funds_usd is not None and facts.margin_change_usd is not None:
         free = facts.available_funds_usd - facts.margin_change_usd
     return [
+        hours_check(now),
         Check("halted", not facts.halted, "halted" if facts.halted else "armed", "armed"),
         Check("quotes", facts.quotes_live, "live" if facts.quotes_live else "not live", "all legs live"),
         Check("naked_short", not new_naked, ", ".join(new_naked) or "none", "none"),

@@ -8,12 +8,12 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
 from broker.protocol import ComboLeg, OrderRequest
-from options import ConId, Contract, Right, SecType
+from options import contract_fields, contract_from_fields
 from trading.price_walk import Urgency
 
 
@@ -112,7 +112,7 @@ class Intent:
             "held": list(self.held),
             "roll_dte": self.roll_dte,
             "rolled_from": self.rolled_from,
-            "legs": [{"ratio": leg.ratio, **_contract_fields(leg.contract)} for leg in self.legs],
+            "legs": [{"ratio": leg.ratio, **contract_fields(leg.contract)} for leg in self.legs],
         }
         return {
             "intent": self.intent,
@@ -139,7 +139,7 @@ class Intent:
             priority=order["priority"],
             kind=IntentKind(row["kind"]),
             state=IntentState(row["state"]),
-            legs=tuple(ComboLeg(_contract(leg), leg["ratio"]) for leg in order["legs"]),
+            legs=tuple(ComboLeg(contract_from_fields(leg), leg["ratio"]) for leg in order["legs"]),
             quantity=order["quantity"],
             limit_price=row["limit_price"],
             urgency=Urgency(order["urgency"]),
@@ -150,31 +150,3 @@ class Intent:
             roll_dte=order["roll_dte"],
             rolled_from=order["rolled_from"],
         )
-
-
-def _contract_fields(contract: Contract) -> dict[str, Any]:
-    return {
-        "con_id": contract.con_id,
-        "symbol": contract.symbol,
-        "sec_type": contract.sec_type.value,
-        "expiry": contract.expiry.isoformat() if contract.expiry else None,
-        "strike": contract.strike,
-        "right": contract.right.value if contract.right else None,
-        "multiplier": contract.multiplier,
-        "trading_class": contract.trading_class,
-        "min_tick": contract.min_tick,
-    }
-
-
-def _contract(fields: Mapping[str, Any]) -> Contract:
-    return Contract(
-        con_id=ConId(fields["con_id"]),
-        symbol=fields["symbol"],
-        sec_type=SecType(fields["sec_type"]),
-        expiry=date.fromisoformat(fields["expiry"]) if fields["expiry"] else None,
-        strike=fields["strike"],
-        right=Right(fields["right"]) if fields["right"] else None,
-        multiplier=fields["multiplier"],
-        trading_class=fields["trading_class"],
-        min_tick=fields["min_tick"],
-    )

@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from datetime import date, datetime
 from typing import Protocol
 
-from broker.gateway import hours
 from broker.gateway.account import Account, Execution
 from broker.gateway.margin import Values, account_values
 from broker.gateway.market import Market
@@ -26,7 +25,7 @@ from broker.gateway.matching import (
 from broker.gateway.order import Order, Status
 from broker.gateway.order_request import OrderRequest
 from broker.gateway.quotes import MISSING, Quote
-from options import ConId, Contract, Leg, SecType, UsdPerContract, round_to_tick, value_at_expiry
+from options import ConId, Contract, Leg, SecType, UsdPerContract, hours, round_to_tick, value_at_expiry
 
 COMMISSION_USD = 0.65
 SHARE_COMMISSION_USD = 0.005

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from broker.gateway.account import Holding
-from broker.gateway.hours import closing, is_open, next_opening, trading_day
 from broker.gateway.listings import Listings, option, underlying
 from broker.gateway.paths import FACTORS, MEAN_VIX, VIX_REVERSION, VOL_RATIO, Floats, Paths
 from broker.gateway.quotes import MISSING, Quote
 from options import NEW_YORK, ConId, Contract, Right, SecType, UsdPerContract, greeks
+from options.hours import closing, is_open, next_opening, trading_day
 
 DEFAULT_START = datetime(2026, 3, 2, 10, 0, tzinfo=NEW_YORK).astimezone(UTC)
 RATE = 0.04

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from broker.gateway.hours import SESSION_S, next_trading_day, opening, trading_day
+from options.hours import SESSION_S, next_trading_day, opening, trading_day
 
 FACTORS = ("SPY", "QQQ", "IWM", "VIX")
 START_LEVELS = (690.0, 620.0, 262.0, 17.5)

@@ -17,11 +17,11 @@ import numpy as np
 import polars as pl
 
 from broker.gateway.errors import GatewayError
-from broker.gateway.hours import is_open, next_opening
 from broker.gateway.listings import Listings, option, underlying
 from broker.gateway.market import BATCH
 from broker.gateway.quotes import MISSING, Quote
 from options import ConId, Right
+from options.hours import is_open, next_opening
 
 COLUMNS: dict[str, Any] = {
     "timestamp": pl.Datetime("us", "UTC"),

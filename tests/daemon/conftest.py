@@ -246,6 +246,34 @@ def replay(start_gateway: Callable[..., Gateway], tmp_path: Path) -> Callable[..
     return start
 
 
+@dataclass(frozen=True)
+class Finished:
+    """A demo that adopted a condor, took its profit and ran to the end. `story` is what it told meanwhile."""
+
+    home: Path
+    quotes: Path
+    positions: Path
+    summary: dict[str, Any]
+    story: str
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """Run once and only read by its tests; who changes anything copies the home first."""
+    folder = tmp_path_factory.mktemp("finished")
+    quotes, positions = write_market(folder, Story(minutes=4, profit_after_s=90))
+    inputs = ("--replay", str(quotes), "--positions", str(positions), "--home", str(folder / "home"))
+    done = subprocess.run(
+        [str(OPTIOND), "demo", *inputs, "--no-page", "--speed", "100000", "--json"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return Finished(folder / "home", quotes, positions, json.loads(done.stdout), done.stderr)
+
+
 @pytest.fixture
 def market() -> Callable[..., tuple[Path, Path]]:
     """Writes the small market."""

@@ -6,7 +6,6 @@ import logging
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -164,15 +163,6 @@ def until() -> Callable[..., Any]:
         raise AssertionError("it never came to hold")
 
     return wait
-
-
-@pytest.fixture
-def recorded() -> Path:
-    """The folder of recorded market data beside the project; only for tests marked so."""
-    folder = Path(__file__).parents[2].parent / "shared" / "data"
-    if not folder.is_dir():
-        pytest.skip(f"the recorded market data is not at {folder}")
-    return folder
 
 
 logging.getLogger("ib_async").setLevel(logging.ERROR)

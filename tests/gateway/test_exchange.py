@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 
 from broker.gateway.account import Account
 from broker.gateway.exchange import Exchange, OrderRefused
-from broker.gateway.hours import closing
 from broker.gateway.listings import Query
 from broker.gateway.matching import Terms, leg_prices
 from broker.gateway.order_request import ComboLeg, OrderRequest
 from broker.gateway.script import DEFAULT_START, ScriptMarket
+from options.hours import closing
 
 STRIKES = (90.0, 95.0, 105.0, 110.0)
 DEPOSIT = 1_000_000.0

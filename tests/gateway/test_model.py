@@ -4,10 +4,10 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
-from broker.gateway.hours import is_open
 from broker.gateway.model import DEFAULT_START, ModelMarket
 from broker.gateway.paths import Paths
 from options import NEW_YORK, Leg, Structure, group_legs, payoff
+from options.hours import is_open
 
 
 def test_the_newcomer_holds_three_profitable_looking_condors_about_45_days_out():

@@ -13,6 +13,7 @@ from trading.gates import OpeningFacts, closing_checks, opening_checks, refuse_u
 from trading.intent import Intent, IntentKind, IntentState
 from trading.price_walk import Urgency
 
+NOON = datetime(2026, 2, 3, 17, tzinfo=UTC)
 PUT_LONG = Contract(ConId(1), "IWM", SecType.OPTION, date(2026, 3, 20), 235, Right.PUT, 100)
 PUT_SHORT = Contract(ConId(2), "IWM", SecType.OPTION, date(2026, 3, 20), 245, Right.PUT, 100)
 
@@ -31,7 +32,7 @@ HEALTHY = OpeningFacts((), 100_000.0, -100.0, 80_000.0, 2_000.0, 1_500.0, quotes
 
 
 def failed(facts: OpeningFacts, what: Intent = OPEN) -> set[str]:
-    return {check.name for check in opening_checks(what, facts) if not check.passed}
+    return {check.name for check in opening_checks(what, facts, NOON) if not check.passed}
 
 
 def test_a_healthy_opening_passes_every_gate() -> None:
@@ -40,11 +41,11 @@ def test_a_healthy_opening_passes_every_gate() -> None:
 
 def test_closing_what_is_held_passes_and_turning_it_over_does_not() -> None:
     held = {ConId(1): 2, ConId(2): -2}
-    refuse_unless_passed(closing_checks(CLOSE, held))
+    refuse_unless_passed(closing_checks(CLOSE, held, NOON))
     with pytest.raises(GateRefusal, match="245 P"):
-        refuse_unless_passed(closing_checks(CLOSE, {ConId(1): 2, ConId(2): -1}))
+        refuse_unless_passed(closing_checks(CLOSE, {ConId(1): 2, ConId(2): -1}, NOON))
     with pytest.raises(GateRefusal, match="235 P"):
-        refuse_unless_passed(closing_checks(CLOSE, {ConId(2): -2}))
+        refuse_unless_passed(closing_checks(CLOSE, {ConId(2): -2}, NOON))
 
 
 @pytest.mark.parametrize(
@@ -81,6 +82,20 @@ def test_a_short_that_was_naked_before_does_not_block_an_unrelated_opening() -> 
 
 def test_a_refusal_names_every_failed_gate_with_value_and_limit() -> None:
     with pytest.raises(GateRefusal) as refusal:
-        refuse_unless_passed(opening_checks(OPEN, replace(HEALTHY, halted=True, max_loss_usd=None)))
+        refuse_unless_passed(opening_checks(OPEN, replace(HEALTHY, halted=True, max_loss_usd=None), NOON))
     assert "halted: halted (limit armed)" in str(refusal.value)
     assert "max_loss: unknown (limit at most 5% of NLV)" in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [
+        datetime(2026, 2, 3, 14, 29, tzinfo=UTC),
+        datetime(2026, 2, 3, 21, 0, tzinfo=UTC),
+        datetime(2026, 2, 7, 17, 0, tzinfo=UTC),
+    ],
+)
+def test_nothing_is_sent_overnight_or_at_the_weekend(moment: datetime) -> None:
+    held = {ConId(1): 2, ConId(2): -2}
+    assert [c.name for c in closing_checks(CLOSE, held, moment) if not c.passed] == ["hours"]
+    assert [c.name for c in opening_checks(OPEN, HEALTHY, moment) if not c.passed] == ["hours"]
