@@ -3,6 +3,11 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# Examples are timed by the machine's load, not by us.
+settings.register_profile("steady", deadline=None)
+settings.load_profile("steady")
 
 RECORDED = Path(__file__).parents[2] / "shared" / "data"
 
