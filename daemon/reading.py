@@ -205,7 +205,7 @@ def _plain(value: object) -> str:
     if isinstance(value, datetime):
         return new_york(value)
     if isinstance(value, float):
-        return f"{value:.8g}"
+        return f"{value:,.6f}".rstrip("0").rstrip(".")
     if isinstance(value, list):
         return ", ".join(map(_plain, value)) or "none"
     return str(value)
