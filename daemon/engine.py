@@ -29,6 +29,7 @@ from options.contract import Leg
 from options.money import UsdPerContract
 from sync import tables
 from sync.line_budget import LinePriority, Wanted
+from sync.tables import Alert, Severity
 from trading.breaker import Breaker, BreakerState
 from trading.gates import OpeningFacts, opening_checks, refuse_unless_passed
 from trading.intent import Intent, IntentKind
@@ -200,7 +201,7 @@ class Engine:
         try:
             ready, given_up = await state.roller.advance(lambda legs: state.combo_quote(list(legs), now), now)
         except BrokerError as error:
-            self.alerts.raise_("warning", "roll", "broker", str(error), now)
+            self.alerts.raise_(Alert(Severity.WARNING, "roll", "broker", str(error)), now)
             return []
         for closed, reason in given_up:
             self._roll_ended_closed(closed.position, reason, now)
@@ -220,7 +221,7 @@ class Engine:
 
     def _roll_ended_closed(self, position: str, reason: str, now: datetime) -> None:
         text = f"the roll ended closed, not opened again: {reason}"
-        self.alerts.raise_("warning", "roll", position, text, now)
+        self.alerts.raise_(Alert(Severity.WARNING, "roll", position, text), now)
         self._console.say(f"{position}: {text}", now)
 
     async def brake(self, breaker: Breaker, now: datetime) -> None:
@@ -247,7 +248,7 @@ class Engine:
             return
         file = self.rules_file
         if file.error is not None:
-            self.alerts.raise_("critical", "rules", str(file.path), file.error, now)
+            self.alerts.raise_(Alert(Severity.CRITICAL, "rules", str(file.path), file.error), now)
             self._console.say(
                 f"rules NOT taken up, revision {file.book.revision[:12]} stays: {file.error}", now
             )
@@ -273,7 +274,7 @@ class Engine:
             await self.reconciler.reconcile(now)
         except BrokerError as error:
             log.warning("reconciliation.failed", error=str(error))
-            self.alerts.raise_("warning", "reconciliation", "broker", str(error), now)
+            self.alerts.raise_(Alert(Severity.WARNING, "reconciliation", "broker", str(error)), now)
             return
         self.alerts.clear("reconciliation", "broker")
         self._reconciled = now

@@ -24,6 +24,7 @@ from daemon.records import Alerts, Records
 from sync import tables
 from sync.executions import Fill
 from sync.position import PositionEvent, PositionEventKind
+from sync.tables import Alert, Severity
 from trading.intent import AT_BROKER, Intent, IntentKind, IntentState
 
 log = structlog.get_logger()
@@ -83,13 +84,13 @@ class Intake:
         if intent.kind is IntentKind.OPEN:
             state.positions.expect_no_more(intent.position)
         rejected = intent.state is IntentState.REJECTED
-        self._alerts.raise_(
-            "critical" if rejected else "warning",
+        alert = Alert(
+            Severity.CRITICAL if rejected else Severity.WARNING,
             "order_" + intent.state.value,
             intent.position,
             f"{intent.kind.value} order {intent.intent} of {intent.rule}: {intent.reason}",
-            now,
         )
+        self._alerts.raise_(alert, now)
         self._console.say(f"order {intent.intent} {intent.state.value}: {intent.reason}", now)
 
     def executed(self, event: Executed, now: datetime) -> None:
@@ -134,7 +135,7 @@ class Intake:
             state.account.forget()
             state.positions.forget_picture()
             if was_up:
-                self._alerts.raise_("critical", "connection", "broker", event.reason, now)
+                self._alerts.raise_(Alert(Severity.CRITICAL, "connection", "broker", event.reason), now)
         else:
             self._alerts.clear("connection", "broker")
         if event.state is LinkState.DOWN or event.resubscribe:
@@ -145,7 +146,7 @@ class Intake:
             return
         log.warning("broker.notice", code=event.code, text=event.text, con_id=event.con_id)
         subject = event.order_ref or str(event.con_id or "broker")
-        self._alerts.raise_("warning", f"broker_{event.code}", subject, event.text, now)
+        self._alerts.raise_(Alert(Severity.WARNING, f"broker_{event.code}", subject, event.text), now)
         if event.code == NO_MORE_LINES:
             self._state.lines.refused(event.con_id)
 
@@ -195,6 +196,5 @@ class Intake:
             f"net credit {credit:,.2f} USD, maximum loss {risk}{realized}",
             now,
         )
-        if event.unexpected:
-            text = f"{event.kind.value} without an order of ours: {event.reason}"
-            self._alerts.raise_("warning", "unexpected_position", position.id, text, now)
+        for alert in tables.alerts_of([event]):
+            self._alerts.raise_(alert, now)

@@ -19,6 +19,7 @@ from options import GateRefusal
 from rules import Rulebook, RuleState
 from sync.facts import PositionColumns, book_facts, display_facts, facts_frame, position_columns
 from sync.position import Position
+from sync.tables import Alert, Severity
 from trading.decision import Decision, Verdict, decision_id
 from trading.intent import Intent
 from trading.price_walk import Urgency
@@ -224,7 +225,7 @@ class Judge:
                 lasting.setdefault(position, []).append(rule)
         for position, names in lasting.items():
             text = f"cannot be judged by {', '.join(names)}: facts are unknown"
-            self._alerts.raise_("warning", "unknown_facts", position or "book", text, now)
+            self._alerts.raise_(Alert(Severity.WARNING, "unknown_facts", position or "book", text), now)
         self._alerts.clear_except("unknown_facts", {position or "book" for position in lasting})
 
 

@@ -112,15 +112,11 @@ class Reconciler:
         self._records.add_frame("reconciliations", tables.reconciliations(run, differences))
         for difference in differences:
             log.info("reconciliation.difference", **difference.row(run))
+        told = [d for d in differences if d.is_critical or d.kind is DifferenceKind.UNKNOWN_ORDER]
+        for alert in tables.alerts_of((), told):
+            if self._alerts.raise_(alert, now):
+                self._console.say(f"{alert.severity.value.upper()} {alert.kind}: {alert.text}", now)
         naked = {d.subject for d in differences if d.kind is DifferenceKind.NAKED_SHORT}
-        for difference in differences:
-            if difference.is_critical:
-                text = f"{difference.subject}: {difference.theirs}"
-                if self._alerts.raise_("critical", "naked_short", difference.subject, text, now):
-                    self._console.say(f"NAKED SHORT {text}: cover it", now)
-            elif difference.kind is DifferenceKind.UNKNOWN_ORDER:
-                text = f"an order that is not ours is open at the broker: {difference.theirs}"
-                self._alerts.raise_("warning", "unknown_order", difference.subject, text, now)
         self._alerts.clear_except("naked_short", naked)
         said = ", ".join(sorted({d.kind.value for d in differences})) or "no difference"
         if differences or not self._ran:

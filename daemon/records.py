@@ -8,6 +8,8 @@ import polars as pl
 
 from daemon.metrics import Metrics
 from lake import TableSchema
+from sync import tables
+from sync.tables import Alert
 
 
 class Records:
@@ -56,22 +58,13 @@ class Alerts:
     def standing(self) -> int:
         return len(self._standing)
 
-    def raise_(self, severity: str, kind: str, subject: str, text: str, now: datetime) -> bool:
+    def raise_(self, alert: Alert, now: datetime) -> bool:
         """Record the alert unless the same one stands; whether it is new."""
-        if self._standing.get((kind, subject)) == text:
+        if self._standing.get((alert.kind, alert.subject)) == alert.text:
             return False
-        self._standing[kind, subject] = text
-        self._metrics.alerts.labels(severity).inc()
-        self._records.add(
-            "alerts",
-            {
-                "alert": f"{kind}:{subject}:{now.isoformat()}",
-                "severity": severity,
-                "kind": kind,
-                "subject": subject,
-                "text": text,
-            },
-        )
+        self._standing[alert.kind, alert.subject] = alert.text
+        self._metrics.alerts.labels(alert.severity.value).inc()
+        self._records.add_frame("alerts", tables.alerts([alert], now))
         return True
 
     def clear(self, kind: str, subject: str) -> None:

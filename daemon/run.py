@@ -36,7 +36,7 @@ from ops.systemd import notify, watchdog_interval_s
 from options import BrokerError, LakeError, SettingsError
 from sync.line_budget import LineBudget
 from sync.quote_board import QuoteBoard
-from sync.tables import LAKE_TABLES
+from sync.tables import LAKE_TABLES, Alert, Severity
 from trading.breaker import Breaker, BreakerState
 from trading.desk import Desk
 from trading.rolling import Roller
@@ -298,7 +298,7 @@ class Daemon:
                 await asyncio.to_thread(self._lake.flush)
             except LakeError as error:
                 log.warning("flush.failed", error=str(error))
-                engine.alerts.raise_("critical", "lake", "flush", str(error), pulse.now())
+                engine.alerts.raise_(Alert(Severity.CRITICAL, "lake", "flush", str(error)), pulse.now())
             else:
                 engine.alerts.clear("lake", "flush")
                 self._metrics.flushes.inc()

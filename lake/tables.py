@@ -168,7 +168,7 @@ _TABLES = (
             _text("intent", "id of the intent"),
             _text("decision", "the decision it carries out", "was not decided by a rule"),
             _text("position", "the Position it changes", _NONE),
-            _text("kind", "close, reduce or roll"),
+            _text("kind", "close, reduce or open (the second half of a roll)"),
             _text("state", "the state it is in now"),
             _text("order_ref", "our name of its order", "no order yet"),
             _text("order", "JSON of the order", "no order yet"),
