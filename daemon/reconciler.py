@@ -10,9 +10,10 @@ from daemon.account_state import AccountState
 from daemon.console import Console
 from daemon.intake import Intake
 from daemon.records import Alerts, Records
-from options import ConId, SecType
+from options import BrokerError, ConId, SecType
 from sync import tables
 from sync.reconciliation import Difference, DifferenceKind, reconcile
+from sync.tables import Alert, Severity
 from trading.intent import Intent, IntentState
 
 log = structlog.get_logger()
@@ -41,7 +42,7 @@ class Reconciler:
         """Compare, record, resolve; a second run changes nothing. Raises BrokerError without an answer."""
         state = self._state
         picture = await state.broker.picture()
-        await self._know_contracts(picture)
+        await self._know_contracts(picture, now)
         ours = [leg for position in state.positions.positions for leg in position.legs]
         at_broker = {i.intent for i in state.desk.open_intents if i.state is not IntentState.FILLED}
         differences = reconcile(ours, at_broker, state.executions, picture, now)
@@ -54,7 +55,7 @@ class Reconciler:
         self._record(picture, differences, now)
         return differences
 
-    async def _know_contracts(self, picture: BrokerPicture) -> None:
+    async def _know_contracts(self, picture: BrokerPicture, now: datetime) -> None:
         """The terms of everything held, of its underlyings, and of VIX."""
         state = self._state
         unknown = [e.contract for e in picture.holdings if e.contract.con_id not in state.qualified]
@@ -63,7 +64,12 @@ class Reconciler:
         known = {state.contracts[con_id].symbol for con_id in state.qualified if _is_priced(state, con_id)}
         wanted = {c.symbol for c in (*state.contracts.values(), *found)} | {"VIX"}
         for symbol in sorted(wanted - known):
-            found.append(await state.broker.underlying(symbol))
+            try:
+                found.append(await state.broker.underlying(symbol))
+            except BrokerError as error:
+                # The holdings must be protected all the same; what needs this price stays unknown.
+                text = f"no price for {symbol}: {error}"
+                self._alerts.raise_(Alert(Severity.WARNING, "underlying", symbol, text), now)
         for contract in found:
             state.contracts[contract.con_id] = contract
             state.qualified.add(contract.con_id)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import hashlib
 import json
 import os
 import shutil
@@ -190,6 +191,9 @@ class Daemon:
             roller=Roller(broker),
         )
         records = Records(LAKE_TABLES)
+        text = self._settings.model_dump_json()
+        revision = hashlib.sha256(text.encode()).hexdigest()[:12]
+        records.add("settings_revisions", {"revision": revision, "text": text})
         return Engine(self._lake, state, rules_file, records, sync, self._console, self._metrics)
 
     # --- its tasks -------------------------------------------------------------------------------
