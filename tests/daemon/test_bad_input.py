@@ -117,6 +117,7 @@ def test_a_port_in_use_is_named_with_its_setting(setting: str, taken: int, tmp_p
 def test_a_page_port_in_use_is_named(taken: int, tmp_path: Path) -> None:
     said = refusal(optiond("run", "--home", tmp_path, PAGE__PORT=taken))
     assert f"127.0.0.1:{taken} cannot be used (Address already in use)" in said
+    assert "page.port" in said
 
 
 # --- homes and disks ------------------------------------------------------------------------------
