@@ -85,11 +85,19 @@ async def run_daemon(
 
 def make_home(home: Path) -> None:
     """The home with its rules; an existing rules file is never touched."""
+    own = home / "rules.yaml"
     try:
         home.mkdir(parents=True, exist_ok=True)
         home.chmod(0o700)
-        if not (home / "rules.yaml").exists():
-            shutil.copyfile(rules.default_rules_path(), home / "rules.yaml")
+        if not own.exists():
+            # Whole or not at all: half a rules file would refuse every later start.
+            fresh = home / "rules.yaml.new"
+            shutil.copyfile(rules.default_rules_path(), fresh)
+            fresh.replace(own)
+    except FileExistsError as error:
+        raise SettingsError(
+            f"{home}: a file is in the way of the home; choose another with --home"
+        ) from error
     except OSError as error:
         raise SettingsError(
             f"{home}: the home cannot be made or written ({error.strerror}); choose another with --home"

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import ndtr
 
 Floats = NDArray[np.float64]
 
@@ -46,6 +45,8 @@ def greeks(
         *(np.asarray(a, dtype=np.float64) for a in (spot, strike, years, vol, rate, dividend_yield)),
         np.asarray(is_call, dtype=bool),
     )
+    from scipy.special import ndtr  # a third of a second that most commands can do without
+
     with np.errstate(all="ignore"):
         finite = np.isfinite(s) & np.isfinite(k) & np.isfinite(t) & np.isfinite(v)
         valid = finite & (s > 0) & (k > 0) & (t > 0) & (v > 0) & np.isfinite(r) & np.isfinite(q)
