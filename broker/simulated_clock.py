@@ -29,15 +29,17 @@ class Beat:
 class _ControlLine:
     """One connection to the control port: JSON objects, one per line."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, address: str) -> None:
         self._reader = reader
         self._writer = writer
+        self._address = address
 
     @classmethod
     async def open(cls, host: str, port: int) -> "_ControlLine":
         try:
             async with asyncio.timeout(_REQUEST_TIMEOUT_S):
-                return cls(*await asyncio.open_connection(host, port, limit=_LONGEST_LINE))
+                streams = await asyncio.open_connection(host, port, limit=_LONGEST_LINE)
+                return cls(*streams, f"{host}:{port}")
         except (OSError, TimeoutError) as error:
             raise BrokerError(
                 f"no simulated gateway answers at {host}:{port} ({error}); start it or check the port"
@@ -56,9 +58,11 @@ class _ControlLine:
         try:
             message = json.loads(line)
         except ValueError:
-            message = line[:60]
+            message = None
         if not isinstance(message, dict):
-            raise BrokerError(f"the simulated gateway's control port said {message!r}, not an object")
+            raise BrokerError(
+                f"what answers at {self._address} is no simulated gateway; correct broker.control_port"
+            )
         return message
 
     async def request(self, message: dict[str, Any]) -> dict[str, Any]:

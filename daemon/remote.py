@@ -179,7 +179,7 @@ def _daemon_finding(home: Path, settings: Settings) -> Finding:
 
 def install(arguments: argparse.Namespace) -> int:
     folder = arguments.folder or unit_folder(arguments.system)
-    program = Path(sys.argv[0]).resolve()
+    program = Path(sys.executable).with_name("optiond")
     done = install_units(program, arguments.home.resolve(), folder, arguments.system)
     for unit in done.units:
         print(f"wrote {unit}")
