@@ -97,7 +97,9 @@ class Engine:
         moved = self.intake.settle(now)
         self._dirty |= bool(events or moved)
         intents: list[Intent] = []
-        if state.has_picture:
+        # While the lake refuses, nothing is decided: no reason could be taken down.
+        can_write = not self._lake_error or await self._commit(now)
+        if state.has_picture and can_write:
             self._subscribe(now)
             self.picture, intents = await self.judge.judge(self.rules_file.book, now)
             intents += await self._continue_rolls(now)
@@ -107,6 +109,8 @@ class Engine:
             for intent in intents:
                 await self._send(intent, now)
             if state.has_picture:
+                self._hold_the_brake()
+                state.desk.withdraw_beyond(state.positions.held, now)
                 state.desk.step(lambda legs: state.combo_quote(list(legs), now), now)
             await self._commit(now)
         else:
@@ -157,6 +161,10 @@ class Engine:
 
     async def _send(self, intent: Intent, now: datetime) -> None:
         state = self.state
+        if not state.breaker.allows_closing:
+            reason = f"frozen before it was sent: {state.breaker.reason}"
+            self.intake.order_came_to_nothing(state.desk.refuse(intent, reason, now), now)
+            return
         if intent.kind is IntentKind.OPEN:
             try:
                 refuse_unless_passed(opening_checks(intent, await self._opening_facts(intent, now), now))
@@ -198,12 +206,9 @@ class Engine:
         state = self.state
         if state.roller.is_idle:
             return []
-        try:
-            ready, given_up = await state.roller.advance(lambda legs: state.combo_quote(list(legs), now), now)
-        except BrokerError as error:
-            self.alerts.raise_(Alert(Severity.WARNING, "roll", "broker", str(error)), now)
-            return []
+        ready, given_up = await state.roller.advance(lambda legs: state.combo_quote(list(legs), now), now)
         for closed, reason in given_up:
+            state.desk.give_up_opening(closed, reason)
             self._roll_ended_closed(closed.position, reason, now)
         return [self._open_roll(roll, now) for roll in ready]
 
@@ -235,6 +240,13 @@ class Engine:
             self._console.say(f"trading {breaker.state.value} by {breaker.actor}: {breaker.reason}", now)
             if not await self._commit(now):
                 raise LakeError(f"trading is {breaker.state.value} now, but that could not be written down")
+
+    def _hold_the_brake(self) -> None:
+        """A halt also meets the orders that were on their way when it was pulled, or that a restart found."""
+        breaker = self.state.breaker
+        if not breaker.allows_opening:
+            kind = IntentKind.OPEN if breaker.allows_closing else None
+            self.state.desk.cancel_all(f"{breaker.state.value}: {breaker.reason}", kind)
 
     # --- what happens now and then ---------------------------------------------------------------
 

@@ -1,7 +1,8 @@
 """What the broker said, taken into our books and recorded; nothing is decided here."""
 
 import math
-from datetime import datetime
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 
 import structlog
 
@@ -21,6 +22,7 @@ from daemon.account_state import AccountState
 from daemon.console import Console
 from daemon.metrics import Metrics
 from daemon.records import Alerts, Records
+from options import ConId
 from sync import tables
 from sync.executions import Fill
 from sync.position import PositionEvent, PositionEventKind
@@ -31,6 +33,8 @@ log = structlog.get_logger()
 
 QUIET_CODES = frozenset({202, 300, 2100, 2104, 2106, 2107, 2108, 2119, 2158})
 NO_MORE_LINES = 101
+REPORTS_WITHIN = timedelta(seconds=5)
+"""How long a position waits for all that belongs to a fill; after that its realized money stays unknown."""
 
 
 class Intake:
@@ -44,6 +48,7 @@ class Intake:
         self._records = records
         self._alerts = alerts
         self._console = console
+        self._incomplete: dict[str, datetime] = {}
 
     def apply(self, event: BrokerEvent, now: datetime) -> None:
         state = self._state
@@ -80,7 +85,7 @@ class Intake:
     def order_came_to_nothing(self, intent: Intent, now: datetime) -> None:
         """An intent ended without a fill: its rule may fire again, and somebody should know."""
         state = self._state
-        state.rule_state = state.rule_state.release(intent.position, intent.rule)
+        state.rule_state = state.rule_state.undo(intent.marks)
         if intent.kind is IntentKind.OPEN:
             state.positions.expect_no_more(intent.position)
         rejected = intent.state is IntentState.REJECTED
@@ -162,21 +167,53 @@ class Intake:
             if i.kind is not IntentKind.OPEN
         }
         busy = {leg.contract.con_id for i in open_intents if i.state in AT_BROKER for leg in i.legs}
-        events = state.positions.settle(now, ours, busy, state.cash_usd)
+        events: list[PositionEvent] = []
+        if not self._awaits_reports(open_intents, now):
+            events = state.positions.settle(now, ours, busy, state.cash_usd)
         for event in events:
             self.position_event(event, now)
-        if any(i.state is IntentState.FILLED for i in open_intents):
-            for intent in state.desk.settle(state.executions.executed(), state.positions.held, now):
-                self._settled(intent, now)
+        if state.has_picture and any(i.state is IntentState.FILLED for i in open_intents):
+            for intent, agrees in state.desk.settle(state.executions.executed(), state.positions.held, now):
+                self._settled(intent, agrees, now)
         return events
 
-    def _settled(self, intent: Intent, now: datetime) -> None:
+    def _awaits_reports(self, open_intents: Sequence[Intent], now: datetime) -> bool:
+        """Whether holdings of a closing order and its executions and commissions have not all arrived:
+        a position that ended between them would end with money that is not known yet."""
+        incomplete = {
+            intent.intent
+            for intent in open_intents
+            if intent.kind is not IntentKind.OPEN and not self._is_reported(intent)
+        }
+        self._incomplete = {ref: self._incomplete.get(ref, now) for ref in incomplete}
+        return any(now - since < REPORTS_WITHIN for since in self._incomplete.values())
+
+    def _is_reported(self, intent: Intent) -> bool:
+        state = self._state
+        fills = state.executions.legs_of(intent.intent)
+        done: dict[ConId, int] = {}
+        for fill in fills:
+            con_id = fill.execution.con_id
+            done[con_id] = done.get(con_id, 0) + round(fill.execution.quantity)
+        held = state.positions.held
+        moved = all(
+            held.get(leg.contract.con_id, 0) - before == done.get(leg.contract.con_id, 0)
+            for leg, before in zip(intent.legs, intent.held, strict=True)
+        )
+        return moved and all(fill.commission_usd is not None for fill in fills)
+
+    def _settled(self, intent: Intent, agrees: bool, now: datetime) -> None:
         state = self._state
         self._console.say(f"order {intent.intent} settled: {intent.reason}", now)
+        if not agrees:
+            text = f"order {intent.intent} of {intent.rule}: {intent.reason}"
+            self._alerts.raise_(Alert(Severity.CRITICAL, "unproved_fill", intent.position, text), now)
         if intent.kind is IntentKind.OPEN:
             state.positions.expect_no_more(intent.position)
-        elif intent.roll_dte is not None:
+        elif intent.roll_dte is not None and agrees:
             state.roller.begin(intent, now)
+        elif intent.roll_dte is not None:
+            state.desk.give_up_opening(intent, "its close could not be proved")
 
     def position_event(self, event: PositionEvent, now: datetime) -> None:
         """Record what happened to a position, and say it."""

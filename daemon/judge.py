@@ -17,10 +17,12 @@ from daemon.metrics import Metrics
 from daemon.records import Alerts, Records
 from options import GateRefusal
 from rules import Rulebook, RuleState
+from rules.state import BOOK, Marks
 from sync.facts import PositionColumns, book_facts, display_facts, facts_frame, position_columns
 from sync.position import Position
 from sync.tables import Alert, Severity
 from trading.decision import Decision, Verdict, decision_id
+from trading.desk import TooSmallToReduce
 from trading.intent import Intent
 from trading.price_walk import Urgency
 
@@ -96,14 +98,18 @@ class Judge:
 
     def _book_rule_last(self, rows: Mapping[str, Mapping[str, Any]]) -> list[Mapping[str, Any]]:
         """The verdicts that name a rule; the book's own (position "") is turned on its largest position."""
-        named = [row for position, row in rows.items() if position and row["rule"] is not None]
-        book = rows.get("")
+        named: list[Mapping[str, Any]] = [
+            {**row, "is_book": False}
+            for position, row in rows.items()
+            if position != BOOK and row["rule"] is not None
+        ]
+        book = rows.get(BOOK)
         if book is None or book["rule"] is None:
             return named
         self.entries_blocked = str(book["rule"])
         largest = max(
             self._state.positions.positions,
-            key=lambda position: position.payoff.max_loss_usd or float("inf"),
+            key=_risk_usd,
             default=None,
         )
         if (
@@ -112,8 +118,9 @@ class Judge:
             and not any(row["position"] == largest.id for row in named)
         ):
             lots = max(1, largest.lots // 2)
+            params = json.dumps({"count": lots})
             named.append(
-                {**book, "position": largest.id, "action": "reduce", "params": json.dumps({"count": lots})}
+                {**book, "position": largest.id, "action": "reduce", "params": params, "is_book": True}
             )
         return named
 
@@ -140,27 +147,30 @@ class Judge:
         position = state.positions.get(verdict.position)
         if position is None:
             return None
+        judged = BOOK if row["is_book"] else verdict.position
+        marks = state.rule_state.marks_since(before, judged)
         if verdict.is_shadow:
             self._record(verdict, "shadow", f"{verdict.rule} is in shadow mode", book, before, picture, now)
             return None
         if not state.desk.wants(verdict, now):
-            if state.desk.of_position(verdict.position) is None:
-                state.rule_state = state.rule_state.release(verdict.position, verdict.rule)
+            state.rule_state = state.rule_state.undo(marks)
             return None
         try:
             if not state.breaker.allows_closing:
                 raise GateRefusal(f"frozen: {state.breaker.reason}")  # noqa: TRY301
-            intent = self._plan(verdict, position, now)
+            intent = self._plan(verdict, position, marks, now)
         except GateRefusal as refusal:
             self._record(verdict, "veto", str(refusal), book, before, picture, now)
-            state.rule_state = state.rule_state.release(verdict.position, verdict.rule)
+            # A latch stays where asking again cannot help, so that the rules below get their turn.
+            if not isinstance(refusal, TooSmallToReduce):
+                state.rule_state = state.rule_state.undo(marks)
             return None
         self._record(verdict, "decision", "", book, before, picture, now)
         state.desk.open(intent)
         state.closing_orders.setdefault(position.id, set()).add(intent.intent)
         return intent
 
-    def _plan(self, verdict: Verdict, position: Position, now: datetime) -> Intent:
+    def _plan(self, verdict: Verdict, position: Position, marks: Marks, now: datetime) -> Intent:
         state = self._state
         return state.desk.plan(
             verdict,
@@ -170,6 +180,7 @@ class Judge:
             state.positions.held,
             lambda legs: state.combo_quote(list(legs), now),
             now,
+            marks,
         )
 
     def _record(
@@ -227,6 +238,12 @@ class Judge:
             text = f"cannot be judged by {', '.join(names)}: facts are unknown"
             self._alerts.raise_(Alert(Severity.WARNING, "unknown_facts", position or "book", text), now)
         self._alerts.clear_except("unknown_facts", {position or "book" for position in lasting})
+
+
+def _risk_usd(position: Position) -> float:
+    """What the position can lose at most; unknown counts as unlimited."""
+    loss = position.payoff.max_loss_usd
+    return float("inf") if loss is None else loss
 
 
 def _number(value: float | str | None) -> float | None:

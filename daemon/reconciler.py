@@ -88,17 +88,24 @@ class Reconciler:
             if order is not None:
                 self._missing.pop(intent.intent, None)
                 self._intake.apply(order, now)
-            elif intent.intent in executed:
-                self._intake.apply(_filled(intent, executed[intent.intent]), now)
             elif intent.state is not IntentState.FILLED:
-                self._not_there(intent, now)
+                self._not_there(intent, executed.get(intent.intent, {}), now)
 
-    def _not_there(self, intent: Intent, now: datetime) -> None:
-        """An order that left just before the link broke may still arrive: one look proves nothing."""
+    def _not_there(self, intent: Intent, executed: dict[ConId, int], now: datetime) -> None:
+        """An order that left just before the link broke may still arrive, and one that is partly filled
+        may be listed late: one look proves nothing, unless all of it was executed."""
+        proved = _filled(intent, executed)
+        if proved.state is OrderState.FILLED:
+            self._missing.pop(intent.intent, None)
+            self._intake.apply(proved, now)
+            return
         self._missing[intent.intent] = self._missing.get(intent.intent, 0) + 1
         if self._missing[intent.intent] < PROVED_AFTER:
             return
         del self._missing[intent.intent]
+        if executed:
+            self._intake.apply(proved, now)
+            return
         reason = "the broker never received it; the rules decide anew on fresh facts"
         ended = self._state.desk.abandon(intent, reason, now)
         self._intake.order_came_to_nothing(ended, now)

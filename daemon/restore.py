@@ -62,12 +62,12 @@ def _latest_intents(rows: pl.DataFrame) -> list[Intent]:
 
 def _resume_rolls(intents: list[Intent], state: AccountState, now: datetime) -> None:
     """A roll whose close settled but whose opening was never recorded is opened now."""
-    opened = {intent.rolled_from for intent in intents if intent.kind is IntentKind.OPEN}
+    opened = {intent.decision for intent in intents if intent.kind is IntentKind.OPEN}
     for intent in intents:
         half_done = (
             intent.state is IntentState.SETTLED
             and intent.roll_dte is not None
-            and intent.position not in opened
+            and intent.decision not in opened
             and (now - intent.created).total_seconds() < RESUME_ROLLS_WITHIN_S
         )
         if half_done:

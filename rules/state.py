@@ -15,6 +15,8 @@ BOOK = ""
 TIME = pl.Datetime("us", "UTC")
 
 Memory = float | bool | datetime | None
+Marks = tuple[tuple[str, str], ...]
+"""Cells of the state that a win has set: (position, column) each."""
 
 
 def tracked_column(name: str) -> str:
@@ -109,6 +111,23 @@ class RuleState:
         names = [name for name in self.frame.columns if name.startswith(prefixes[1]) or name == prefixes[0]]
         elsewhere = pl.col("position") != position
         return RuleState(self.frame.with_columns(pl.when(elsewhere).then(pl.col(name)) for name in names))
+
+    def marks_since(self, before: "RuleState", position: str) -> Marks:
+        """The latches and cooldowns that the position's winner has set since `before`."""
+        old = before.position(position)
+        return tuple(
+            (position, name)
+            for name, value in self.position(position).items()
+            if name.split(":", 1)[0] in ("latch", "last") and old.get(name) != value
+        )
+
+    def undo(self, marks: Marks) -> "RuleState":
+        """Forget what a win has set: it came to nothing, and earlier wins of the same rule still count."""
+        frame = self.frame
+        for position, name in marks:
+            if name in frame.columns:
+                frame = frame.with_columns(pl.when(pl.col("position") != position).then(pl.col(name)))
+        return RuleState(frame)
 
     def drop(self, position: str) -> "RuleState":
         """Forget a position that is closed; opened again under the same id it starts afresh."""

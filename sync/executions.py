@@ -44,6 +44,7 @@ class ExecutionLedger:
     def __init__(self) -> None:
         self._fills: dict[str, Fill] = {}
         self._early: dict[str, Commissioned] = {}
+        self._of_order: dict[str, dict[str, None]] = {}
 
     def restore(self, rows: pl.DataFrame) -> None:
         """Take up the lake's `fills` rows, in order of `seq`."""
@@ -61,7 +62,7 @@ class ExecutionLedger:
             identity, part = split_exec_id(executed.exec_id)
             known = self._fills.get(identity)
             if known is None or split_exec_id(known.execution.exec_id)[1] <= part:
-                self._fills[identity] = Fill(executed, row["commission_usd"], row["realized_pnl_usd"])
+                self._keep(identity, Fill(executed, row["commission_usd"], row["realized_pnl_usd"]))
 
     def execute(self, event: Executed) -> Fill | None:
         """Take an execution in; the fill when it says something new, else None."""
@@ -70,8 +71,12 @@ class ExecutionLedger:
         if known is not None and split_exec_id(known.execution.exec_id)[1] >= part:
             return None
         fill = _with_commission(Fill(event), self._early.pop(event.exec_id, None))
-        self._fills[identity] = fill
+        self._keep(identity, fill)
         return fill
+
+    def _keep(self, identity: str, fill: Fill) -> None:
+        self._fills[identity] = fill
+        self._of_order.setdefault(fill.execution.order_ref, {})[identity] = None
 
     def commission(self, event: Commissioned) -> Fill | None:
         """Attach a commission; the fill when that says something new.
@@ -113,24 +118,26 @@ class ExecutionLedger:
                 of_order[event.con_id] = of_order.get(event.con_id, 0) + round(event.quantity)
         return totals
 
-    def cash_usd(self, order_refs: Iterable[str], multipliers: Mapping[ConId, int]) -> float | None:
-        """USD that the orders brought (negative: cost), less the commissions reported so far.
+    def legs_of(self, order_ref: str) -> list[Fill]:
+        """The fills of an order, without the summary lines of combos."""
+        fills = (self._fills[identity] for identity in self._of_order.get(order_ref, ()))
+        return [fill for fill in fills if not fill.execution.is_combo]
 
-        None when nothing was executed, or a contract's multiplier is not known.
+    def cash_usd(self, order_refs: Iterable[str], multipliers: Mapping[ConId, int]) -> float | None:
+        """USD that the orders brought (negative: cost), less commissions.
+
+        None when nothing was executed, and while a commission or a contract's multiplier is not known.
         """
-        refs = set(order_refs)
-        legs = [
-            fill
-            for fill in self._fills.values()
-            if fill.execution.order_ref in refs and not fill.execution.is_combo
-        ]
-        if not legs or any(fill.execution.con_id not in multipliers for fill in legs):
+        legs = [fill for ref in sorted(set(order_refs)) for fill in self.legs_of(ref)]
+        if not legs:
             return None
-        return sum(
-            -fill.execution.quantity * fill.execution.price * multipliers[fill.execution.con_id]
-            - (fill.commission_usd or 0.0)
-            for fill in legs
-        )
+        total = 0.0
+        for fill in legs:
+            multiplier = multipliers.get(fill.execution.con_id)
+            if multiplier is None or fill.commission_usd is None:
+                return None
+            total -= fill.execution.quantity * fill.execution.price * multiplier + fill.commission_usd
+        return total
 
 
 def _with_commission(fill: Fill, report: Commissioned | None) -> Fill:

@@ -16,7 +16,7 @@ from broker.protocol import Broker, ComboLeg
 from options import BrokerError, ConId, GateRefusal, Leg
 from trading.combo import ComboQuote, closing_legs
 from trading.decision import Verdict
-from trading.gates import closing_checks, refuse_unless_passed
+from trading.gates import closing_checks, refuse_unless_passed, side_checks
 from trading.intent import AT_BROKER, Intent, IntentKind, IntentState, identity
 from trading.price_walk import Urgency, Walk, WalkMove, next_due, next_move, start_walk, terms_for
 
@@ -28,6 +28,12 @@ Quotes = Callable[[Sequence[ComboLeg]], ComboQuote | None]
 RETRY_AFTER = timedelta(seconds=60)
 """How long a position rests after an order came to nothing, unless a higher rule wants it."""
 
+SETTLE_WITHIN = timedelta(seconds=60)
+"""How long a filled order waits for its executions and holdings before the broker's holdings simply count."""
+
+OVERREACH_LASTS = timedelta(seconds=2)
+"""Holdings and order reports of one fill arrive apart: an order beyond its holdings is no news at once."""
+
 STATES = {
     OrderState.SENT: IntentState.SENT,
     OrderState.WORKING: IntentState.WORKING,
@@ -36,6 +42,10 @@ STATES = {
     OrderState.CANCELLED: IntentState.CANCELLED,
     OrderState.REJECTED: IntentState.REJECTED,
 }
+
+
+class TooSmallToReduce(GateRefusal):
+    """There is no part of the position that could be closed: asking again would not help."""
 
 
 class Desk:
@@ -48,6 +58,8 @@ class Desk:
         self._rests: dict[str, tuple[int, datetime]] = {}
         self._changes: list[Intent] = []
         self._unasked: dict[str, str] = {}
+        self._filled_since: dict[str, datetime] = {}
+        self._beyond_since: dict[str, datetime] = {}
 
     @property
     def open_intents(self) -> tuple[Intent, ...]:
@@ -100,6 +112,7 @@ class Desk:
         held: Mapping[ConId, int],
         quotes: Quotes,
         now: datetime,
+        marks: tuple[tuple[str, str], ...] = (),
     ) -> Intent:
         """The intent that carries a close, reduce or roll out; not yet open (see `open`).
 
@@ -130,6 +143,7 @@ class Desk:
             created=now,
             held=tuple(held.get(leg.contract.con_id, 0) for leg in combo),
             roll_dte=roll_dte,
+            marks=marks,
         )
         refuse_unless_passed(closing_checks(intent, held, now))
         if walk is not None:
@@ -164,9 +178,29 @@ class Desk:
             filled=0.0,
             roll_dte=None,
             rolled_from=closed.position,
+            marks=(),
         )
         self._walks[intent.intent] = walk
         return intent
+
+    def give_up_opening(self, closed: Intent, reason: str) -> None:
+        """Take down that a roll ends closed, so that no restart opens it after all."""
+        self._changes.append(
+            replace(
+                closed,
+                intent=identity("opt-", closed.decision, "open"),
+                kind=IntentKind.OPEN,
+                state=IntentState.REFUSED,
+                legs=(),
+                limit_price=None,
+                held=(),
+                reason=reason,
+                filled=0.0,
+                roll_dte=None,
+                rolled_from=closed.position,
+                marks=(),
+            )
+        )
 
     def open(self, intent: Intent) -> None:
         """Take the intent in; it is recorded with the next `take_changes` and not sent yet."""
@@ -186,9 +220,9 @@ class Desk:
         self._move(intent.moved(IntentState.SENT))
         return None
 
-    def refuse(self, intent: Intent, reason: str, now: datetime) -> None:
+    def refuse(self, intent: Intent, reason: str, now: datetime) -> Intent:
         """A gate refused an intent that was already recorded."""
-        self._end(intent, IntentState.REFUSED, reason, now)
+        return self._end(intent, IntentState.REFUSED, reason, now)
 
     def step(self, quotes: Quotes, now: datetime) -> None:
         """Walk the price of every working order; give up where patience has run out. Needs the link."""
@@ -201,7 +235,7 @@ class Desk:
                 continue
             move, moved = next_move(walk, quotes(intent.legs), terms_for(intent.urgency), now)
             if move is WalkMove.STEP:
-                if self._broker.reprice(intent.intent, moved.limit):
+                if self._reprice(intent.intent, moved.limit):
                     self._walks[intent.intent] = moved
                     self._move(
                         replace(intent, limit_price=moved.limit, reason=f"stepped to {moved.limit:.2f}")
@@ -209,11 +243,32 @@ class Desk:
             elif move is WalkMove.GIVE_UP:
                 self._ask_cancel(intent, f"not filled within {terms_for(intent.urgency).patience_s:.0f} s")
 
-    def cancel_all(self, reason: str) -> None:
-        """Ask for the cancellation of every working order."""
+    def _reprice(self, order_ref: str, limit_price: float) -> bool:
+        """Whether the new limit went out; a link that ended within this cycle leaves the old one."""
+        try:
+            return self._broker.reprice(order_ref, limit_price)
+        except BrokerError:
+            return False
+
+    def cancel_all(self, reason: str, kind: IntentKind | None = None) -> None:
+        """Ask for the cancellation of every working order (of that kind)."""
         for intent in self.open_intents:
-            if intent.state in (IntentState.SENT, IntentState.WORKING):
+            if intent.state in (IntentState.SENT, IntentState.WORKING) and kind in (None, intent.kind):
                 self._ask_cancel(intent, reason)
+
+    def withdraw_beyond(self, held: Mapping[ConId, int], now: datetime) -> None:
+        """Cancel the closing orders whose holdings are gone: filled now, they would open the opposite."""
+        beyond = {
+            intent.intent: intent
+            for intent in self.open_intents
+            if intent.kind is not IntentKind.OPEN
+            and intent.state in (IntentState.SENT, IntentState.WORKING)
+            and not all(check.passed for check in side_checks(intent, held))
+        }
+        self._beyond_since = {key: self._beyond_since.get(key, now) for key in beyond}
+        for key, intent in beyond.items():
+            if now - self._beyond_since[key] >= OVERREACH_LASTS:
+                self._ask_cancel(intent, "somebody else closed what it was to close")
 
     def _ask_cancel(self, intent: Intent, reason: str) -> None:
         """Ask for the cancellation now, or with the next `step` where the link is down."""
@@ -223,7 +278,7 @@ class Desk:
         except BrokerError:
             self._unasked[intent.intent] = reason
             return
-        if asked:
+        if asked and intent.state is not IntentState.CANCELLING:
             self._move(intent.moved(IntentState.CANCELLING, reason))
 
     # --- from the broker to settlement -----------------------------------------------------------
@@ -245,6 +300,8 @@ class Desk:
             reason = "; ".join(text for text in (intent.reason, event.text) if text) or state.value
             return self._end(replace(intent, filled=filled), state, reason, now)
         if intent.state is IntentState.CANCELLING and state in (IntentState.SENT, IntentState.WORKING):
+            # The broker knows of no cancellation: it was lost or refused, so `step` asks again.
+            self._unasked[intent.intent] = intent.reason
             state = IntentState.CANCELLING
         if intent.state is IntentState.FILLED or (state is intent.state and filled == intent.filled):
             return None
@@ -254,9 +311,11 @@ class Desk:
 
     def settle(
         self, executed: Mapping[str, Mapping[ConId, int]], held: Mapping[ConId, int], now: datetime
-    ) -> list[Intent]:
-        """End every filled intent whose executions and holdings have both arrived; returns them.
+    ) -> list[tuple[Intent, bool]]:
+        """End every filled intent whose executions and holdings have both arrived.
 
+        Returns them, each with whether both agree; False where they did not within `SETTLE_WITHIN` (an
+        execution was lost, or somebody else trades the same contracts): no position waits for ever.
         `executed` is signed contracts per order_ref and con_id, `held` what the broker reports.
         """
         settled = []
@@ -270,10 +329,14 @@ class Desk:
                 held.get(leg.contract.con_id, 0) == before + leg.ratio * combos
                 for leg, before in zip(intent.legs, intent.held, strict=True)
             )
-            if legs_done and holdings_done:
+            agrees = legs_done and holdings_done
+            since = self._filled_since.setdefault(intent.intent, now)
+            if agrees or now - since >= SETTLE_WITHIN:
                 whole = combos == intent.quantity
                 reason = f"filled {combos} at {intent.limit_price}" if whole else intent.reason
-                settled.append(self._end(intent, IntentState.SETTLED, reason, now))
+                if not agrees:
+                    reason += "; executions and holdings do not agree with it: the broker's holdings count"
+                settled.append((self._end(intent, IntentState.SETTLED, reason, now), agrees))
         return settled
 
     # --- after a restart -------------------------------------------------------------------------
@@ -312,6 +375,7 @@ class Desk:
         del self._intents[intent.intent]
         self._walks.pop(intent.intent, None)
         self._unasked.pop(intent.intent, None)
+        self._filled_since.pop(intent.intent, None)
         pre_empted = intent.state is IntentState.CANCELLING and intent.reason.startswith("pre-empted")
         if rests and state is not IntentState.SETTLED and not pre_empted:
             self._rests[intent.position] = (intent.priority, now + RETRY_AFTER)
@@ -324,5 +388,5 @@ def _lots_to_trade(verdict: Verdict, lots: int) -> int:
     amount = verdict.params.get("count", "half")
     wanted = lots // 2 if amount == "half" else min(int(amount), lots)
     if wanted == 0:
-        raise GateRefusal("size: a single lot cannot be halved (a structure is never split)")
+        raise TooSmallToReduce("size: a single lot cannot be halved (a structure is never split)")
     return wanted

@@ -61,9 +61,15 @@ def hours_check(now: datetime) -> Check:
 
 def closing_checks(intent: Intent, held: Mapping[ConId, int], now: datetime) -> list[Check]:
     """Every leg must shrink a holding, and never turn it over. `held` is what the broker reports."""
-    checks = [hours_check(now), Check("size", intent.quantity > 0, f"{intent.quantity} lots", "at least 1")]
+    size = Check("size", intent.quantity > 0, f"{intent.quantity} lots", "at least 1")
+    return [hours_check(now), size, *side_checks(intent, held)]
+
+
+def side_checks(intent: Intent, held: Mapping[ConId, int]) -> list[Check]:
+    """What is left of the order must fit into what is held now, leg by leg."""
+    checks = []
     for leg in intent.legs:
-        change = leg.ratio * intent.quantity
+        change = leg.ratio * (intent.quantity - int(intent.filled))
         have = held.get(leg.contract.con_id, 0)
         shrinks = change * have < 0 and abs(change) <= abs(have)
         checks.append(Check("side", shrinks, f"{leg.contract.label}: {change:+d}", f"held {have:+d}"))

@@ -62,7 +62,8 @@ class Intent:
 
     `held` is what the broker reported per leg when it was made; `filled` counts combos. `roll_dte` on a
     close says that the structure is opened again at that many days to expiry once the close has settled;
-    `rolled_from` on an opening names the position whose roll it completes.
+    `rolled_from` on an opening names the position whose roll it completes. `marks` are the cells of the
+    rule state that the decision has set, to be undone when nothing comes of it.
     """
 
     intent: str
@@ -82,6 +83,7 @@ class Intent:
     filled: float = 0.0
     roll_dte: int | None = None
     rolled_from: str | None = None
+    marks: tuple[tuple[str, str], ...] = ()
 
     @property
     def is_open(self) -> bool:
@@ -112,6 +114,7 @@ class Intent:
             "held": list(self.held),
             "roll_dte": self.roll_dte,
             "rolled_from": self.rolled_from,
+            "marks": self.marks,
             "legs": [{"ratio": leg.ratio, **contract_fields(leg.contract)} for leg in self.legs],
         }
         return {
@@ -149,4 +152,5 @@ class Intent:
             filled=row["filled"],
             roll_dte=order["roll_dte"],
             rolled_from=order["rolled_from"],
+            marks=tuple((position, column) for position, column in order.get("marks", ())),
         )

@@ -7,12 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+import structlog
+
 from broker.protocol import Broker, ComboLeg
-from options import Contract, GateRefusal, Leg, UsdPerContract
+from options import BrokerError, Contract, GateRefusal, Leg, UsdPerContract
 from trading.combo import ComboQuote
 from trading.desk import Quotes
 from trading.intent import Intent
 from trading.roll import roll_targets
+
+log = structlog.get_logger()
 
 QUOTED_WITHIN = timedelta(seconds=120)
 
@@ -57,7 +61,7 @@ class Roller:
     ) -> tuple[list[ReadyRoll], list[tuple[Intent, str]]]:
         """The rolls that can be priced now, and those given up, each with the reason.
 
-        Raises BrokerError when the broker does not answer; the roll then stays pending.
+        One whose questions the broker does not answer stays pending until its time is over.
         """
         ready: list[ReadyRoll] = []
         given_up: list[tuple[Intent, str]] = []
@@ -67,6 +71,12 @@ class Roller:
             except GateRefusal as refusal:
                 self._pending.remove(roll)
                 given_up.append((roll.closed, str(refusal)))
+                continue
+            except BrokerError as error:
+                log.warning("roll.unanswered", position=roll.closed.position, error=str(error))
+                if now - roll.since > QUOTED_WITHIN:
+                    self._pending.remove(roll)
+                    given_up.append((roll.closed, str(error)))
                 continue
             self._pending[self._pending.index(roll)] = qualified
             combo = qualified.combo or ()

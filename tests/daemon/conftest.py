@@ -10,11 +10,14 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
+
+from lake import LakeReader
 
 OPTIOND = Path(sys.executable).with_name("optiond")
 START = datetime(2026, 3, 2, 15, 0, tzinfo=UTC)
@@ -42,17 +45,24 @@ def wait_until(condition: Callable[[], Any], within_s: float, what: str) -> Any:
 
 @dataclass(frozen=True)
 class Story:
-    """How the small market goes. One condor on XYZ, quoted every 5 s, worth its credit at first; after
-    `profit_after_s` worth `left` of it. `silent_leg` is never quoted. Contracts of `later_expiry` are quoted
-    at `later_price` times the entry prices, for rolls."""
+    """How the small market goes. `lots` condors on XYZ, quoted every 5 s, worth their credit at first; after
+    `profit_after_s` worth `left` of it, then as `course` says: (from second, worth) each. `silent_leg` is
+    never quoted. Contracts of `later_expiry` are quoted at `later_price` times the entry prices, to roll."""
 
     minutes: float = 40
+    lots: int = 2
     expiry: date = EXPIRY
     profit_after_s: float = 20
     left: float = 0.15
+    course: tuple[tuple[float, float], ...] = ()
     silent_leg: int | None = None
     later_expiry: date | None = None
     later_price: float = 1.2
+
+    def worth(self, second: float) -> float:
+        """What closing costs then, as a share of the credit."""
+        steps = ((0.0, 1.0), (self.profit_after_s, self.left), *self.course)
+        return [worth for start, worth in steps if second >= start][-1]
 
 
 def write_market(folder: Path, story: Story = Story()) -> tuple[Path, Path]:
@@ -60,7 +70,7 @@ def write_market(folder: Path, story: Story = Story()) -> tuple[Path, Path]:
     rows = []
     for step in range(int(story.minutes * 12)):
         at = START + timedelta(seconds=5 * step)
-        worth = 1.0 if step * 5 < story.profit_after_s else story.left
+        worth = story.worth(step * 5)
         for con_id, right, strike, quantity, cost in LEGS:
             if con_id != story.silent_leg:
                 rows.append(_quote(at, story.expiry, right, strike, quantity, round(worth * cost / 100, 2)))
@@ -76,7 +86,7 @@ def write_market(folder: Path, story: Story = Story()) -> tuple[Path, Path]:
     frame = pl.DataFrame(rows, infer_schema_length=None)
     frame.with_columns(pl.col("timestamp").dt.cast_time_unit("us")).write_parquet(quotes)
     lines = ["conid,symbol,expiry,right,strike,position,average_cost"]
-    lines += [f"{c},XYZ,{story.expiry},{r},{k},{float(q)},{a}" for c, r, k, q, a in LEGS]
+    lines += [f"{c},XYZ,{story.expiry},{r},{k},{float(q // 2 * story.lots)},{a}" for c, r, k, q, a in LEGS]
     positions.write_text("\n".join(lines) + "\n")
     return quotes, positions
 
@@ -280,12 +290,52 @@ def market() -> Callable[..., tuple[Path, Path]]:
     return write_market
 
 
+def assert_closed_once(gateway: Gateway, home: Home) -> None:
+    """One order closed everything, our books have all of it once, and no short was ever left uncovered."""
+    orders = gateway.orders()
+    assert [(o["status"], o["filled"]) for o in orders] == [("Filled", 2)], "no second order"
+    reader = LakeReader.open(home.path)
+    executed = {e["exec_id"] for e in gateway.executions()}
+    fills = reader.table("fills").collect()
+    assert set(fills["exec_id"]) == executed, "no execution lost"
+    assert fills.unique().height == fills.height, "no row doubled"
+    intents = reader.table("intents").collect()
+    ends = intents.sort("seq").group_by("intent").last()
+    assert set(ends["state"]) <= {"abandoned", "settled"}
+    settled = ends.filter(pl.col("state") == "settled")["intent"].item()
+    assert settled == orders[0]["order_ref"]
+    decided = reader.table("decisions").collect()
+    assert set(intents["decision"]) <= set(decided["decision"]), "no order without its reason"
+    assert decided["decision"].is_unique().all()
+    closed = reader.table("strategies").filter(pl.col("event") == "closed").collect()
+    assert closed.height == 1
+    moved = reader.table("positions").filter(pl.col("kind") == "change").collect()
+    assert moved.unique().height == moved.height
+    assert_never_naked(gateway, {con_id: quantity for con_id, _, _, quantity, _ in LEGS})
+
+
+def assert_never_naked(gateway: Gateway, held: dict[int, int]) -> None:
+    """Replays the gateway's executions over what was held first; after each there is a long option of the
+    same right for every short. The legs of one combo execute together, all or none."""
+    rights = {con_id: right for con_id, right, _, _, _ in LEGS}
+    legs = [e for e in gateway.executions() if not e["is_combo"]]
+    for _, together in groupby(legs, key=lambda e: (e["order_ref"], e["exec_id"].rsplit(".", 2)[0])):
+        for execution in together:
+            con_id = execution["con_id"]
+            held[con_id] = held.get(con_id, 0) + int(execution["quantity"])
+        for right in "PC":
+            net = sum(quantity for con_id, quantity in held.items() if rights[con_id] == right)
+            assert net >= 0, f"uncovered short {right} after {execution['exec_id']}: {held}"
+    assert {con_id: quantity for con_id, quantity in held.items() if quantity} == gateway.holdings()
+
+
 class Helpers:
     """What tests of whole processes need; fixtures are how pytest hands functions over."""
 
     wait_until = staticmethod(wait_until)
     stop = staticmethod(stop)
     story = Story
+    assert_closed_once = staticmethod(assert_closed_once)
 
 
 @pytest.fixture

@@ -43,24 +43,7 @@ def test_a_kill_between_decision_and_settlement_neither_loses_nor_doubles(
         30,
         "the intent is settled",
     )
+    helpers.wait_until(lambda: (home.status() or {}).get("pid") == again.pid, 30, "it is up")
     helpers.stop(again)
 
-    orders = gateway.orders()
-    assert [(o["status"], o["filled"]) for o in orders] == [("Filled", 2)], "no second order"
-    reader = LakeReader.open(home.path)
-    executed = {e["exec_id"] for e in gateway.executions()}
-    fills = reader.table("fills").collect()
-    assert set(fills["exec_id"]) == executed, "no execution lost"
-    assert fills.unique().height == fills.height, "no row doubled"
-    intents = reader.table("intents").collect()
-    ends = intents.sort("seq").group_by("intent").last()
-    assert sorted(ends["state"]) in (["settled"], ["abandoned", "settled"])
-    settled = ends.filter(pl.col("state") == "settled")["intent"].item()
-    assert settled == orders[0]["order_ref"]
-    decided = reader.table("decisions").collect()
-    assert set(intents["decision"]) <= set(decided["decision"]), "no order without its reason"
-    assert decided["decision"].is_unique().all()
-    closed = reader.table("strategies").filter(pl.col("event") == "closed").collect()
-    assert closed.height == 1
-    moved = reader.table("positions").filter(pl.col("kind") == "change").collect()
-    assert moved.unique().height == moved.height
+    helpers.assert_closed_once(gateway, home)

@@ -52,14 +52,16 @@ def test_summary_line_of_a_combo_moves_neither_contracts_nor_cash() -> None:
     ledger.execute(executed("0001.01.01", 2.0))
     ledger.execute(executed("0002.01.01", 2.0, 9.0, is_combo=True))
     assert ledger.executed() == {"opt-1": {1: 2}}
-    assert ledger.cash_usd(["opt-1"], {ConId(1): 100}) == -400.0
+    ledger.commission(Commissioned("0001.01.01", 1.0, None))
+    assert ledger.cash_usd(["opt-1"], {ConId(1): 100}) == -401.0
 
 
-def test_cash_is_unknown_without_fills_or_without_a_multiplier() -> None:
+def test_cash_is_unknown_without_fills_without_a_multiplier_and_without_a_commission() -> None:
     ledger = ExecutionLedger()
     assert ledger.cash_usd(["opt-1"], {}) is None
     ledger.execute(FIRST)
     assert ledger.cash_usd(["opt-1"], {}) is None
+    assert ledger.cash_usd(["opt-1"], {ConId(1): 100}) is None
     ledger.commission(Commissioned("0001.01.01", 0.65, None))
     assert ledger.cash_usd(["opt-1"], {ConId(1): 100}) == pytest.approx(-200.65)
 
