@@ -167,9 +167,9 @@ class Intake:
             if i.kind is not IntentKind.OPEN
         }
         busy = {leg.contract.con_id for i in open_intents if i.state in AT_BROKER for leg in i.legs}
-        events: list[PositionEvent] = []
-        if not self._awaits_reports(open_intents, now):
-            events = state.positions.settle(now, ours, busy, state.cash_usd)
+        if self._awaits_reports(open_intents, now):
+            return []
+        events = state.positions.settle(now, ours, busy, state.cash_usd)
         for event in events:
             self.position_event(event, now)
         if state.has_picture and any(i.state is IntentState.FILLED for i in open_intents):
