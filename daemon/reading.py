@@ -122,13 +122,12 @@ def alerts(arguments: argparse.Namespace) -> int:
 
 
 def explain(arguments: argparse.Namespace) -> int:
-    reader = LakeReader.open(arguments.home)
-    story = views.explain(reader, arguments.id, moment(arguments.as_of))
+    story = views.explain(LakeReader.open(arguments.home), arguments.id, moment(arguments.as_of))
     if arguments.json:
         return _print_json(story)
     from daemon.story import tell
 
-    for line in tell(reader, story):
+    for line in tell(story):
         print(line)
     return 0
 

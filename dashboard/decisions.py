@@ -64,7 +64,9 @@ def _explanation(decision: Row) -> list[Component]:
         ("Decision", html.Code(decision["id"])),
         ("Intent", html.Code(decision["intent"]) if decision["intent"] else "none"),
     ]
-    reason = [html.P(decision["reason"], className="reason")] if decision["reason"] else []
+    reason: list[Component] = [html.P(decision["reason"], className="reason")] if decision["reason"] else []
+    if decision["explanation"]:
+        reason.append(html.Pre(decision["explanation"], className="explanation"))
     facts = [
         pieces.field(name.replace("_", " "), pieces.value(_fact(name, known), "not known at that moment"))
         for name, known in decision["facts"].items()
@@ -78,8 +80,6 @@ def _explanation(decision: Row) -> list[Component]:
             ],
             className="fields",
         ),
-        html.H4("Facts"),
-        html.Div(facts, className="fields facts") if facts else pieces.empty("No facts recorded."),
         html.Div(
             [
                 html.Div([html.H4("Rules that fired"), _chips(decision["fired"], "fired")]),
@@ -89,6 +89,8 @@ def _explanation(decision: Row) -> list[Component]:
             ],
             className="verdicts",
         ),
+        html.H4("Facts"),
+        html.Div(facts, className="fields facts") if facts else pieces.empty("No facts recorded."),
     ]
 
 

@@ -4,11 +4,13 @@ Text, grid and background take their colours from the style sheet, so a chart is
 """
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import polars as pl
 
 POINTS = 500
+PAUSE = timedelta(hours=1)
 _LINE = "#5b8ac9"
 _AREA = "rgba(91, 138, 201, 0.12)"
 
@@ -33,7 +35,7 @@ GREEKS = (
 
 def chart(history: pl.DataFrame, series: Series) -> dict[str, Any]:
     """The series over New York time. Unknown values are gaps in the line."""
-    points = thin(history.select("time", series.column))
+    points = _broken(thin(history.select("time", series.column)))
     local = points["time"].dt.convert_time_zone("America/New_York").dt.replace_time_zone(None)
     trace = {
         "type": "scatter",
@@ -46,6 +48,13 @@ def chart(history: pl.DataFrame, series: Series) -> dict[str, Any]:
         "hovertemplate": f"%{{x|%-d %b %H:%M:%S}}<br><b>%{{y:{series.form}}}</b><extra></extra>",
     }
     return {"data": [trace], "layout": _layout(series)}
+
+
+def _broken(points: pl.DataFrame) -> pl.DataFrame:
+    """An unknown point after every pause longer than `PAUSE`, so that no line is drawn across a night."""
+    paused = points.filter(pl.col("time").diff() > PAUSE)
+    gaps = paused.with_columns(pl.col("time") - pl.duration(seconds=1), pl.lit(None).alias(points.columns[1]))
+    return pl.concat([points, gaps], how="vertical_relaxed").sort("time")
 
 
 def thin(points: pl.DataFrame) -> pl.DataFrame:

@@ -57,7 +57,7 @@ def _fill_cells(row: Row) -> list[pieces.Child]:
     return [
         notation.moment(row["exec_time"] or row["time"]),
         html.Code(row["order_ref"] or notation.DASH),
-        "combo" if row["is_combo"] else f"contract {row['con_id']}",
+        row["label"],
         pieces.value(notation.number(quantity, 0, signed=True), pending),
         pieces.value(notation.number(row["price"]), pending),
         pieces.value(notation.usd(row["commission_usd"]), pending),

@@ -80,8 +80,27 @@ def orders(reader: LakeReader, as_of: AsOf = None, limit: int | None = None) -> 
 
 
 def fills(reader: LakeReader, as_of: AsOf = None, limit: int | None = None) -> list[Row]:
-    """The latest report of every execution, newest first: a commission or correction replaces the row."""
-    return _rows(_newest(_latest(reader.table("fills", as_of), "exec_id"), limit))
+    """The latest report of every execution, newest first: a commission or correction replaces the row.
+
+    `label` is what a trader calls the contract, `combo` for the summary line of a combo.
+    """
+    return _labelled(reader, _rows(_newest(_latest(reader.table("fills", as_of), "exec_id"), limit)))
+
+
+def _labelled(reader: LakeReader, fills: list[Row]) -> list[Row]:
+    wanted = {row["con_id"] for row in fills}
+    known = _by_key(reader.table("contracts"), "con_id", wanted)
+    return [{**row, "label": _label(row, known.get(row["con_id"]))} for row in fills]
+
+
+def _label(fill: Row, contract: Row | None) -> str:
+    if fill["is_combo"]:
+        return "combo"
+    if contract is None:
+        return f"contract {fill['con_id']}"
+    if contract["strike"] is None:
+        return str(contract["symbol"])
+    return f"{contract['symbol']} {contract['expiry']} {contract['strike']:g} {contract['right']}"
 
 
 def alerts(reader: LakeReader, as_of: AsOf = None, limit: int | None = None) -> list[Row]:
@@ -153,7 +172,7 @@ def _story(reader: LakeReader, ident: str, seq: int, kind: str, decided: list[Ro
     refs = {row["order_ref"] for row in tried if row["order_ref"]}
     ours = pl.col("order_ref").is_in(refs)
     sent = _rows(_oldest(reader.table("orders", seq).filter(ours)))
-    filled = _rows(_oldest(_latest(reader.table("fills", seq).filter(ours), "exec_id")))
+    filled = _labelled(reader, _rows(_oldest(_latest(reader.table("fills", seq).filter(ours), "exec_id"))))
     chapters = [
         ("decision", decided, _decision_line),
         ("intent", tried, _intent_line),
@@ -198,8 +217,7 @@ def _order_line(row: Row) -> str:
 def _fill_line(row: Row) -> str:
     quantity = "?" if row["quantity"] is None else f"{row['quantity']:+g}"
     price = "?" if row["price"] is None else f"{row['price']:.2f}"
-    thing = "combo" if row["is_combo"] else f"contract {row['con_id']}"
-    return f"{quantity} {thing} at {price} USD per share"
+    return f"{quantity} {row['label']} at {price} USD per share"
 
 
 def _strategy_line(row: Row) -> str:
@@ -220,12 +238,13 @@ def _decisions(reader: LakeReader, seq: int, frame: pl.LazyFrame) -> list[Row]:
 
 
 def _decision(row: Row, outcome: Mapping[str, Any], subject: Mapping[str, Any]) -> Row:
-    keys = ("position", "rule", "priority", "action", "urgency", "kind", "reason")
+    keys = ("position", "rule", "priority", "action", "urgency", "kind", "reason", "explanation")
     return {
         "id": row["decision"],
         "seq": row["seq"],
         "time": row["time"],
-        **{key: row[key] for key in keys},
+        # An older lake has no explanations.
+        **{key: row.get(key) for key in keys},
         "params": _json(row["params"]) or {},
         "facts": _json(row["facts"]) or {},
         "state": row["state"],

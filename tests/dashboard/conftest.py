@@ -443,7 +443,9 @@ def serve(tmp_path: Path, daemon: Daemon) -> Iterator[Callable[[], str]]:
         server.server_close()
 
 
-@pytest.fixture(scope="session")
+# A module at a time: while Playwright is open its thread has a running event loop, which no other test
+# of that process could then start.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     assert chromium, "the page's tests need Chromium (Debian: apt-get install chromium)"
