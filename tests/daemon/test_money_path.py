@@ -3,8 +3,10 @@
 import json
 import random
 import signal
+import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -104,6 +106,30 @@ def test_a_restart_while_frozen_cancels_what_still_works(
     assert len(gateway.orders()) == 1
     (reason,) = rows(home, "intents").filter(pl.col("state") == "cancelled")["reason"]
     assert "frozen: found dead" in reason
+
+
+def test_while_the_lake_refuses_nothing_is_decided_nor_sent(
+    replay: Callable[..., Any], home: Any, helpers: Any
+) -> None:
+    gateway = replay(helpers.story(profit_after_s=100))
+    home.settle(gateway)
+    daemon = home.start()
+    helpers.wait_until(lambda: (home.status() or {}).get("positions") == 1, 30, "adopted")
+    with closing(sqlite3.connect(home.path / "journal.sqlite", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        log = home.path / "logs" / "optiond.jsonl"
+        helpers.wait_until(lambda: "lake.refused" in log.read_text(), 60, "it could not be written")
+        beats = home.status()["beat"]["count"]
+        helpers.wait_until(
+            lambda: home.status()["beat"]["count"] > beats, 60, "one more cycle, now that the profit is there"
+        )
+        assert gateway.orders() == []
+        other.execute("ROLLBACK")
+    helpers.wait_until(lambda: not gateway.holdings(), 60, "closed")
+    helpers.wait_until(lambda: "settled" in set(rows(home, "intents")["state"]), 30, "settled")
+    helpers.stop(daemon)
+    assert rows(home, "intents")["intent"].n_unique() == 1
+    helpers.assert_closed_once(gateway, home)
 
 
 def test_one_lot_in_half_profit_still_obeys_the_rules_below(
