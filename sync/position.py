@@ -42,7 +42,8 @@ class Position:
     """`lots` times one structure.
 
     `entry_iv` is annualised, `entry_underlying_price` USD per share, `entry_vix` points: as they stood
-    when first known, None until then. `released_credit_usd` is the net credit of the lots closed so far.
+    when first known, None until then. `released_credit_usd` is the net credit of the lots closed so
+    far, None once somebody else closed some: what they brought is not known.
     `rolled_from` is the position that this one continues.
     """
 
@@ -57,7 +58,7 @@ class Position:
     entry_vix: float | None = None
     strategy: str | None = None
     rolled_from: str | None = None
-    released_credit_usd: float = 0.0
+    released_credit_usd: float | None = 0.0
 
     @property
     def payoff(self) -> Payoff:
@@ -79,7 +80,8 @@ class Position:
         legs = tuple(replace(leg, quantity=leg.quantity // self.lots * lots) for leg in self.legs)
         smaller = replace(self, lots=lots, legs=legs)
         released = self.payoff.net_credit_usd - smaller.payoff.net_credit_usd if lots < self.lots else 0.0
-        return replace(smaller, released_credit_usd=self.released_credit_usd + released)
+        before = self.released_credit_usd
+        return replace(smaller, released_credit_usd=None if before is None else before + released)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +123,7 @@ class PositionEvent:
         }
 
 
-def position_from_row(row: Mapping[str, Any], released_credit_usd: float = 0.0) -> Position:
+def position_from_row(row: Mapping[str, Any], released_credit_usd: float | None = 0.0) -> Position:
     """The position of a row of the lake's `strategies` table."""
     return Position(
         id=row["position"],

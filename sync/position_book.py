@@ -109,7 +109,9 @@ class PositionBook:
                 last.pop(name, None)
                 continue
             released = last[name].released_credit_usd if name in last else 0.0
-            if kind is PositionEventKind.REDUCED and name in credit:
+            if kind is PositionEventKind.REDUCED and row["reason"]:
+                released = None  # only what somebody else did has a reason here
+            elif kind is PositionEventKind.REDUCED and name in credit and released is not None:
                 released += credit[name] - row["net_credit_usd"]
             credit[name] = row["net_credit_usd"]
             last[name] = position_from_row(row, released)
@@ -225,8 +227,10 @@ class PositionBook:
             _explain(differences, {con_id: -unit * lots for con_id, unit in units.items()})
             kind = ours.get(position.id, PositionEventKind.CLOSED)
             after = position.with_lots(position.lots - lots)
-            brought = cash(position.id) if mine else None
-            realized = None if brought is None else after.released_credit_usd + brought
+            if not mine:
+                after = replace(after, released_credit_usd=None)
+            brought, released = cash(position.id) if mine else None, after.released_credit_usd
+            realized = None if brought is None or released is None else released + brought
             reason = "" if mine else _why_closed(position, assigned, now)
             if after.lots:
                 self._positions[position.id] = after

@@ -233,6 +233,21 @@ def test_restart_after_a_reduction_knows_the_credit_that_was_released() -> None:
     assert restored.positions[0].released_credit_usd == pytest.approx(218.0)
 
 
+def test_what_somebody_else_closed_makes_the_realized_money_unknown_also_after_a_restart() -> None:
+    book = adopted()
+    rows = _events(book)
+    for event in condor(1):
+        book.note(event)
+    rows += book.settle(NOW) + book.settle(NOW + timedelta(seconds=6))
+    restored = PositionBook()
+    restored.restore(strategies(rows).with_row_index("seq"))
+    assert restored.positions == book.positions
+    for each in (book, restored):
+        each.note_picture([])
+        (event,) = each.settle(NOW, {each.positions[0].id: Kind.CLOSED}, cash=lambda _: -20.0)
+        assert event.realized_pnl_usd is None
+
+
 quantities = st.dictionaries(st.sampled_from(range(5)), st.integers(-3, 3), max_size=5)
 UNIVERSE = [*CONDOR, SHARES]
 
