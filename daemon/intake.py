@@ -169,7 +169,10 @@ class Intake:
         busy = {leg.contract.con_id for i in open_intents if i.state in AT_BROKER for leg in i.legs}
         if self._awaits_reports(open_intents, now):
             return []
-        events = state.positions.settle(now, ours, busy, state.cash_usd)
+        unproved = {i.position for i in open_intents if i.intent in self._incomplete}
+        events = state.positions.settle(
+            now, ours, busy, lambda position: None if position in unproved else state.cash_usd(position)
+        )
         for event in events:
             self.position_event(event, now)
         if state.has_picture and any(i.state is IntentState.FILLED for i in open_intents):

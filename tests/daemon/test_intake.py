@@ -126,6 +126,15 @@ def test_an_execution_that_is_still_to_come_is_not_left_out_of_the_sum(bench: Be
     assert event.realized_pnl_usd == pytest.approx(137.40)
 
 
+def test_money_is_unknown_when_an_execution_never_comes(bench: Bench) -> None:
+    bench.hold(0)
+    bench.execute(PUT, 2, 0.22)
+    bench.pay(PUT)
+    assert bench.ended() == []
+    (event,) = bench.ended(NOW + REPORTS_WITHIN)
+    assert event.realized_pnl_usd is None
+
+
 def restored(tmp_path: Path, *intents: Intent) -> AccountState:
     """The state that a restart finds in a lake with these intents."""
     with Lake.open(tmp_path, LAKE_TABLES) as lake:
