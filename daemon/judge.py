@@ -209,7 +209,9 @@ class Judge:
             explanation=rules.explain(book, before, seen, picture.market, now).text(verdict.rule),
             time=now,
             facts={**picture.market, **seen},
-            state=RuleState(before.frame.filter(pl.col("position") == verdict.position)).to_json(),
+            state=RuleState(
+                before.frame.filter(pl.col("position").is_in([BOOK, verdict.position]))
+            ).to_json(),
             rules_revision=book.revision,
         )
         self._records.add("decisions", decision.row())

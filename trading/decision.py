@@ -31,7 +31,7 @@ class Decision:
 
     `kind` is "decision", "veto" or "shadow". `explanation` is the rule's
     conditions in words. `facts` is the row the rule saw, `state` the rule state of
-    the position after the step, both needed to replay it.
+    the position and of the book before the step, both needed to replay it.
     """
 
     decision: str

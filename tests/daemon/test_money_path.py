@@ -19,6 +19,7 @@ import rules
 from lake import LakeReader
 from rules import Rulebook, RuleState
 from rules.facts import CATALOGUE
+from sync.facts import FACTS_SCHEMA
 
 pytestmark = [pytest.mark.slow]
 
@@ -162,6 +163,28 @@ def test_every_decision_is_reached_again_from_the_lake_alone(finished: Any, tmp_
         }
 
 
+def test_the_book_rule_reduces_lot_by_lot_and_its_decisions_can_be_replayed_too(
+    replay: Callable[..., Any], home: Any, helpers: Any, tmp_path: Path
+) -> None:
+    text = rules.default_rules_path().read_text()
+    text = text.replace("in_total: 20", "in_total: 0").replace("        book_positions: 3\n", "")
+    gateway = replay(helpers.story(profit_after_s=9999))
+    home.settle(gateway)
+    (home.path / "rules.yaml").write_text(text)
+    daemon = home.start()
+    helpers.wait_until(lambda: not gateway.holdings(), 60, "reduced to nothing")
+    helpers.wait_until(lambda: (rows(home, "intents")["state"] == "settled").sum() == 2, 30, "settled")
+    helpers.stop(daemon)
+    assert [(o["status"], o["quantity"]) for o in gateway.orders()] == [("Filled", 1)] * 2
+    acted = rows(home, "decisions").filter(pl.col("kind") == "decision")
+    assert acted["rule"].to_list() == ["portfolio_limits"] * 2
+    for row in acted.iter_rows(named=True):
+        again = replayed({**row, "position": ""}, rulebook(text, tmp_path))
+        assert (again["rule"], again["action"], again["params"]) == (
+            "portfolio_limits", "block_entries", '{"then": "reduce_largest"}'
+        )  # fmt: skip
+
+
 def rulebook(text: str, folder: Path) -> Rulebook:
     path = folder / "rules.yaml"
     path.write_text(text)
@@ -172,7 +195,8 @@ def replayed(row: dict[str, Any], book: Rulebook) -> dict[str, Any]:
     """What `rules.step` decides for one recorded decision."""
     seen = json.loads(row["facts"])
     of_book = {fact.name for fact in CATALOGUE if fact.scope == "book"}
-    facts = pl.DataFrame([{name: value for name, value in seen.items() if name not in of_book}])
+    of_position = {name: value for name, value in seen.items() if name not in of_book}
+    facts = pl.DataFrame([of_position], schema=FACTS_SCHEMA)
     market = {name: seen[name] for name in of_book if name in seen}
     _, verdicts = rules.step(book, RuleState.from_json(row["state"]), facts, market, row["time"])
     (verdict,) = verdicts.filter(pl.col("position") == row["position"]).iter_rows(named=True)
