@@ -71,6 +71,7 @@ class Engine:
         """Nothing is at work: no open intent, no roll, nothing unsettled."""
         self._beat_ms: list[float] = []
         self._recorded: datetime | None = None
+        self._was_live = False
         self._reconciled: datetime | None = None
         self._looked_at_rules: datetime | None = None
         self._dirty = False
@@ -103,7 +104,7 @@ class Engine:
             self._subscribe(now)
             self.picture, intents = await self.judge.judge(self.rules_file.book, now)
             intents += await self._continue_rolls(now)
-            if self._dirty and self._record_due(now):
+            if self._dirty and self._record_due(self.picture, now):
                 self._record(self.picture, now)
         if await self._commit(now):
             for intent in intents:
@@ -326,7 +327,12 @@ class Engine:
                 wanted.append(Wanted(leg.contract.con_id, priority))
         return wanted
 
-    def _record_due(self, now: datetime) -> bool:
+    def _record_due(self, picture: Picture, now: datetime) -> bool:
+        """Every `record_every_s`, and once as soon as everything is quoted: nobody should look at a blank
+        page for longer than the quotes take to arrive."""
+        if not self._was_live and bool((picture.facts["quote_state"] == "live").all()):
+            self._was_live = True
+            return True
         last = self._recorded
         return last is None or now - last >= timedelta(seconds=self._settings.record_every_s)
 

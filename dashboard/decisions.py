@@ -98,9 +98,9 @@ def _fact(name: str, known: Any) -> str:
     """A fact's value in the unit that the catalogue gives it."""
     unit = FACTS[name].unit if name in FACTS else None
     if isinstance(known, (int, float)) and unit is Unit.RATIO:
-        return notation.percent(known, signed=True)
+        return notation.percent(known)
     if isinstance(known, (int, float)) and unit is Unit.USD:
-        return notation.usd(known, signed=True)
+        return notation.usd(known)
     return notation.plain(known)
 
 

@@ -151,7 +151,7 @@ _VOLATILITY = (
 
 _MARKET = (
     _underlying("underlying_price", _U, "price of the underlying", "last, else mid", _QUOTED_S),
-    _underlying("underlying_change_1h", _R, "move within one hour", "price / price an hour ago - 1", 600.0),
+    _underlying("underlying_change_1h", _R, "move within one hour", "price / price an hour ago - 1", 4200.0),
     _underlying("underlying_change_1d", _R, "move since yesterday", "price / previous close - 1", 600.0),
     Fact("vix", _P, "book", "the VIX index", "last", 600.0),
     _position("vix_change", _P, "VIX against its value at entry", "vix - entry vix", 600.0),
