@@ -63,7 +63,7 @@ def test_a_decision_opens_to_its_facts_rules_intent_and_outcome(opened: Page) ->
     expect(field(decision, "profit")).to_be_hidden()
     decision.locator("summary").click()
     expect(decision.locator(".reason")).to_have_text("profit 52.3 % is at or above 50 %: close half")
-    expect(field(decision, "profit")).to_have_text("+81.2 %")
+    expect(field(decision, "profit")).to_have_text("81.2 %")
     expect(field(decision, "iv rank")).to_have_text("—")
     expect(decision.locator(".chip.fired")).to_have_text("take_profit")
     expect(decision.locator(".chip.undecided")).to_have_text("iv_crush")
