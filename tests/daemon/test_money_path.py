@@ -70,7 +70,7 @@ def test_half_is_taken_once_even_when_the_whole_was_vetoed_meanwhile(
 ) -> None:
     """55 % takes half of four lots; 85 % is met frozen and vetoed; back at 55 % no half is taken again."""
     course = ((200.0, 0.15), (400.0, 0.45))
-    gateway = replay(helpers.story(lots=4, left=0.45, course=course), speed=20)
+    gateway = replay(helpers.story(lots=4, left=0.45, course=course), speed=40)
     home.settle(gateway)
     daemon = home.start()
     helpers.wait_until(
