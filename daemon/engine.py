@@ -66,6 +66,8 @@ class Engine:
         self.judge = Judge(state, records, self.alerts, console, metrics)
         self.reconciler = Reconciler(state, records, self.alerts, self.intake, console)
         self.picture: Picture | None = None
+        self.account = ""
+        """The account that the settings allow to be traded; orders go to no other."""
         self.beats = 0
         self.settled_quiet = False
         """Nothing is at work: no open intent, no roll, nothing unsettled."""
@@ -162,6 +164,10 @@ class Engine:
 
     async def _send(self, intent: Intent, now: datetime) -> None:
         state = self.state
+        if state.broker.account != self.account:
+            reason = f"account: the login is {state.broker.account} now, decided was for {self.account}"
+            self.intake.order_came_to_nothing(state.desk.refuse(intent, reason, now), now)
+            return
         if not state.breaker.allows_closing:
             reason = f"frozen before it was sent: {state.breaker.reason}"
             self.intake.order_came_to_nothing(state.desk.refuse(intent, reason, now), now)

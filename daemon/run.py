@@ -241,15 +241,14 @@ class Daemon:
 
     async def _beat(self, engine: Engine, broker: InteractiveBrokers, pulse: Pulse) -> None:
         await self._wait_for_link(engine, broker, pulse)
-        guarded = ""
         wake: datetime | None = None
         watchdog_s, patted = watchdog_interval_s(), 0.0
         ready = False
         started, ended_at = stopwatch.monotonic(), None
         while not self._stop.is_set():
-            if broker.account and broker.account != guarded:
+            if broker.account and broker.account != engine.account:
                 self._refuse_unwanted_account(broker)
-                guarded = broker.account
+                engine.account = broker.account
             now = pulse.now()
             before = self._lake.seq
             wake = await engine.cycle(now)

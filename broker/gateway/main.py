@@ -27,6 +27,7 @@ def read_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--quote-every", type=int, default=1, help="model: simulated seconds between quotes (default 1)"
     )
+    parser.add_argument("--account", default="DU1234567", help="id of a new account (paper: DU...)")
     parser.add_argument("--state", type=Path, help="file in which account and time outlive the program")
     parser.add_argument("--home", help="told to whoever asks for the status")
     parser.add_argument("--lines", type=int, default=100, help="market data lines per client")

@@ -23,7 +23,6 @@ from broker.gateway.state import read_state, restore_books, restored_account
 
 log = logging.getLogger("gateway")
 
-ACCOUNT_ID = "DU1234567"
 DEPOSIT_USD = 100_000.0
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]]
@@ -67,7 +66,7 @@ def build(arguments: argparse.Namespace) -> Gateway:
         raise GatewayError(f"--speed {speed} is below 0: use 0 or more")
     saved = read_state(arguments.state, market) if arguments.state else None
     if saved is None:
-        account = Account.open(ACCOUNT_ID, DEPOSIT_USD, holdings)
+        account = Account.open(arguments.account, DEPOSIT_USD, holdings)
         return Gateway(market, account, market.start(), speed, arguments.lines, arguments.state)
     try:
         market.load(saved["market_state"])

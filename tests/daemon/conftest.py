@@ -247,11 +247,12 @@ def home(tmp_path: Path) -> Iterator[Home]:
 def replay(start_gateway: Callable[..., Gateway], tmp_path: Path) -> Callable[..., Gateway]:
     """Starts a gateway that replays a story."""
 
-    def start(story: Story = Story(), speed: float = 30, **ports: int) -> Gateway:
+    def start(story: Story = Story(), speed: float = 30, account: str = "DU1234567", **ports: int) -> Gateway:
         quotes, positions = write_market(tmp_path, story)
         files = ("--quotes", str(quotes), "--positions", str(positions))
         state = ("--state", str(tmp_path / "gateway.json"))
-        return start_gateway("--market", "replay", *files, *state, "--speed", str(speed), **ports)
+        how = ("--speed", str(speed), "--account", account)
+        return start_gateway("--market", "replay", *files, *state, *how, **ports)
 
     return start
 

@@ -245,3 +245,32 @@ def test_ctrl_c_ends_it_cleanly_and_a_restart_continues(
     (after,) = home.json("positions")
     assert after["id"] == before["id"]
     assert rows(home, "strategies").filter(pl.col("event") == "adopted").height == 1
+
+
+LIVE = "U7654321"
+
+
+@pytest.mark.parametrize(
+    "trading",
+    [{}, {"live": True}, {"live_account": LIVE}, {"live": True, "live_account": "U1111111"}],
+)
+def test_a_live_account_is_refused_unless_both_settings_name_it(
+    trading: dict[str, Any], replay: Callable[..., Any], home: Any
+) -> None:
+    gateway = replay(account=LIVE)
+    home.settle(gateway, trading=trading)
+    daemon = home.start()
+    told, _ = daemon.communicate(timeout=60)
+    assert daemon.returncode == 1
+    assert f"account {LIVE} is live: nothing was sent" in told
+    assert gateway.orders() == []
+
+
+def test_a_live_account_that_both_settings_name_is_traded(
+    replay: Callable[..., Any], home: Any, helpers: Any
+) -> None:
+    gateway = replay(account=LIVE)
+    home.settle(gateway, trading={"live": True, "live_account": LIVE})
+    daemon = home.start()
+    helpers.wait_until(lambda: not gateway.holdings(), 90, "closed")
+    helpers.stop(daemon)
