@@ -244,7 +244,9 @@ class Daemon:
         wake: datetime | None = None
         watchdog_s, patted = watchdog_interval_s(), 0.0
         ready = False
-        started, ended_at = stopwatch.monotonic(), None
+        ended_at: datetime | None = None
+        if self._until.seconds is not None:
+            asyncio.get_running_loop().call_later(self._until.seconds, self._stop.set)
         while not self._stop.is_set():
             if broker.account and broker.account != engine.account:
                 self._refuse_unwanted_account(broker)
@@ -260,8 +262,6 @@ class Daemon:
             if watchdog_s is not None and stopwatch.monotonic() - patted > watchdog_s:
                 notify("WATCHDOG=1")
                 patted = stopwatch.monotonic()
-            if self._until.seconds is not None and stopwatch.monotonic() - started >= self._until.seconds:
-                self._stop.set()
             if self._until.market_end and pulse.ended:
                 ended_at = ended_at or now
                 if engine.settled_quiet or now - ended_at > QUIET_AFTER_END:

@@ -123,6 +123,7 @@ class Clock:
             return TICK_S
         target = self._next()
         if target <= allowed:
+            self._forgive(target, allowed)
             await self._go(target)
             return 0.0
         return min(TICK_S, (target - allowed).total_seconds() / self.speed)
@@ -168,12 +169,14 @@ class Clock:
         return max(min(moments), self.now + SHORTEST_STEP)
 
     def _allowed(self) -> datetime:
-        """How far the wall's pace lets time go; what could not be kept up with is forgotten."""
+        """How far the wall's pace lets time go."""
         wall, simulated = self._anchor
-        allowed = simulated + timedelta(seconds=(_wall() - wall) * self.speed)
-        if allowed - self.now > timedelta(seconds=MOST_DEBT_S * self.speed):
-            self._anchor = (_wall(), self.now)
-        return allowed
+        return simulated + timedelta(seconds=(_wall() - wall) * self.speed)
+
+    def _forgive(self, target: datetime, allowed: datetime) -> None:
+        """What could not be kept up with is forgotten: a step that is long overdue starts the pace anew."""
+        if allowed - target > timedelta(seconds=MOST_DEBT_S * self.speed):
+            self._anchor = (_wall(), target)
 
     def _tell(self, follower: Follower) -> None:
         follower.busy = True

@@ -6,6 +6,8 @@ from datetime import datetime, timedelta
 import pytest
 from ib_async import Contract, LimitOrder
 
+from broker.gateway.clock import LONGEST_STEP
+
 
 class Follower:
     """A minimal daemon: after each step it waits for its frames, acts, and says it is done."""
@@ -138,3 +140,13 @@ async def test_free_running_time_keeps_the_pace_it_was_given(open_bench, connect
         passed = (bench.gateway.clock.now - first).total_seconds()
         elapsed = asyncio.get_running_loop().time() - wall
         assert passed == pytest.approx(60 * elapsed, abs=60 * 0.3)
+
+
+async def test_a_quiet_market_is_left_behind_at_a_pace_slower_than_its_longest_step(open_bench, connect):
+    """Thirty quiet seconds at twenty-five a second are little more than one of waiting, not for ever."""
+    async with open_bench("--speed", "25") as bench, connect(bench) as ib:
+        follower = await Follower.follow(bench, ib)
+        start = await follower.told()
+        follower.done()
+        async with asyncio.timeout(10):
+            assert await follower.told() == start + LONGEST_STEP
