@@ -44,7 +44,11 @@ class OrderRefused(Exception):
 
 
 class Witness(Protocol):
-    """Who is told what happened, in the order in which it happened."""
+    """Who is told what happened, in the order in which it happened.
+
+    `order_filled` gives the new executions only: after a partial fill the order lives on.
+    `holdings_changed` is for what no order did: expiry, exercise, assignment, dividends.
+    """
 
     def order_changed(self, order: Order) -> None: ...
 
@@ -52,7 +56,7 @@ class Witness(Protocol):
 
     def order_cancelled(self, order: Order, reason: str) -> None: ...
 
-    def options_expired(self, con_ids: list[ConId]) -> None: ...
+    def holdings_changed(self, con_ids: list[ConId]) -> None: ...
 
 
 def rejection(reason: str) -> OrderRefused:
@@ -252,7 +256,7 @@ class Exchange:
             if any(contract.con_id in expired for contract, _ in order.legs):
                 self.cancel(order, now, "the option has expired")
         if expired:
-            self.witness.options_expired(expired)
+            self.witness.holdings_changed(expired)
 
     def _match(self, orders: list[Order], now: datetime) -> None:
         if not orders or self.hold_fills:

@@ -219,7 +219,7 @@ class Gateway:
         log.info("order %s: %d filled at %.2f", label, order.filled, order.fill_price or 0.0)
         session = self.sessions.get(order.client_id)
         if session:
-            self.orders.announce_fill(session, order)
+            self.orders.announce_fill(session, order, executions)
         self._send_positions([e.contract.con_id for e in executions if e.contract])
 
     def order_cancelled(self, order: Order, reason: str) -> None:
@@ -228,9 +228,9 @@ class Gateway:
         if session:
             self.orders.announce_cancel(session, order, reason)
 
-    def options_expired(self, con_ids: list[ConId]) -> None:
+    def holdings_changed(self, con_ids: list[ConId]) -> None:
         self.save()
-        log.info("%d holdings have expired and were settled in cash", len(con_ids))
+        log.info("%d holdings have changed without an order", len(con_ids))
         self._send_positions(con_ids)
 
     def _send_positions(self, con_ids: list[ConId]) -> None:

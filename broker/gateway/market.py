@@ -1,7 +1,8 @@
 """The one protocol behind which all markets stand."""
 
-from collections.abc import Collection
-from datetime import datetime, timedelta
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
 from typing import Any, Protocol
 
 from broker.gateway.listings import Listings
@@ -9,6 +10,29 @@ from broker.gateway.quotes import Quote
 from options import ConId
 
 BATCH = timedelta(milliseconds=250)
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """What happened from `start` on, for as long as bars of its request are: prices in USD per share,
+    `volume` in contracts (shares), `average` the volume-weighted price, `count` of trades."""
+
+    start: datetime
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: int
+    average: float
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Dividend:
+    """USD per share, for whoever holds the share when `ex_date` begins."""
+
+    ex_date: date
+    amount_usd: float
 
 
 class Market(Protocol):
@@ -27,6 +51,15 @@ class Market(Protocol):
 
     def marks(self, con_ids: Collection[ConId], now: datetime) -> dict[ConId, float]:
         """The last known price of each contract, however old; contracts never priced are left out."""
+        ...
+
+    def bars(self, con_id: ConId, since: datetime, until: datetime, seconds: int) -> list[Bar]:
+        """Bars of `seconds` of the middle price, oldest first, that begin in [since, until) during regular
+        trading hours; none where the market knows no price. May lie before the account's time began."""
+        ...
+
+    def dividends(self, symbol: str) -> Sequence[Dividend]:
+        """All that are announced, past and to come, by date."""
         ...
 
     def next_change(self, watched: Collection[ConId], now: datetime) -> datetime | None:

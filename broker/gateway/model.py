@@ -6,7 +6,7 @@ distance from the money. Option values and Greeks come from `options.greeks`.
 """
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy as np
 
 from broker.gateway.account import Holding
 from broker.gateway.listings import Listings, option, underlying
+from broker.gateway.market import Bar, Dividend
 from broker.gateway.paths import FACTORS, MEAN_VIX, VIX_REVERSION, VOL_RATIO, Floats, Paths
 from broker.gateway.quotes import MISSING, Quote
 from options import NEW_YORK, ConId, Contract, Right, SecType, UsdPerContract, greeks
@@ -58,6 +59,12 @@ class ModelMarket:
 
     def ended(self, now: datetime) -> bool:
         return False
+
+    def bars(self, con_id: ConId, since: datetime, until: datetime, seconds: int) -> list[Bar]:
+        return []
+
+    def dividends(self, symbol: str) -> Sequence[Dividend]:
+        return ()
 
     def next_change(self, watched: Collection[ConId], now: datetime) -> datetime | None:
         return self._quoted(now) + timedelta(seconds=self._quote_every_s) if watched else None

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from broker.gateway.account import Execution
 from broker.gateway.exchange import Exchange, OrderRefused
 from broker.gateway.hours import ib_time
 from broker.gateway.order import Order, Status
@@ -118,9 +119,8 @@ class OrderDesk:
                 session.send(*commission_report(execution))
         session.send(55, 1, req_id)
 
-    def announce_fill(self, session: Session, order: Order) -> None:
+    def announce_fill(self, session: Session, order: Order, executions: list[Execution]) -> None:
         """The messages of a fresh fill, in the order in which a real gateway sends them."""
-        executions = [e for e in self.exchange.executions if e.perm_id == order.perm_id]
         for execution in executions:
             session.send(*exec_details(execution, order, self.account_id))
         self.send_order(session, order)

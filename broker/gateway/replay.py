@@ -8,7 +8,7 @@ skipped to the next row or opening.
 """
 
 from bisect import bisect_right
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ import polars as pl
 
 from broker.gateway.errors import GatewayError
 from broker.gateway.listings import Listings, option, underlying
-from broker.gateway.market import BATCH
+from broker.gateway.market import BATCH, Bar, Dividend
 from broker.gateway.quotes import MISSING, Quote
 from options import ConId, Right
 from options.hours import is_open, next_opening
@@ -161,6 +161,12 @@ class ReplayMarket:
                     break
                 place -= 1
         return found
+
+    def bars(self, con_id: ConId, since: datetime, until: datetime, seconds: int) -> list[Bar]:
+        return []
+
+    def dividends(self, symbol: str) -> Sequence[Dividend]:
+        return ()
 
     def next_change(self, watched: Collection[ConId], now: datetime) -> datetime | None:
         moment = self._at(now)

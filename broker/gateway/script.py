@@ -1,7 +1,7 @@
 """The script market: every contract and every price comes from a test, over the control port or a file."""
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import fields, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -9,6 +9,7 @@ from typing import Any
 
 from broker.gateway.errors import GatewayError
 from broker.gateway.listings import Listings, option, underlying
+from broker.gateway.market import Bar, Dividend
 from broker.gateway.quotes import MISSING, Quote
 from options import NEW_YORK, ConId, Contract, Right
 
@@ -92,6 +93,12 @@ class ScriptMarket:
 
     def marks(self, con_ids: Collection[ConId], now: datetime) -> dict[ConId, float]:
         return {con_id: self._marks[con_id] for con_id in con_ids if con_id in self._marks}
+
+    def bars(self, con_id: ConId, since: datetime, until: datetime, seconds: int) -> list[Bar]:
+        return []
+
+    def dividends(self, symbol: str) -> Sequence[Dividend]:
+        return ()
 
     def next_change(self, watched: Collection[ConId], now: datetime) -> datetime | None:
         return None

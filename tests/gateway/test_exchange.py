@@ -32,7 +32,7 @@ class Ledger:
     def order_cancelled(self, order, reason):
         self.changes.append((order.order_id, "Cancelled"))
 
-    def options_expired(self, con_ids):
+    def holdings_changed(self, con_ids):
         self.changes.append((0, "Expired"))
 
     def order_filled(self, order, executions):
