@@ -11,6 +11,7 @@ from datetime import date, datetime
 from typing import Protocol
 
 from broker.gateway.account import Account, Execution
+from broker.gateway.commission import commission_usd
 from broker.gateway.margin import Values, account_values
 from broker.gateway.market import Market
 from broker.gateway.matching import (
@@ -25,10 +26,9 @@ from broker.gateway.matching import (
 from broker.gateway.order import Order, Status
 from broker.gateway.order_request import OrderRequest
 from broker.gateway.quotes import MISSING, Quote
-from options import ConId, Contract, Leg, SecType, UsdPerContract, hours, round_to_tick, value_at_expiry
+from broker.gateway.settlement import expired, settle
+from options import ConId, Contract, Leg, SecType, UsdPerContract, hours, round_to_tick
 
-COMMISSION_USD = 0.65
-SHARE_COMMISSION_USD = 0.005
 MOST_LEGS = 4
 COMBO_TICK = 0.01
 FIRST_PERM_ID = 1_100_000_000
@@ -175,7 +175,7 @@ class Exchange:
         marks, _ = self._prices(now)
         terms = terms_of(legs, self.quotes([contract.con_id for contract, _ in legs], now))
         after = self.values(now, _as_held(request, legs, terms, marks))
-        return self.values(now), after, sum(_commission(c, n * request.quantity) for c, n in legs)
+        return self.values(now), after, sum(commission_usd(c, n * request.quantity) for c, n in legs)
 
     def place(self, client_id: int, order_id: int, request: OrderRequest, now: datetime) -> None:
         """Takes a new order and fills it at once when it can; raises OrderRefused."""
@@ -238,25 +238,14 @@ class Exchange:
         self._match(self.working(), now)
 
     def _settle(self, now: datetime, today: date) -> None:
-        """Expired options leave the account at their intrinsic value in cash; nobody delivers shares.
-
-        Without a price for the underlying they stay.
-        """
-        expired = []
-        for holding in list(self.account.holdings.values()):
-            contract = holding.contract
-            if not holding.quantity or contract.expiry is None or contract.expiry > today:
-                continue
-            _, spots = self._prices(now)
-            if now >= hours.closing(contract.expiry) and contract.symbol in spots:
-                worth = value_at_expiry([Leg(contract, 1, UsdPerContract(0.0))], spots[contract.symbol])
-                self.account.book(contract, -holding.quantity, worth / contract.multiplier, 0.0)
-                expired.append(contract.con_id)
+        """Settles what has expired and cancels the orders for it."""
+        due = expired(self.account, now, today)
+        settled = settle(self.account, due, self._prices(now)[1]) if due else []
         for order in self.working():
-            if any(contract.con_id in expired for contract, _ in order.legs):
+            if any(contract.con_id in settled for contract, _ in order.legs):
                 self.cancel(order, now, "the option has expired")
-        if expired:
-            self.witness.holdings_changed(expired)
+        if settled:
+            self.witness.holdings_changed(settled)
 
     def _match(self, orders: list[Order], now: datetime) -> None:
         if not orders or self.hold_fills:
@@ -288,7 +277,7 @@ class Exchange:
             executions.append(_execution(order, f"{fill_id}.01.01", None, signed, order.fill_price, now))
         for (contract, amount), price in zip(order.legs, prices, strict=True):
             signed = amount * quantity
-            fee = _commission(contract, signed)
+            fee = commission_usd(contract, signed)
             realized = self.account.book(contract, signed, price, fee)
             exec_id = f"{fill_id}.{len(executions) + 1:02d}.01"
             executions.append(_execution(order, exec_id, contract, signed, price, now, fee, realized))
@@ -298,12 +287,6 @@ class Exchange:
         order.outcome = f"Filled Size: {quantity}"
         self.executions += executions
         self.witness.order_filled(order, executions)
-
-
-def _commission(contract: Contract, quantity: int) -> float:
-    """USD for a trade of `quantity` contracts (shares)."""
-    rate = COMMISSION_USD if contract.sec_type is SecType.OPTION else SHARE_COMMISSION_USD
-    return round(rate * abs(quantity), 4)
 
 
 def _execution(
