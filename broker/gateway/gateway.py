@@ -9,6 +9,7 @@ from pathlib import Path
 from broker.gateway.account import Account, Execution
 from broker.gateway.account_desk import AccountDesk
 from broker.gateway.clock import Clock
+from broker.gateway.contract_desk import ContractDesk
 from broker.gateway.data_desk import DataDesk
 from broker.gateway.errors import GatewayError, MessageError
 from broker.gateway.exchange import Exchange
@@ -50,6 +51,7 @@ class Gateway:
     ) -> None:
         self.exchange = Exchange(market, account, self)
         self.clock = Clock(self, now, speed)
+        self.contracts = ContractDesk(self.exchange)
         self.data = DataDesk(self.exchange, lines)
         self.accounts = AccountDesk(self.exchange)
         self.orders = OrderDesk(self.exchange)
@@ -128,7 +130,7 @@ class Gateway:
 
     def _table(self) -> dict[int, Handler]:
         """What answers which message; a message that wants no answer is listed with `_nothing`."""
-        data, accounts, orders = self.data, self.accounts, self.orders
+        contracts, data, accounts, orders = self.contracts, self.data, self.accounts, self.orders
         return {
             1: lambda s, f: data.subscribe(s, f, self.clock.now),
             2: data.unsubscribe,
@@ -138,7 +140,7 @@ class Gateway:
             6: lambda s, f: accounts.updates(s, f, self.clock.now),
             7: orders.executions,
             8: lambda s, _: s.send(9, 1, self.exchange.next_order_id(s.client_id)),
-            9: lambda s, f: data.contract_details(s, f, self.clock.now),
+            9: lambda s, f: contracts.details(s, f, self.clock.now),
             14: _nothing,
             15: _nothing,
             16: lambda s, _: orders.open_orders(s, everyone=True),
@@ -157,9 +159,9 @@ class Gateway:
             75: _nothing,
             76: lambda s, f: accounts.updates_multi(s, f, self.clock.now),
             77: _nothing,
-            78: data.option_chain,
-            81: data.matching_symbols,
-            91: data.market_rule,
+            78: contracts.option_chain,
+            81: contracts.matching_symbols,
+            91: contracts.market_rule,
             92: lambda s, f: accounts.profit(s, f, self.clock.now),
             93: lambda s, f: s.profit_requests.discard(f.integer()),
             99: lambda s, _: orders.completed_orders(s),
