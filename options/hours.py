@@ -1,12 +1,34 @@
-"""Regular trading hours of options: 09:30 to 16:00 New York, Monday to Friday. Holidays are not known."""
+"""Regular trading hours of the New York Stock Exchange, which its options keep too.
+
+09:30 to 16:00 New York; some days close at 13:00, and there are holidays. Days from the `holidays` library.
+"""
 
 from datetime import UTC, date, datetime, time, timedelta
+from functools import cache
 
 from options.clock import NEW_YORK
 
 OPENING = time(9, 30)
 CLOSING = time(16, 0)
-SESSION_S = 23_400
+EARLY_CLOSING = time(13, 0)
+
+
+@cache
+def _exceptions(year: int) -> tuple[frozenset[date], frozenset[date]]:
+    """The weekdays of a year (without trading, that close early)."""
+    from holidays import financial_holidays  # a tenth of a second that many commands can do without
+
+    closed = financial_holidays("NYSE", years=year)
+    early = financial_holidays("NYSE", years=year, categories=("half_day",))
+    return frozenset(closed), frozenset(early)
+
+
+def is_trading_day(day: date) -> bool:
+    return day.weekday() < 5 and day not in _exceptions(day.year)[0]
+
+
+def closes_early(day: date) -> bool:
+    return day in _exceptions(day.year)[1]
 
 
 def opening(day: date) -> datetime:
@@ -14,16 +36,17 @@ def opening(day: date) -> datetime:
 
 
 def closing(day: date) -> datetime:
-    return datetime.combine(day, CLOSING, NEW_YORK).astimezone(UTC)
+    return datetime.combine(day, EARLY_CLOSING if closes_early(day) else CLOSING, NEW_YORK).astimezone(UTC)
+
+
+def session_s(day: date) -> int:
+    """Seconds from the opening to the closing."""
+    return round((closing(day) - opening(day)).total_seconds())
 
 
 def trading_day(now: datetime) -> date:
     """The day in New York."""
     return now.astimezone(NEW_YORK).date()
-
-
-def is_trading_day(day: date) -> bool:
-    return day.weekday() < 5
 
 
 def next_trading_day(day: date) -> date:

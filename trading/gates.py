@@ -56,7 +56,7 @@ def refuse_unless_passed(checks: Sequence[Check]) -> None:
 def hours_check(now: datetime) -> Check:
     """Overnight an order would wait for the opening at a price (or worse, at the market) decided before."""
     local = now.astimezone(NEW_YORK)
-    return Check("hours", is_open(now), f"{local:%a %H:%M}", "Mon to Fri 09:30 to 16:00 New York")
+    return Check("hours", is_open(now), f"{local:%a %H:%M}", "while the exchange in New York is open")
 
 
 def closing_checks(intent: Intent, held: Mapping[ConId, int], now: datetime) -> list[Check]:

@@ -8,6 +8,7 @@ from broker.gateway.listings import Query
 from broker.gateway.session import Session
 from broker.gateway.wire import Fields, Value
 from options import Contract, SecType
+from options.hours import closing
 
 EXCHANGES = ("SMART", "CBOE")
 MARKET_RULES = {26: 0.01, 32: 0.05, 67: 0.10}
@@ -56,7 +57,7 @@ class ContractDesk:
                 req_id,
                 contract.symbol,
                 contract.sec_type,
-                f"{expiry} 16:00:00 US/Eastern" if option else "",
+                hours.ib_time(closing(contract.expiry)) if contract.expiry else "",
             ),
             *(contract.strike if option else 0.0, contract.right or "", contract.exchange, contract.currency),
             *(contract.local_symbol, contract.trading_class, contract.trading_class, contract.con_id),

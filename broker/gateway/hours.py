@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 
 from options import NEW_YORK
-from options.hours import is_trading_day, trading_day
+from options.hours import closing, is_trading_day, trading_day
 
 
 def session_text(now: datetime, days: int = 3) -> str:
@@ -12,7 +12,8 @@ def session_text(now: datetime, days: int = 3) -> str:
     for offset in range(days):
         day = trading_day(now) + timedelta(days=offset)
         label = f"{day:%Y%m%d}"
-        parts.append(f"{label}:0930-{label}:1600" if is_trading_day(day) else f"{label}:CLOSED")
+        until = f"{closing(day).astimezone(NEW_YORK):%H%M}"
+        parts.append(f"{label}:0930-{label}:{until}" if is_trading_day(day) else f"{label}:CLOSED")
     return ";".join(parts)
 
 

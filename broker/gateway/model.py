@@ -18,7 +18,7 @@ from broker.gateway.market import Bar, Dividend
 from broker.gateway.paths import FACTORS, MEAN_VIX, VIX_REVERSION, VOL_RATIO, Floats, Paths
 from broker.gateway.quotes import MISSING, Quote
 from options import NEW_YORK, ConId, Contract, Right, SecType, UsdPerContract, greeks
-from options.hours import closing, is_open, next_opening, trading_day
+from options.hours import closing, is_open, is_trading_day, next_opening, trading_day
 
 DEFAULT_START = datetime(2026, 3, 2, 10, 0, tzinfo=NEW_YORK).astimezone(UTC)
 RATE = 0.04
@@ -146,14 +146,16 @@ class ModelMarket:
         return found
 
     def _list_expiries(self, today: date) -> None:
-        """Lists each Friday once it comes within `LONGEST_DAYS`, with strikes around that day's levels."""
+        """Lists each week's last day once its Friday comes within `LONGEST_DAYS`, with strikes around that
+        day's levels."""
         self._listed_on = today
         for offset in range(1, LONGEST_DAYS + 1):
             friday = today + timedelta(days=offset)
-            if friday.weekday() == 4 and friday.isoformat() not in self._listed:
+            expiry = friday if is_trading_day(friday) else friday - timedelta(days=1)
+            if friday.weekday() == 4 and expiry > today and expiry.isoformat() not in self._listed:
                 levels = self._paths.previous_close()
                 for symbol in VOL_RATIO:
-                    self._list_expiry(symbol, friday, levels[symbol])
+                    self._list_expiry(symbol, expiry, levels[symbol])
 
     def _list_expiry(self, symbol: str, expiry: date, level: float) -> None:
         self._listed[f"{expiry.isoformat()} {symbol}"] = level
@@ -226,8 +228,9 @@ def smile(symbol: str, spot: float, strikes: Floats, years: Floats, vix: float) 
 
 
 def is_monthly(expiry: date) -> bool:
-    """Whether a Friday is the third of its month."""
-    return 15 <= expiry.day <= 21
+    """Whether an expiry falls on the third Friday of its month, or on the Thursday before a closed one."""
+    friday = expiry + timedelta(days=4 - expiry.weekday())
+    return 15 <= friday.day <= 21
 
 
 def strike_grid(level: float, step: float, fine: bool) -> list[float]:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from options.hours import SESSION_S, next_trading_day, opening, trading_day
+from options.hours import next_trading_day, opening, session_s, trading_day
 
 FACTORS = ("SPY", "QQQ", "IWM", "VIX")
 START_LEVELS = (690.0, 620.0, 262.0, 17.5)
@@ -53,7 +53,7 @@ class Paths:
         """USD per share (index points) at `now`, which must not lie before the current day."""
         while self.day < trading_day(now) and opening(next_trading_day(self.day)) <= now:
             self._next_day()
-        second = min(max(int((now - opening(self.day)).total_seconds()), 0), SESSION_S)
+        second = min(max(int((now - opening(self.day)).total_seconds()), 0), session_s(self.day))
         row = self._today()[second]
         return {name: float(level) for name, level in zip(FACTORS, row, strict=True)}
 
@@ -63,7 +63,7 @@ class Paths:
 
     def _shocks(self) -> tuple[Floats, Floats]:
         draws = np.random.default_rng([self.seed, self.day.toordinal()])
-        correlated = draws.standard_normal((SESSION_S + 1, 4)) @ np.linalg.cholesky(CORRELATION).T
+        correlated = draws.standard_normal((session_s(self.day) + 1, 4)) @ np.linalg.cholesky(CORRELATION).T
         return correlated[0], correlated[1:]
 
     def _today(self) -> Floats:
@@ -71,14 +71,15 @@ class Paths:
         if self._path is None:
             _, shocks = self._shocks()
             share = (1 - OVERNIGHT_SHARE) / DAYS_PER_YEAR
-            logs = np.zeros((SESSION_S + 1, 4))
-            step = share / SESSION_S
+            seconds = session_s(self.day)
+            logs = np.zeros((seconds + 1, 4))
+            step = share / seconds
             vols = self._vols()
             moves = vols * math.sqrt(step) * shocks
             moves[:, :3] -= 0.5 * vols[:3] ** 2 * step
             logs[1:] = np.cumsum(moves, axis=0)
             pull = math.log(MEAN_VIX / self.levels[3]) * VIX_REVERSION * share
-            logs[:, 3] += pull * np.linspace(0.0, 1.0, SESSION_S + 1)
+            logs[:, 3] += pull * np.linspace(0.0, 1.0, seconds + 1)
             self._path = self.levels * np.exp(logs)
         return self._path
 
