@@ -17,6 +17,8 @@ def session_text(now: datetime, days: int = 3) -> str:
     return ";".join(parts)
 
 
-def ib_time(moment: datetime) -> str:
-    """The form of execution and completion times: `20260302 10:00:05 US/Eastern`."""
-    return f"{moment.astimezone(NEW_YORK):%Y%m%d %H:%M:%S} US/Eastern"
+def ib_time(moment: datetime, version: int = 178) -> str:
+    """The form of execution and history times: `20260302 10:00:05 US/Eastern`, below server version 174
+    `20260302  10:00:05` with two blanks and no zone."""
+    local = moment.astimezone(NEW_YORK)
+    return f"{local:%Y%m%d %H:%M:%S} US/Eastern" if version >= 174 else f"{local:%Y%m%d  %H:%M:%S}"

@@ -29,12 +29,14 @@ class Line:
 class Session:
     """`sent` and `received` count frames as ib_async does: the handshake reply is sent but not received.
 
-    `client_id` is -1 until startApi. `silent` drops everything that would be sent.
+    `client_id` is -1 until startApi. `version` was agreed in the handshake: the layouts of many messages
+    depend on it. `silent` drops everything that would be sent.
     """
 
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
     client_id: int = -1
+    version: int = NEWEST_VERSION
     sent: int = 0
     received: int = 0
     silent: bool = False
@@ -54,7 +56,8 @@ class Session:
             self.writer.transport.abort()
 
     def error(self, req_id: int, code: int, text: str) -> None:
-        self.send(4, 2, req_id, code, text, "")
+        rejection_details = ("",) if self.version >= 166 else ()
+        self.send(4, 2, req_id, code, text, *rejection_details)
 
     def close(self) -> None:
         self.writer.close()
@@ -69,7 +72,8 @@ class Session:
         if not newest.isdigit() or int(newest) < OLDEST_VERSION:
             log.warning("a client that offers version %r is too old and was sent away", offer)
             return False
-        self.send(min(NEWEST_VERSION, int(newest)), time_text())
+        self.version = min(NEWEST_VERSION, int(newest))
+        self.send(self.version, time_text())
         return True
 
     async def serve(self, handle: Callable[["Session", int, Fields], None]) -> None:

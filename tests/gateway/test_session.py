@@ -146,3 +146,21 @@ async def test_the_control_port_refuses_what_it_does_not_know_and_goes_on(script
         assert reply["ok"] is False
         assert reply["error"]
     assert (await script.tell("status"))["market"] == "script"
+
+
+async def test_a_client_of_an_older_version_is_answered_in_its_own(script, until):
+    for newest in (157, 165, 166, 177, 300):
+        reader, writer = await asyncio.open_connection("127.0.0.1", script.port)
+        writer.write(b"API\0" + struct.pack(">I", 9) + f"v100..{newest}".encode())
+        await reader.readexactly(4)
+        assert (await reader.readuntil(b"\0")) == f"{min(newest, 178)}\0".encode()
+        await reader.readuntil(b"\0")
+        writer.write(struct.pack(">I", 8) + b"71\x002\x007\x00\x00")
+        writer.write(struct.pack(">I", 7) + b"9999\x001\x00")
+        kinds = []
+        while not kinds or kinds[-1][:4] != ["4", "2", "-1", "505"]:
+            (length,) = struct.unpack(">I", await reader.readexactly(4))
+            kinds.append((await reader.readexactly(length)).decode().split("\0")[:-1])
+        assert {len(fields) for fields in kinds if fields[0] == "4"} == {6 if newest >= 166 else 5}
+        writer.close()
+        await until(lambda: not script.gateway.sessions)
