@@ -1,28 +1,35 @@
-"""Answers requests about contracts: details, chains, symbols, market rules."""
+"""Answers requests about contracts: details, chains, symbols, market rules, venues."""
 
+from collections import defaultdict
 from datetime import datetime
 
-from broker.gateway import hours
+from broker.gateway.contract_messages import (
+    chain_parameters,
+    contract_details,
+    exchanges_of,
+    market_rule,
+    symbol_samples,
+)
 from broker.gateway.exchange import Exchange
 from broker.gateway.listings import Query
+from broker.gateway.market_rules import RULES
 from broker.gateway.session import Session
-from broker.gateway.wire import Fields, Value
+from broker.gateway.smart_components import smart_components
+from broker.gateway.wire import Fields
 from options import Contract, SecType
-from options.hours import closing
 
-EXCHANGES = ("SMART", "CBOE")
-MARKET_RULES = {26: 0.01, 32: 0.05, 67: 0.10}
 NOT_FOUND = "No security definition has been found for the request"
 BAG_REFUSED = (
     "Error validating request.-'bI' : cause - 'BAG' isn't supported for contract data request."
     " - Please use leg definitions instead."
 )
-LONG_NAMES = {
-    "SPY": "SS SPDR S&P 500 ETF TRUST-US",
-    "QQQ": "INVESCO QQQ TRUST SERIES 1",
-    "IWM": "ISHARES RUSSELL 2000 ETF",
-    "VIX": "CBOE Volatility Index",
-}
+NO_SECURITY_TYPE = "Error validating request.-'bI' : cause - Please enter a valid security type"
+NO_CONTRACT_ID = "Error validating request.-'cL' : cause - Invalid contract id"
+SECURITY_TYPES = frozenset(
+    ("STK", "OPT", "IND", "FUT", "FOP", "CASH", "CFD", "CONTFUT", "BOND", "FUND", "CMDTY", "WAR", "CRYPTO")
+)
+ISSUER_ID_FROM = 176
+MOST_SAMPLES = 16
 
 
 class ContractDesk:
@@ -30,73 +37,81 @@ class ContractDesk:
         self.exchange = exchange
 
     def details(self, session: Session, fields: Fields, now: datetime) -> None:
+        """reqContractDetails (9). `includeExpired` brings expired futures back, never options: as there are
+        no futures here, it changes nothing."""
         fields.skip(1)
         req_id = fields.integer()
         query = Query.read(fields)
+        fields.skip(2)
+        other_id = fields.text()
+        issuer = fields.text() if session.version >= ISSUER_ID_FROM else ""
+        fields.finish()
+        found = self.exchange.market.listings.match(query, now)
         if query.sec_type == "BAG":
             session.error(req_id, 321, BAG_REFUSED)
-            return
-        found = self.exchange.market.listings.match(query)
-        if not found:
+        elif not query.con_id and query.sec_type not in SECURITY_TYPES:
+            session.error(req_id, 321, NO_SECURITY_TYPE)
+        elif other_id or issuer:
+            wanted = f"{NOT_FOUND}: the simulated gateway knows no security by {other_id or issuer}"
+            session.error(req_id, 200, f"{wanted}, ask by conId or by symbol, secType, exchange and currency")
+        elif not found:
             session.error(req_id, 200, NOT_FOUND)
-            return
-        for contract in found:
-            session.send(*self._details(req_id, contract, now))
-        session.send(52, 1, req_id)
-
-    def _details(self, req_id: int, contract: Contract, now: datetime) -> list[Value]:
-        option = contract.sec_type is SecType.OPTION
-        owner = self.exchange.market.listings.find(contract.symbol)
-        rule = next((n for n, tick in MARKET_RULES.items() if tick == contract.min_tick), 26)
-        trading = hours.session_text(now)
-        expiry = f"{contract.expiry:%Y%m%d}" if contract.expiry else ""
-        owned = owner.con_id if option and owner else 0
-        return [
-            *(
-                10,
-                req_id,
-                contract.symbol,
-                contract.sec_type,
-                hours.ib_time(closing(contract.expiry)) if contract.expiry else "",
-            ),
-            *(contract.strike if option else 0.0, contract.right or "", contract.exchange, contract.currency),
-            *(contract.local_symbol, contract.trading_class, contract.trading_class, contract.con_id),
-            *(contract.min_tick, contract.multiplier if option else "", "ACTIVETIM,LMT,MKT,WHATIF"),
-            *(",".join(EXCHANGES), 1, owned, LONG_NAMES.get(contract.symbol, contract.symbol)),
-            *("" if option else "ARCA", expiry[:6], "", "", "", "US/Eastern", trading, trading, "", 0, 0),
-            *(1, contract.symbol if option else "", "STK" if option else "", f"{rule},{rule}", expiry),
-            *("" if option else "ETF", 1, 1, 1),
-        ]
-
-    def option_chain(self, session: Session, fields: Fields) -> None:
-        req_id = fields.integer()
-        symbol = fields.text()
-        fields.skip(2)
-        con_id = fields.integer()
-        owner = self.exchange.market.listings.get(con_id)
-        chain = self.exchange.market.listings.chain(symbol) if owner and owner.symbol == symbol else []
-        if owner is None:
-            session.error(req_id, 200, NOT_FOUND)
-            return
-        expiries = sorted({c.expiry for c in chain if c.expiry})
-        strikes = sorted({c.strike for c in chain if c.strike})
-        for exchange in EXCHANGES if chain else ():
-            reply: list[Value] = [75, req_id, exchange, con_id, symbol, chain[0].multiplier]
-            session.send(*reply, len(expiries), *expiries, len(strikes), *strikes)
-        session.send(76, req_id)
-
-    def market_rule(self, session: Session, fields: Fields) -> None:
-        rule = fields.integer()
-        if rule in MARKET_RULES:
-            session.send(93, rule, 1, 0, MARKET_RULES[rule])
         else:
-            session.error(-1, 322, f"Error processing request.-'bN' : cause - market rule {rule} is unknown")
+            for contract in found:
+                owner = self._owner(contract)
+                session.send(*contract_details(req_id, contract, owner, now, session.version))
+            session.send(52, 1, req_id)
+
+    def _owner(self, contract: Contract) -> Contract | None:
+        option = contract.sec_type is SecType.OPTION
+        return self.exchange.market.listings.find(contract.symbol) if option else None
+
+    def option_chain(self, session: Session, fields: Fields, now: datetime) -> None:
+        """reqSecDefOptParams (78): one answer per exchange and trading class of what has not expired."""
+        req_id, symbol, only_at, sec_type = fields.integer(), fields.text(), fields.text(), fields.text()
+        con_id = fields.integer()
+        fields.finish()
+        owner = self.exchange.market.listings.get(con_id)
+        if not con_id:
+            session.error(req_id, 321, NO_CONTRACT_ID)
+        elif owner is None:
+            session.error(req_id, 200, NOT_FOUND)
+        else:
+            if owner.symbol == symbol and owner.sec_type == sec_type:
+                self._send_chain(session, req_id, owner, only_at, now)
+            session.send(76, req_id)
+
+    def _send_chain(
+        self, session: Session, req_id: int, owner: Contract, only_at: str, now: datetime
+    ) -> None:
+        classes: dict[str, list[Contract]] = defaultdict(list)
+        for contract in self.exchange.market.listings.chain(owner.symbol, now):
+            classes[contract.trading_class].append(contract)
+        for name, options in classes.items():
+            for venue in exchanges_of(options[0]):
+                if only_at in ("", venue):
+                    session.send(*chain_parameters(req_id, venue, owner, name, options))
 
     def matching_symbols(self, session: Session, fields: Fields) -> None:
-        req_id = fields.integer()
-        found = self.exchange.market.listings.search(fields.text())
-        reply: list[Value] = [79, req_id, len(found)]
-        for c in found:
-            reply += [c.con_id, c.symbol, c.sec_type, "ARCA", c.currency, 1, "OPT"]
-            reply += [LONG_NAMES.get(c.symbol, c.symbol), ""]
-        session.send(*reply)
+        """reqMatchingSymbols (81)."""
+        req_id, pattern = fields.integer(), fields.text()
+        fields.finish()
+        found = self.exchange.market.listings.search(pattern)[:MOST_SAMPLES]
+        session.send(*symbol_samples(req_id, found, session.version))
+
+    def components(self, session: Session, fields: Fields) -> None:
+        """reqSmartComponents (83)."""
+        req_id, name = fields.integer(), fields.text()
+        fields.finish()
+        session.send(*smart_components(req_id, name))
+
+    def market_rule(self, session: Session, fields: Fields) -> None:
+        """reqMarketRule (91), which has no request id to answer an error to."""
+        rule_id = fields.integer()
+        fields.finish()
+        if rule_id in RULES:
+            session.send(*market_rule(RULES[rule_id]))
+        else:
+            session.error(
+                -1, 322, f"Error processing request.-'cN' : cause - Market rule {rule_id} is unknown"
+            )

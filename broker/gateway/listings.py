@@ -4,11 +4,12 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 
 from broker.gateway.errors import GatewayError, MessageError
 from broker.gateway.wire import Fields
 from options import ConId, Contract, Right, SecType
+from options.hours import closing
 
 COMBO_CON_ID = 28812380
 REAL_CON_IDS = {"SPY": 756733, "QQQ": 320227571, "IWM": 9579970, "VIX": 13455763}
@@ -58,6 +59,10 @@ def option(
         trading_class=symbol,
         min_tick=min_tick,
     )
+
+
+def has_expired(contract: Contract, now: datetime) -> bool:
+    return contract.expiry is not None and closing(contract.expiry) <= now
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,25 +158,27 @@ class Listings:
         """The contract with exactly these terms; an underlying has only its symbol."""
         return self._by_terms.get((symbol, expiry, strike, right))
 
-    def match(self, query: Query) -> list[Contract]:
-        """Everything that fits, in listing order; a contract id decides alone."""
+    def match(self, query: Query, now: datetime | None = None) -> list[Contract]:
+        """Everything that fits, in listing order; a contract id decides alone. With `now`, what has expired
+        by then is not found."""
         if query.con_id:
             known = self.get(query.con_id)
-            return [known] if known else []
-        if query.symbol:
-            pool = self._by_symbol.get(query.symbol, [])
+            found = [known] if known else []
+        elif query.symbol:
+            found = [c for c in self._by_symbol.get(query.symbol, []) if query.fits(c)]
         elif query.local_symbol:
-            pool = list(self._by_id.values())
+            found = [c for c in self._by_id.values() if query.fits(c)]
         else:
-            return []
-        return [contract for contract in pool if query.fits(contract)]
+            found = []
+        return [c for c in found if now is None or not has_expired(c, now)]
 
-    def chain(self, symbol: str) -> list[Contract]:
-        """The options on `symbol`."""
-        return [c for c in self._by_symbol.get(symbol, []) if c.sec_type is SecType.OPTION]
+    def chain(self, symbol: str, now: datetime | None = None) -> list[Contract]:
+        """The options on `symbol`, with `now` only those that have not expired by then."""
+        options = [c for c in self._by_symbol.get(symbol, []) if c.sec_type is SecType.OPTION]
+        return [c for c in options if now is None or not has_expired(c, now)]
 
     def search(self, pattern: str) -> list[Contract]:
-        """Underlyings whose symbol begins with `pattern`."""
+        """Underlyings whose symbol begins with `pattern`, in listing order."""
         wanted = pattern.upper()
         return [
             c

@@ -1,0 +1,42 @@
+"""The venues behind SMART quotes: which letter and which bit stands for which exchange.
+
+Letters are those of the consolidated tapes: the share tapes' participant ids and OPRA's for options.
+"""
+
+from broker.gateway.wire import Value
+from options import Contract, SecType
+
+SHARE_COMPONENTS = "9c0001"
+OPTION_COMPONENTS = "9c0002"
+
+_SHARES = (
+    *(("AMEX", "A"), ("BEX", "B"), ("NYSENAT", "C"), ("PEARL", "H"), ("EDGEA", "J"), ("DRCTEDGE", "K")),
+    *(("LTSE", "L"), ("CHX", "M"), ("NYSE", "N"), ("ARCA", "P"), ("NASDAQ", "Q"), ("MEMX", "U")),
+    *(("IEX", "V"), ("PSX", "X"), ("BYX", "Y"), ("BATS", "Z")),
+)
+_OPTIONS = (
+    *(("AMEX", "A"), ("BOX", "B"), ("CBOE", "C"), ("EMERALD", "D"), ("EDGX", "E"), ("GEMINI", "H")),
+    *(("ISE", "I"), ("MERCURY", "J"), ("MIAX", "M"), ("PSE", "N"), ("PEARL", "P"), ("NASDAQOM", "Q")),
+    *(("NASDAQBX", "T"), ("MEMX", "U"), ("CBOE2", "W"), ("PHLX", "X"), ("BATS", "Z")),
+)
+_MAPS = {SHARE_COMPONENTS: _SHARES, OPTION_COMPONENTS: _OPTIONS}
+
+
+def components_of(contract: Contract) -> str:
+    """The name of the map that a contract's quotes refer to."""
+    return OPTION_COMPONENTS if contract.sec_type is SecType.OPTION else SHARE_COMPONENTS
+
+
+def best_letters(contract: Contract, size: int) -> str:
+    """The venues that show a best price of `size` contracts: more of them, the larger it is."""
+    letters = [letter for _, letter in _MAPS[components_of(contract)]]
+    first = contract.con_id % len(letters)
+    count = min(1 + size // 50, len(letters))
+    return "".join((letters * 2)[first : first + count])
+
+
+def smart_components(req_id: int, name: str) -> list[Value]:
+    """smartComponents (82): bit, exchange and letter of each venue; none for an unknown map."""
+    venues = _MAPS.get(name, ())
+    rows = [value for bit, (exchange, letter) in enumerate(venues) for value in (bit, exchange, letter)]
+    return [82, req_id, len(venues), *rows]
