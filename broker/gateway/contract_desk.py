@@ -6,7 +6,6 @@ from datetime import datetime
 from broker.gateway.contract_messages import (
     chain_parameters,
     contract_details,
-    exchanges_of,
     market_rule,
     symbol_samples,
 )
@@ -14,7 +13,7 @@ from broker.gateway.exchange import Exchange
 from broker.gateway.listings import Query
 from broker.gateway.market_rules import RULES
 from broker.gateway.session import Session
-from broker.gateway.smart_components import smart_components
+from broker.gateway.venues import exchanges_of, smart_components
 from broker.gateway.wire import Fields
 from options import Contract, SecType
 

@@ -5,6 +5,7 @@ from datetime import date, datetime
 
 from broker.gateway import hours
 from broker.gateway.market_rules import MarketRule, rule_of
+from broker.gateway.venues import exchanges_of
 from broker.gateway.wire import Value
 from options import Contract, SecType
 
@@ -12,14 +13,6 @@ FIRST_WITH_SIZES = 164
 ONE_SIZE_ONLY = 163
 FIRST_WITH_DESCRIPTIONS = 176
 
-OPTION_EXCHANGES = (
-    *("SMART", "AMEX", "BATS", "BOX", "CBOE", "CBOE2", "EDGX", "EMERALD", "GEMINI", "ISE", "MEMX"),
-    *("MERCURY", "MIAX", "NASDAQBX", "NASDAQOM", "PEARL", "PHLX", "PSE"),
-)
-SHARE_EXCHANGES = (
-    *("SMART", "AMEX", "ARCA", "BATS", "BEX", "BYX", "CHX", "DRCTEDGE", "EDGEA", "IEX", "MEMX"),
-    *("NASDAQ", "NYSE", "NYSENAT", "PSX"),
-)
 ORDER_TYPES = (
     "ACTIVETIM,AD,ADJUST,ALERT,ALLOC,AON,BAG,COND,CONDORDER,DAY,DEACT,DEACTDIS,DEACTEOD,GAT,GTC,GTD,GTT,IOC,"
     "LMT,LMTBRK,MIDPX,MKT,OCA,OPG,STP,STPLMT,WHATIF"
@@ -30,16 +23,6 @@ FUNDS = {
     "IWM": ("ISHARES RUSSELL 2000 ETF", "ARCA", "US4642876555"),
 }
 INDEX_NAMES = {"VIX": "CBOE Volatility Index"}
-
-
-def exchanges_of(contract: Contract) -> tuple[str, ...]:
-    """Where the contract can be traded or watched."""
-    match contract.sec_type:
-        case SecType.OPTION:
-            return OPTION_EXCHANGES
-        case SecType.INDEX:
-            return (contract.exchange,)
-    return SHARE_EXCHANGES
 
 
 def long_name(symbol: str) -> str:
@@ -103,7 +86,7 @@ def chain_parameters(
     """securityDefinitionOptionParameter (75): every expiry and every strike that any of the options has."""
     expiries: list[date] = sorted({c.expiry for c in options if c.expiry})
     strikes: list[float] = sorted({c.strike for c in options if c.strike})
-    head = [75, req_id, exchange, owner.con_id, trading_class, options[0].multiplier]
+    head: list[Value] = [75, req_id, exchange, owner.con_id, trading_class, options[0].multiplier]
     return [*head, len(expiries), *expiries, len(strikes), *strikes]
 
 

@@ -14,6 +14,7 @@ from broker.gateway.account import Account, Execution
 from broker.gateway.commission import commission_usd
 from broker.gateway.margin import Values, account_values
 from broker.gateway.market import Market
+from broker.gateway.market_rules import conforms
 from broker.gateway.matching import (
     QUEUE,
     UNITS_PER_USD,
@@ -158,11 +159,11 @@ class Exchange:
     def _check_price(self, request: OrderRequest, legs: tuple[tuple[Contract, int], ...]) -> None:
         if request.order_type != "LMT":
             return
-        tick = COMBO_TICK if request.is_combo else legs[0][0].min_tick
         price = request.limit_price
         if price is None or not math.isfinite(price):
             raise rejection("a limit order needs a limit price")
-        if abs(round_to_tick(price, tick) - price) > 1e-9:
+        in_cents = abs(round_to_tick(price, COMBO_TICK) - price) < 1e-9
+        if not (in_cents if request.is_combo else conforms(legs[0][0], price)):
             raise OrderRefused(
                 110, "The price does not conform to the minimum price variation for this contract."
             )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 from broker.gateway.errors import GatewayError, MessageError
+from broker.gateway.venues import exchanges_of
 from broker.gateway.wire import Fields
 from options import ConId, Contract, Right, SecType
 from options.hours import closing
@@ -114,7 +115,7 @@ class Query:
             and self.strike in (0.0, contract.strike)
             and (right is None or right is contract.right)
             and self.multiplier in ("", str(contract.multiplier))
-            and self.exchange in ("", "SMART", "BEST", contract.exchange)
+            and self.exchange in ("", *exchanges_of(contract))
             and self.currency in ("", contract.currency)
             and self.local_symbol in ("", contract.local_symbol)
             and self.trading_class in ("", contract.trading_class)

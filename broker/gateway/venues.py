@@ -1,4 +1,4 @@
-"""The venues behind SMART quotes: which letter and which bit stands for which exchange.
+"""Where contracts trade, and which letter and bit of a SMART quote stands for which exchange.
 
 Letters are those of the consolidated tapes: the share tapes' participant ids and OPRA's for options.
 """
@@ -20,6 +20,16 @@ _OPTIONS = (
     *(("NASDAQBX", "T"), ("MEMX", "U"), ("CBOE2", "W"), ("PHLX", "X"), ("BATS", "Z")),
 )
 _MAPS = {SHARE_COMPONENTS: _SHARES, OPTION_COMPONENTS: _OPTIONS}
+
+
+def exchanges_of(contract: Contract) -> tuple[str, ...]:
+    """Where the contract can be traded or watched."""
+    match contract.sec_type:
+        case SecType.OPTION:
+            return ("SMART", *(name for name, _ in _OPTIONS))
+        case SecType.INDEX:
+            return (contract.exchange,)
+    return ("SMART", *(name for name, _ in _SHARES))
 
 
 def components_of(contract: Contract) -> str:
