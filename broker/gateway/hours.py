@@ -36,10 +36,10 @@ def _clock(moment: datetime) -> str:
 
 def last_trade_text(expiry: date | None) -> str:
     """`20260417 16:00:00 US/Eastern`; empty without an expiry."""
-    return ib_time(closing(expiry)) if expiry else ""
+    return f"{closing(expiry).astimezone(NEW_YORK):%Y%m%d %H:%M:%S} {ZONE}" if expiry else ""
 
 
-def ib_time(moment: datetime, version: int = 178) -> str:
+def ib_time(moment: datetime, version: int) -> str:
     """The form of execution and history times: `20260302 10:00:05 US/Eastern`, below server version 174
     `20260302  10:00:05` with two blanks and no zone."""
     local = moment.astimezone(NEW_YORK)

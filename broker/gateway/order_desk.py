@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from broker.gateway.account import Execution
+from broker.gateway.errors import MessageError
 from broker.gateway.exchange import Exchange, OrderRefused
 from broker.gateway.hours import ib_time
 from broker.gateway.order import Order, Status
@@ -30,9 +31,10 @@ class OrderDesk:
 
     def place(self, session: Session, fields: Fields, now: datetime) -> None:
         """placeOrder (3): a new order, a change of a living one, or a what-if."""
-        order_id, request = read_order(fields)
+        order_id = fields.integer()
         known = self.exchange.orders.get((session.client_id, order_id))
         try:
+            request = read_order(fields, session.version)
             if request.what_if:
                 self._what_if(session, order_id, request, now)
             elif known:
@@ -41,6 +43,8 @@ class OrderDesk:
                 self.exchange.place(session.client_id, order_id, request, now)
         except OrderRefused as refusal:
             session.error(order_id, refusal.code, refusal.text)
+        except MessageError as error:
+            session.error(order_id, 320, f"Error reading request: {error}")
 
     def _what_if(self, session: Session, order_id: int, request: OrderRequest, now: datetime) -> None:
         before, after, commission = self.exchange.what_if(request, now)
@@ -56,7 +60,8 @@ class OrderDesk:
         )
         state = OrderState("PreSubmitted", margins, UNSET_DOUBLE, f"{commission:.2f}", "USD")
         legs = self.exchange.check(request, now)
-        session.send(*open_order(request, legs, (order_id, session.client_id, 0), self.account_id, state))
+        ids = (order_id, session.client_id, 0)
+        session.send(*open_order(request, legs, ids, self.account_id, state, session.version))
 
     def cancel(self, session: Session, fields: Fields, now: datetime) -> None:
         """cancelOrder (4)."""
@@ -87,14 +92,14 @@ class OrderDesk:
         session.send(53, 1)
 
     def send_order(self, session: Session, order: Order) -> None:
-        session.send(*order_opened(order, self.account_id))
+        session.send(*order_opened(order, self.account_id, session.version))
         session.send(*order_status(order))
 
     def completed_orders(self, session: Session) -> None:
         """reqCompletedOrders (99)."""
         for order in self.exchange.orders.values():
             if not order.lives:
-                session.send(*completed_order(order, self.account_id))
+                session.send(*completed_order(order, self.account_id, session.version))
         session.send(102)
 
     def executions(self, session: Session, fields: Fields) -> None:
@@ -109,20 +114,20 @@ class OrderDesk:
             if (
                 client_id in (0, execution.client_id)
                 and account in ("", self.account_id)
-                and since <= ib_time(execution.time)[:17]
+                and since <= ib_time(execution.time, 178)[:17]
                 and symbol in ("", execution.symbol)
                 and sec_type in ("", kind)
                 and side in ("", "BUY" if bought else "SELL", "BOT" if bought else "SLD")
             ):
                 order = self.exchange.orders[execution.client_id, execution.order_id]
-                session.send(*exec_details(execution, order, self.account_id, req_id))
+                session.send(*exec_details(execution, order, self.account_id, session.version, req_id))
                 session.send(*commission_report(execution))
         session.send(55, 1, req_id)
 
     def announce_fill(self, session: Session, order: Order, executions: list[Execution]) -> None:
         """The messages of a fresh fill, in the order in which a real gateway sends them."""
         for execution in executions:
-            session.send(*exec_details(execution, order, self.account_id))
+            session.send(*exec_details(execution, order, self.account_id, session.version))
         self.send_order(session, order)
         self.send_order(session, order)
         for execution in executions:

@@ -129,8 +129,11 @@ def _order(saved: dict[str, Any]) -> Order:
                 **{
                     **request,
                     "contract": Query(**request["contract"]),
-                    "legs": tuple(ComboLeg(**leg) for leg in request["legs"]),
-                    "routing": tuple((tag, value) for tag, value in request["routing"]),
+                    "legs": tuple(
+                        ComboLeg(**{**leg, "terms": tuple(leg["terms"])}) for leg in request["legs"]
+                    ),
+                    **{name: _tuples(request[name]) for name in ("routing", "algo", "conditions")},
+                    **{name: tuple(request[name]) for name in ("leg_prices", "delta_contract")},
                 }
             ),
             "legs": tuple((_contract(contract), amount) for contract, amount in saved["legs"]),
@@ -140,6 +143,10 @@ def _order(saved: dict[str, Any]) -> Order:
             "done": _moment(saved["done"]),
         }
     )
+
+
+def _tuples(rows: list[list[str]]) -> tuple[tuple[str, ...], ...]:
+    return tuple(tuple(row) for row in rows)
 
 
 def _moment(text: str | None) -> datetime | None:

@@ -12,6 +12,8 @@ from broker.gateway.errors import MessageError
 
 UNSET_DOUBLE = "1.7976931348623157E308"
 UNSET_INT = "2147483647"
+UNSET = frozenset(("", UNSET_DOUBLE, "1.7976931348623157e+308", UNSET_INT, "9223372036854775807"))
+INFINITY = "Infinity"
 LARGEST_FRAME = 1 << 20
 
 Value = str | int | float | date | None
@@ -36,6 +38,13 @@ def frame(fields: Sequence[Value]) -> bytes:
     """The bytes of one message; characters beyond ASCII are escaped as the official clients expect."""
     body = "".join(text(field) + "\0" for field in fields).encode("ascii", "backslashreplace")
     return struct.pack(">I", len(body)) + body
+
+
+def plain(found: str) -> str:
+    """A received field without the many ways in which clients write "unset" and infinity."""
+    if found in UNSET:
+        return ""
+    return INFINITY if found == "Infinite" else found
 
 
 async def read_body(reader: asyncio.StreamReader) -> bytes:
@@ -74,18 +83,18 @@ class Fields:
 
     def real(self) -> float | None:
         """None for an empty or unset field."""
-        found = self.text()
-        if found in ("", UNSET_DOUBLE):
+        found = plain(self.text())
+        if not found:
             return None
         try:
-            return float("inf" if found == "Infinite" else found)
+            return float(found)
         except ValueError:
             raise MessageError(f"field {self._at - 1} should be a number, not {found!r}") from None
 
     def integer(self) -> int:
         """0 for an empty or unset field."""
-        found = self.text()
-        if found in ("", UNSET_INT):
+        found = plain(self.text())
+        if not found:
             return 0
         try:
             return int(found)

@@ -76,20 +76,10 @@ def request(contracts, signs, action, quantity, order_type, limit, ratios):
     return OrderRequest(
         contract=query(chosen) if single else query(),
         legs=() if single else legs,
-        routing=(),
         action=action,
         quantity=quantity,
         order_type=order_type,
         limit_price=limit if order_type == "LMT" else None,
-        aux_price=None,
-        tif="DAY",
-        oca_group="",
-        account="",
-        order_ref="",
-        transmit=True,
-        parent_id=0,
-        outside_rth=False,
-        what_if=False,
     )
 
 

@@ -76,7 +76,7 @@ async def test_unknown_and_damaged_messages_get_an_error_and_the_connection_live
         ib.client.send(1, 11, "seven")
         ib.client.send(3, 5)
         await until(lambda: len(errors) == 3)
-        assert errors == [(-1, 505), (-1, 320), (-1, 320)]
+        assert errors == [(-1, 505), (-1, 320), (5, 320)]
         assert await ib.reqCurrentTimeAsync()
 
 
