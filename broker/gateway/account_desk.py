@@ -3,9 +3,9 @@
 from datetime import datetime
 
 from broker.gateway.exchange import Exchange
-from broker.gateway.margin import Values
 from broker.gateway.order_messages import contract_fields
 from broker.gateway.session import Session
+from broker.gateway.values import Values
 from broker.gateway.wire import UNSET_DOUBLE, Fields
 from options import NEW_YORK, ConId
 
@@ -18,9 +18,10 @@ def value_rows(values: Values) -> list[tuple[str, str, str]]:
         "TotalCashBalance": values.cash,
         "CashBalance": values.cash,
         "SettledCash": values.cash,
-        "EquityWithLoanValue": values.net_liquidation,
-        "GrossPositionValue": abs(values.position_value),
-        "OptionMarketValue": values.position_value,
+        "EquityWithLoanValue": values.equity_with_loan,
+        "GrossPositionValue": values.gross_position_value,
+        "StockMarketValue": values.stock_value,
+        "OptionMarketValue": values.option_value,
         "InitMarginReq": values.initial_margin,
         "FullInitMarginReq": values.initial_margin,
         "MaintMarginReq": values.maintenance_margin,
@@ -34,6 +35,7 @@ def value_rows(values: Values) -> list[tuple[str, str, str]]:
         "RealizedPnL": values.realized,
     }
     rows = [("AccountReady", "true", ""), ("AccountType", "INDIVIDUAL", ""), ("Currency", "USD", "USD")]
+    rows += [("Cushion", f"{values.cushion:.6f}", ""), ("Leverage-S", f"{values.leverage:.2f}", "")]
     return rows + [(key, f"{amount:.2f}", "USD") for key, amount in money.items()]
 
 

@@ -11,8 +11,7 @@ from datetime import date, datetime
 from typing import Protocol
 
 from broker.gateway.account import Account, Execution
-from broker.gateway.commission import commission_usd
-from broker.gateway.margin import Values, account_values
+from broker.gateway.commission import Trade, commissions_usd, order_commission_usd
 from broker.gateway.market import Market
 from broker.gateway.market_rules import conforms
 from broker.gateway.matching import (
@@ -28,7 +27,8 @@ from broker.gateway.order import Order, Status
 from broker.gateway.order_request import OrderRequest
 from broker.gateway.quotes import MISSING, Quote
 from broker.gateway.settlement import expired, settle
-from options import ConId, Contract, Leg, SecType, UsdPerContract, hours, round_to_tick
+from broker.gateway.values import Values, account_values
+from options import ConId, Contract, Leg, SecType, UsdPerContract, hours, per_share, round_to_tick
 
 MOST_LEGS = 4
 COMBO_TICK = 0.01
@@ -175,8 +175,9 @@ class Exchange:
         legs = self.check(request, now)
         marks, _ = self._prices(now)
         terms = terms_of(legs, self.quotes([contract.con_id for contract, _ in legs], now))
-        after = self.values(now, _as_held(request, legs, terms, marks))
-        return self.values(now), after, sum(commission_usd(c, n * request.quantity) for c, n in legs)
+        held = _as_held(request, legs, terms, marks)
+        after = self.values(now, held)
+        return self.values(now), after, order_commission_usd(_as_traded(held))
 
     def place(self, client_id: int, order_id: int, request: OrderRequest, now: datetime) -> None:
         """Takes a new order and fills it at once when it can; raises OrderRefused."""
@@ -194,10 +195,13 @@ class Exchange:
         marks, _ = self._prices(now)
         terms = terms_of(legs, self.quotes([contract.con_id for contract, _ in legs], now))
         before, after = self.values(now), self.values(now, _as_held(request, legs, terms, marks))
-        if after.initial_margin > before.initial_margin and after.available_funds < 0:
+        frees = (
+            after.initial_margin < before.initial_margin or after.available_funds >= before.available_funds
+        )
+        if after.available_funds < 0 and not frees:
             raise rejection(
                 "YOUR ORDER IS NOT ACCEPTED. IN ORDER TO OBTAIN THE DESIRED POSITION YOUR EQUITY WITH LOAN"
-                f" VALUE [{after.net_liquidation:.2f} USD] MUST EXCEED THE INITIAL MARGIN"
+                f" VALUE [{after.equity_with_loan:.2f} USD] MUST EXCEED THE INITIAL MARGIN"
                 f" [{after.initial_margin:.2f} USD]"
             )
 
@@ -276,18 +280,27 @@ class Exchange:
         if order.request.is_combo:
             signed = order.request.sign * quantity
             executions.append(_execution(order, f"{fill_id}.01.01", None, signed, order.fill_price, now))
-        for (contract, amount), price in zip(order.legs, prices, strict=True):
-            signed = amount * quantity
-            fee = commission_usd(contract, signed)
-            realized = self.account.book(contract, signed, price, fee)
+        trades = [Trade(c, n * quantity, price) for (c, n), price in zip(order.legs, prices, strict=True)]
+        for trade, fee in zip(trades, commissions_usd(trades), strict=True):
+            realized = self.account.book(trade.contract, trade.quantity, trade.price, fee)
             exec_id = f"{fill_id}.{len(executions) + 1:02d}.01"
-            executions.append(_execution(order, exec_id, contract, signed, price, now, fee, realized))
+            executions.append(
+                _execution(order, exec_id, trade.contract, trade.quantity, trade.price, now, fee, realized)
+            )
         order.filled = quantity
         order.commission_usd = sum(execution.commission_usd for execution in executions)
         order.status, order.ready_since, order.done = Status.FILLED, None, now
         order.outcome = f"Filled Size: {quantity}"
         self.executions += executions
         self.witness.order_filled(order, executions)
+
+
+def _as_traded(held: Iterable[Leg]) -> list[Trade]:
+    """Legs at their prices, as trades."""
+    return [
+        Trade(leg.contract, leg.quantity, per_share(leg.average_cost, leg.contract.multiplier))
+        for leg in held
+    ]
 
 
 def _execution(

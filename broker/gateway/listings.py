@@ -14,7 +14,7 @@ from options.hours import closing
 
 COMBO_CON_ID = 28812380
 REAL_CON_IDS = {"SPY": 756733, "QQQ": 320227571, "IWM": 9579970, "VIX": 13455763}
-INDEXES = {"VIX"}
+INDEXES = {"VIX", "SPX", "XSP", "NDX", "RUT"}
 RIGHTS = {"C": Right.CALL, "CALL": Right.CALL, "P": Right.PUT, "PUT": Right.PUT}
 
 

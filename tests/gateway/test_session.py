@@ -14,7 +14,10 @@ async def test_ib_async_connects_and_synchronises_with_the_model_market(open_ben
         }
         assert 99_000 < values["NetLiquidation"] < 101_000
         assert values["InitMarginReq"] == 2 * (1000 + 1000 + 500)
-        assert values["AvailableFunds"] == round(values["NetLiquidation"] - values["InitMarginReq"], 2)
+        assert values["AvailableFunds"] == round(values["EquityWithLoanValue"] - values["InitMarginReq"], 2)
+        assert values["NetLiquidation"] == round(
+            values["EquityWithLoanValue"] + values["OptionMarketValue"], 2
+        )
         assert ib.client.getReqId() > 0
         assert (await ib.reqCurrentTimeAsync()).isoformat() >= "2026-03-02T15:00:00"
 
