@@ -4,12 +4,13 @@ import asyncio
 import json
 import logging
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from broker.gateway.clock import Follower
 from broker.gateway.errors import GatewayError
-from broker.gateway.gateway import CONNECTIVITY, Gateway
+from broker.gateway.faults import described
+from broker.gateway.gateway import Gateway
 from broker.gateway.script import ScriptMarket
 
 log = logging.getLogger("gateway")
@@ -32,6 +33,8 @@ class ControlPort:
             "contract": self._contract,
             "quote": self._quote,
             "fault": self._fault,
+            "faults": self._faults,
+            "heal": lambda _: {"healed": self.gateway.faults.heal()},
             "shutdown": self._shutdown,
         }
 
@@ -165,43 +168,18 @@ class ControlPort:
 
     def _quote(self, command: dict[str, Any]) -> Reply:
         con_id = self._script().set(command)
-        gateway = self.gateway
-        gateway.data.publish(gateway.in_order(), [con_id], gateway.clock.now)
-        gateway.exchange.pass_time(gateway.clock.now)
+        self.gateway.publish([con_id])
         return {"con_id": con_id}
 
     # -- faults ---------------------------------------------------------------------------------------
 
     def _fault(self, command: dict[str, Any]) -> Reply:
-        gateway, exchange = self.gateway, self.gateway.exchange
-        on = bool(command.get("on", True))
-        match command["name"]:
-            case "drop":
-                gateway.disconnect_all()
-            case "refuse_connections":
-                gateway.refuse_until = gateway.clock.now + timedelta(seconds=float(command["seconds"]))
-            case "connectivity":
-                code = int(command["code"])
-                if code not in CONNECTIVITY:
-                    raise GatewayError(f"no connectivity code {code}: there are 1100, 1101 and 1102")
-                gateway.connectivity(code)
-            case "no_quote":
-                gateway.silence_quote(int(command["con_id"]), on)
-            case "reject":
-                exchange.reject_next = str(command.get("reason", "by command")) if on else ""
-            case "false_cancel":
-                gateway.false_cancel(str(command["order_ref"]))
-            case "silent":
-                for session in gateway.sessions.values():
-                    session.silent = on
-            case "hold_fills":
-                exchange.hold_fills = on
-                exchange.pass_time(gateway.clock.now)
-            case "lines":
-                gateway.data.most_lines = int(command["count"])
-            case unknown:
-                raise GatewayError(f"no fault {unknown!r}")
+        given = {name: value for name, value in command.items() if name not in ("cmd", "name")}
+        self.gateway.faults.inflict(command["name"], given)
         return {}
+
+    def _faults(self, _: dict[str, Any]) -> Reply:
+        return {"catalogue": described(), "active": self.gateway.faults.describe()}
 
     def _shutdown(self, _: dict[str, Any]) -> Reply:
         self.gateway.stop.set()

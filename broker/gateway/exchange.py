@@ -6,7 +6,7 @@ book and the executions hold it.
 
 import math
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import date, datetime
 from typing import Protocol
 
@@ -25,7 +25,7 @@ from broker.gateway.matching import (
 )
 from broker.gateway.order import Order, Status
 from broker.gateway.order_request import OrderRequest
-from broker.gateway.quotes import MISSING, Quote
+from broker.gateway.quotes import Quote
 from broker.gateway.settlement import expired, settle
 from broker.gateway.values import Values, account_values
 from options import ConId, Contract, Leg, SecType, UsdPerContract, hours, per_share, round_to_tick
@@ -65,7 +65,11 @@ def rejection(reason: str) -> OrderRefused:
 
 
 class Exchange:
-    """See the module. `hold_fills` keeps every order from filling; `mute` contracts have no quote."""
+    """See the module.
+
+    For faults: `hold_fills` keeps every order from filling, `distort` makes another quote of the market's,
+    `object_to` says why an order is refused, or None.
+    """
 
     def __init__(self, market: Market, account: Account, witness: Witness) -> None:
         self.market = market
@@ -76,13 +80,15 @@ class Exchange:
         self.next_perm_id = FIRST_PERM_ID
         self.next_fill = 1
         self.hold_fills = False
-        self.reject_next = ""
-        self.mute: set[ConId] = set()
+        self.distort: Callable[[ConId, Quote], Quote] | None = None
+        self.object_to: Callable[[OrderRequest], OrderRefused | None] | None = None
 
     def quotes(self, con_ids: Iterable[ConId], now: datetime) -> dict[ConId, Quote]:
-        """The market's current quotes without those that a fault has taken away."""
+        """The market's current quotes, or what a fault makes of them."""
         found = self.market.quotes(list(con_ids), now)
-        return {con_id: MISSING if con_id in self.mute else quote for con_id, quote in found.items()}
+        if self.distort is None:
+            return found
+        return {con_id: self.distort(con_id, quote) for con_id, quote in found.items()}
 
     def working(self) -> list[Order]:
         return [order for order in self.orders.values() if order.lives]
@@ -121,9 +127,8 @@ class Exchange:
 
     def check(self, request: OrderRequest, now: datetime) -> tuple[tuple[Contract, int], ...]:
         """The legs that the order would trade; raises OrderRefused."""
-        if self.reject_next and not request.what_if:
-            reason, self.reject_next = self.reject_next, ""
-            raise rejection(reason)
+        if self.object_to and (refusal := self.object_to(request)):
+            raise refusal
         if request.account not in ("", self.account.account_id):
             raise rejection(f"account {request.account} is not {self.account.account_id}")
         if request.order_type not in ("LMT", "MKT"):

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from broker.gateway.contract_desk import ContractDesk
 from broker.gateway.data_desk import DataDesk
 from broker.gateway.errors import GatewayError, MessageError
 from broker.gateway.exchange import Exchange
+from broker.gateway.faults import Faults
 from broker.gateway.market import Market
 from broker.gateway.order import Order
 from broker.gateway.order_desk import OrderDesk
@@ -30,12 +31,6 @@ FARMS = (
     (2106, "HMDS data farm connection is OK:ushmds"),
     (2158, "Sec-def data farm connection is OK:secdefil"),
 )
-PRESET = "Order TIF was set to DAY based on order preset."
-CONNECTIVITY = {
-    1100: "Connectivity between IBKR and Trader Workstation has been lost.",
-    1101: "Connectivity between IBKR and Trader Workstation has been restored - data lost.",
-    1102: "Connectivity between IBKR and Trader Workstation has been restored - data maintained.",
-}
 
 Handler = Callable[[Session, Fields], None]
 
@@ -43,7 +38,8 @@ Handler = Callable[[Session, Fields], None]
 class Gateway:
     """Serves API clients. It is the clock's world and the exchange's witness.
 
-    `refuse_until` turns new connections away until that simulated moment.
+    `sessions` are the clients by their ids, `connections` also those that have not said theirs yet.
+    For faults: `refuses` turns new connections away, `listener` may take a client's message from the desks.
     """
 
     def __init__(
@@ -56,7 +52,10 @@ class Gateway:
         self.accounts = AccountDesk(self.exchange)
         self.orders = OrderDesk(self.exchange)
         self.sessions: dict[int, Session] = {}
-        self.refuse_until = now
+        self.connections: list[Session] = []
+        self.refuses = False
+        self.listener: Callable[[Session, int, Sequence[str]], bool] | None = None
+        self.faults = Faults(self)
         self.stop = asyncio.Event()
         self.failure: GatewayError | None = None
         self._state = state
@@ -82,16 +81,17 @@ class Gateway:
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One API connection from its first byte to its last."""
         session = Session(reader, writer)
+        self.connections.append(session)
+        self.faults.opened(session)
         try:
-            if self.clock.now >= self.refuse_until and await session.shake_hands(
-                lambda: self.data.server_time(self.clock.now)
-            ):
+            if not self.refuses and await session.shake_hands(lambda: self.data.server_time(self.clock.now)):
                 await session.serve(self._handle)
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         except GatewayError as error:
             log.warning("client %d is cut off: %s", session.client_id, error)
         finally:
+            self.connections.remove(session)
             if self.sessions.get(session.client_id) is session:
                 del self.sessions[session.client_id]
                 log.info("client %d has gone", session.client_id)
@@ -99,6 +99,12 @@ class Gateway:
             self.clock.frame_arrived()
 
     def _handle(self, session: Session, kind: int, fields: Fields) -> None:
+        if self.listener is None or not self.listener(session, kind, fields.values):
+            self.answer(session, kind, fields)
+        self.clock.frame_arrived()
+
+    def answer(self, session: Session, kind: int, fields: Fields) -> None:
+        """Has the message dealt with by whoever is in charge of its kind."""
         handler = self._handlers.get(kind)
         try:
             if session.client_id < 0 and kind != 71:
@@ -110,7 +116,6 @@ class Gateway:
         except MessageError as error:
             log.warning("client %d sent a message %d that makes no sense: %s", session.client_id, kind, error)
             session.error(-1, 320, f"Error reading request: {error}")
-        self.clock.frame_arrived()
 
     def _start_api(self, session: Session, fields: Fields) -> None:
         fields.skip(1)
@@ -171,12 +176,17 @@ class Gateway:
 
     # -- the clock's world ----------------------------------------------------------------------------
 
-    def _watched(self) -> set[ConId]:
+    def watched(self) -> set[ConId]:
+        """Contracts that somebody subscribed to or has a working order in."""
         subscribed = {line.contract.con_id for s in self.sessions.values() for line in s.lines.values()}
         return subscribed | self.exchange.working_con_ids()
 
     def next_event(self, now: datetime) -> datetime | None:
-        moments = (self.market.next_change(self._watched(), now), self.exchange.next_fill_time())
+        moments = (
+            self.market.next_change(self.watched(), now),
+            self.exchange.next_fill_time(),
+            self.faults.next_event(),
+        )
         return min((moment for moment in moments if moment is not None), default=None)
 
     def resume(self, now: datetime) -> datetime:
@@ -186,7 +196,8 @@ class Gateway:
         return self.market.ended(now)
 
     def pass_time(self, before: datetime, now: datetime) -> None:
-        changed = self.market.changed(self._watched(), before, now)
+        self.faults.pass_time(now)
+        changed = self.market.changed(self.watched(), before, now)
         if changed:
             self.data.publish(self.in_order(), changed, now)
         self.exchange.pass_time(now)
@@ -244,34 +255,20 @@ class Gateway:
                     self.accounts.send_position(session, con_id)
         self._send_accounts(self.clock.now)
 
-    # -- faults ---------------------------------------------------------------------------------------
+    # -- by command -----------------------------------------------------------------------------------
 
-    def connectivity(self, code: int) -> None:
-        """1100 stops all ticks, 1101 forgets the subscriptions, 1102 lets them go on."""
-        self.data.paused = code == 1100
-        if code == 1101:
-            for session in self.sessions.values():
-                session.lines.clear()
-        for session in self.in_order():
-            session.error(-1, code, CONNECTIVITY[code])
-        if code == 1102:
-            self.data.publish(self.in_order(), self._watched(), self.clock.now)
+    def publish(self, con_ids: Iterable[ConId] | None = None) -> None:
+        """Sends the present quotes of these contracts (None: of all that are watched) to whoever listens,
+        and fills what can be filled at them."""
+        wanted = self.watched() if con_ids is None else con_ids
+        self.data.publish(self.in_order(), wanted, self.clock.now)
+        self.exchange.pass_time(self.clock.now)
 
-    def silence_quote(self, con_id: int, on: bool) -> None:
-        """Takes a contract's quote away, or gives it back."""
-        (self.exchange.mute.add if on else self.exchange.mute.discard)(ConId(con_id))
-        self.data.publish(self.in_order(), [ConId(con_id)], self.clock.now)
-
-    def false_cancel(self, order_ref: str) -> None:
-        """Sends the notice for which ib_async believes a living order cancelled."""
-        for order in self.exchange.working():
-            if order.request.order_ref == order_ref and order.client_id in self.sessions:
-                self.sessions[order.client_id].error(order.order_id, 10349, PRESET)
-
-    def disconnect_all(self) -> None:
-        for session in list(self.sessions.values()):
-            session.close()
-        self.sessions.clear()
+    def disconnect(self, session: Session) -> None:
+        """Closes a client's connection; its id is free at once."""
+        session.close()
+        if self.sessions.get(session.client_id) is session:
+            del self.sessions[session.client_id]
 
 
 def _nothing(_session: Session, _fields: Fields) -> None:

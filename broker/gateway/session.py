@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from broker.gateway.errors import MessageError
@@ -25,12 +25,15 @@ class Line:
     sent: Quote | None = None
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Session:
     """`sent` and `received` count frames as ib_async does: the handshake reply is sent but not received.
 
     `client_id` is -1 until startApi. `version` was agreed in the handshake: the layouts of many messages
-    depend on it. `silent` drops everything that would be sent.
+    depend on it.
+
+    For faults: `silent` drops everything that would be sent, `editor` decides what goes out instead of a
+    message, `pipe` takes a frame's bytes and puts them out when it likes; each is unset on good days.
     """
 
     reader: asyncio.StreamReader
@@ -40,18 +43,36 @@ class Session:
     sent: int = 0
     received: int = 0
     silent: bool = False
+    editor: Callable[["Session", Sequence[Value]], None] | None = None
+    pipe: Callable[[bytes], None] | None = None
+    largest_backlog: int = LARGEST_BACKLOG
     lines: dict[int, Line] = field(default_factory=dict)
     wants_account: bool = False
     wants_positions: bool = False
     profit_requests: set[int] = field(default_factory=set)
 
     def send(self, *fields: Value) -> None:
-        """Queues one message; a client that reads too slowly loses its connection instead of memory."""
+        """Sends one message, unless a fault has other plans for it."""
+        if self.editor is None:
+            self.transmit(fields)
+        else:
+            self.editor(self, fields)
+
+    def transmit(self, fields: Sequence[Value]) -> None:
+        """Sends one message as it is."""
         if self.silent or self.writer.is_closing():
             return
-        self.sent += 1
-        self.writer.write(frame(fields))
-        if self.writer.transport.get_write_buffer_size() > LARGEST_BACKLOG:
+        if self.pipe is None:
+            self.write(frame(fields), 1)
+        else:
+            self.pipe(frame(fields))
+
+    def write(self, data: bytes, frames: int) -> None:
+        """Queues bytes with which so many frames are complete; a client that reads too slowly loses its
+        connection instead of memory."""
+        self.sent += frames
+        self.writer.write(data)
+        if self.writer.transport.get_write_buffer_size() > self.largest_backlog:
             log.warning("client %d reads too slowly and is cut off", self.client_id)
             self.writer.transport.abort()
 

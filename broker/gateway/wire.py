@@ -64,18 +64,18 @@ class Fields:
     """Reads a message's fields in order; a missing or senseless field raises MessageError."""
 
     def __init__(self, values: Sequence[str]) -> None:
-        self._values = values
+        self.values = values
         self._at = 0
 
     @property
     def left(self) -> int:
-        return len(self._values) - self._at
+        return len(self.values) - self._at
 
     def text(self) -> str:
-        if self._at >= len(self._values):
-            raise MessageError(f"message {self._values[0]} ends after {len(self._values)} fields")
+        if self._at >= len(self.values):
+            raise MessageError(f"message {self.values[0]} ends after {len(self.values)} fields")
         self._at += 1
-        return self._values[self._at - 1]
+        return self.values[self._at - 1]
 
     def skip(self, count: int) -> None:
         for _ in range(count):
@@ -107,4 +107,4 @@ class Fields:
     def finish(self) -> None:
         """Asserts that nothing is left: the guard against a layout that has drifted."""
         if self.left:
-            raise MessageError(f"message {self._values[0]} has {self.left} fields too many")
+            raise MessageError(f"message {self.values[0]} has {self.left} fields too many")
