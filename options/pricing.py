@@ -8,9 +8,9 @@ positive where it must be gives NaN, never zero.
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-Floats = NDArray[np.float64]
+from options.normal import Floats, cdf, density
 
 DAYS_PER_YEAR = 365.0
 
@@ -27,10 +27,6 @@ class Greeks:
     vega: Floats
 
 
-def _density(x: Floats) -> Floats:
-    return np.asarray(np.exp(-0.5 * x * x) / np.sqrt(2.0 * np.pi), dtype=np.float64)
-
-
 def greeks(
     spot: ArrayLike,
     strike: ArrayLike,
@@ -45,8 +41,6 @@ def greeks(
         *(np.asarray(a, dtype=np.float64) for a in (spot, strike, years, vol, rate, dividend_yield)),
         np.asarray(is_call, dtype=bool),
     )
-    from scipy.special import ndtr  # a third of a second that most commands can do without
-
     with np.errstate(all="ignore"):
         finite = np.isfinite(s) & np.isfinite(k) & np.isfinite(t) & np.isfinite(v)
         valid = finite & (s > 0) & (k > 0) & (t > 0) & (v > 0) & np.isfinite(r) & np.isfinite(q)
@@ -55,12 +49,12 @@ def greeks(
         d2 = d1 - root
         carry, discount = np.exp(-q * t), np.exp(-r * t)
         sign = np.where(call, 1.0, -1.0)
-        in_spot, in_strike = ndtr(sign * d1), ndtr(sign * d2)
+        in_spot, in_strike = cdf(sign * d1), cdf(sign * d2)
         price = sign * (s * carry * in_spot - k * discount * in_strike)
-        gamma = carry * _density(d1) / (s * root)
-        decay = -s * carry * _density(d1) * v / (2.0 * np.sqrt(t))
+        gamma = carry * density(d1) / (s * root)
+        decay = -s * carry * density(d1) * v / (2.0 * np.sqrt(t))
         theta = decay + sign * (q * s * carry * in_spot - r * k * discount * in_strike)
-        vega = s * carry * _density(d1) * np.sqrt(t)
+        vega = s * carry * density(d1) * np.sqrt(t)
     return Greeks(price, sign * carry * in_spot, gamma, theta / DAYS_PER_YEAR, vega / 100.0)
 
 
