@@ -1,0 +1,71 @@
+"""Market data: lines, snapshots, calculations."""
+
+from typing import Any
+
+from tests.conformance.day import Day
+from tests.conformance.stage import CHAIN
+
+BID, ASK, LAST, CLOSE = 1, 2, 4, 9
+VOLUME, LAST_TIME, HALTED, MODEL = 8, 45, 49, 13
+
+
+def _price_name(day: Day) -> str:
+    return "tickPrice" if day.client.name == "ibapi" else "priceSizeTick"
+
+
+async def share(day: Day) -> None:
+    """A line on the share: parameters, type, prices, sizes, last time, halted; then what changes."""
+    client, calls = day.client, day.client.calls
+    calls.reqMktData(asked := day.request(), day.contract(), "", False, False, [])
+    await client.told("tickGeneric", lambda req_id, *_: req_id == asked)
+    _, tick, exchange, permissions = await client.told("tickReqParams", lambda req_id, *_: req_id == asked)
+    day.equal(81, (tick, exchange, permissions), (0.01, "9c0001", 3))
+    day.equal(58, await client.told("marketDataType"), (asked, 1))
+    name = _price_name(day)
+    prices = {found[1]: found[2] for found in client.all(name) if found[0] == asked}
+    day.equal(1, prices, {BID: 99.95, ASK: 100.05, LAST: 100.0, CLOSE: 98.5})
+    volume = await client.told("tickSize", lambda req_id, kind, _: (req_id, kind) == (asked, VOLUME))
+    day.equal(2, volume[2], 1200)
+    day.equal(45, await client.told("tickGeneric"), (asked, HALTED, 0.0))
+    stamp = await client.told("tickString", lambda req_id, kind, _: (req_id, kind) == (asked, LAST_TIME))
+    day.equal(46, stamp[2], "1772463600")
+
+    since = client.now
+    await day.tell("quote", symbol="XYZ", bid=101.0, ask=101.1, bid_size=7, ask_size=9, last=101.05)
+    await client.told(
+        name, lambda req_id, kind, price, *_: (req_id, kind, price) == (asked, BID, 101.0), since
+    )
+    sizes = await client.told("tickSize", lambda req_id, kind, _: (req_id, kind) == (asked, 3), since)
+    day.equal(2, sizes[2], 9)
+    since = client.now
+    await day.tell("quote", symbol="XYZ", ask=101.1)
+    gone = await client.told(name, lambda req_id, kind, *_: (req_id, kind) == (asked, BID), since)
+    day.equal(1, gone[2], -1.0)
+    await day.control.quote_all()
+    calls.cancelMktData(asked)
+
+
+async def option(day: Day) -> None:
+    """A line on an option brings the model's computation; an unknown line cannot be cancelled."""
+    client, calls = day.client, day.client.calls
+    calls.reqMktData(asked := day.request(), day.contract("C105"), "", False, False, [])
+    found = await client.told("tickOptionComputation", lambda req_id, *_: req_id == asked)
+    _, _, iv, delta, gamma, vega, theta, price = CHAIN["C105"]
+    day.equal(21, _computed(found), (MODEL, 0, iv, delta, price, None, gamma, vega, theta, 100.0))
+    calls.cancelMktData(asked)
+    calls.cancelMktData(unknown := day.request())
+    error = await client.told("error", lambda req_id, *_: req_id == unknown)
+    day.equal(4, error[1], 300)
+
+
+def _computed(found: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Type, attribute and values; where ibapi says None for "not computed" the others keep -1 or -2."""
+    return (*found[1:3], *(None if value in (-1.0, -2.0) else value for value in found[3:]))
+
+
+async def snapshot(day: Day) -> None:
+    client, calls = day.client, day.client.calls
+    calls.reqMktData(asked := day.request(), day.contract("P90"), "", True, False, [])
+    day.equal(57, await client.told("tickSnapshotEnd"), (asked,))
+    prices = {found[1]: found[2] for found in client.all(_price_name(day)) if found[0] == asked}
+    day.equal(1, (prices[BID], prices[ASK]), CHAIN["P90"][:2])

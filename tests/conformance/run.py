@@ -1,0 +1,63 @@
+"""All scenes of the day, played by each client, and what is known afterwards."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+
+from tests.conformance import account, contracts, orders, prices, start
+from tests.conformance.clients import NAMES
+from tests.conformance.day import open_day
+
+SCENES = (
+    start.connection,
+    start.simple_questions,
+    contracts.details,
+    contracts.refusals,
+    contracts.chain,
+    contracts.symbols,
+    contracts.price_increments,
+    prices.share,
+    prices.option,
+    prices.snapshot,
+    account.first_position,
+    account.positions,
+    account.updates,
+    account.updates_multi,
+    account.summary,
+    account.profit,
+    orders.resting,
+    orders.single_fill,
+    orders.combos,
+    orders.what_if,
+    orders.day_of_books,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One client's day. `lengths`: how many fields the messages of a kind had; `compared`: how many different
+    values of them; `complaints`: its decoder's, with the message; `asked`: the kinds it sent."""
+
+    client: str
+    version: int
+    lengths: dict[int, set[int]]
+    compared: dict[int, int]
+    complaints: tuple[str, ...]
+    asked: frozenset[int]
+
+
+async def play(name: str) -> Run:
+    """The whole day; raises AssertionError at the first value that is not as it should be."""
+    async with open_day(name) as day:
+        for scene in SCENES:
+            await scene(day)
+        client = day.client
+    lengths: dict[int, set[int]] = defaultdict(set)
+    for heard in client.heard:
+        lengths[heard.kind].add(len(heard.fields))
+    complaints = tuple(f"{heard.complaint}: {heard.fields}" for heard in client.heard if heard.complaint)
+    compared = {kind: len(names) for kind, names in day.compared.items()}
+    return Run(name, client.version, dict(lengths), compared, complaints, frozenset(client.sent))
+
+
+async def play_all() -> list[Run]:
+    return [await play(name) for name in NAMES]

@@ -1,0 +1,26 @@
+"""Every client's day: no field left over, none missing, all kinds of messages, and a page that says so."""
+
+import asyncio
+
+import pytest
+
+from tests.conformance.page import PAGE, refreshed
+from tests.conformance.run import Run, play_all
+
+
+@pytest.fixture(scope="module")
+def runs() -> list[Run]:
+    return asyncio.run(play_all())
+
+
+def test_each_client_talks_at_its_newest_version(runs: list[Run]) -> None:
+    assert {run.client: run.version for run in runs} == {"ib_async": 178, "ib_insync": 176, "ibapi": 157}
+
+
+def test_every_decoder_used_every_field_and_missed_none(runs: list[Run]) -> None:
+    assert [complaint for run in runs for complaint in run.complaints] == []
+
+
+def test_the_page_says_what_the_run_found(runs: list[Run]) -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    assert refreshed(page, runs) == page, "run: python -m tests.conformance"

@@ -1,0 +1,147 @@
+"""At every server version that the gateway agrees to, each layout is as long as that version has it."""
+
+import asyncio
+import struct
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import ib_async
+import ib_insync
+import ibapi.server_versions
+import pytest
+
+from broker.gateway.session import NEWEST_VERSION, OLDEST_VERSION
+from tests.conformance.stage import ACCOUNT, quoted_gateway
+from tests.conformance.strict import Listener, strict_decoder
+
+VERSIONS = range(OLDEST_VERSION, NEWEST_VERSION + 1)
+# conId to tradingClass of a request, for XYZ's call at 105.
+CALL = ("0", "XYZ", "OPT", "20260417", "105", "C", "100", "SMART", "", "USD", "", "")
+ANY = ("0", "XYZ", "STK", "", "0", "", "", "SMART", "", "USD", "", "")
+
+
+@dataclass
+class BareClient:
+    """A TWS client of a few lines, which talks at the version that it is told to."""
+
+    version: int
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+
+    async def ask(self, *fields: object) -> None:
+        body = "".join(f"{field}\0" for field in fields).encode()
+        self.writer.write(struct.pack(">I", len(body)) + body)
+
+    async def next(self) -> list[str]:
+        (length,) = struct.unpack(">I", await self.reader.readexactly(4))
+        return (await self.reader.readexactly(length)).decode().split("\0")[:-1]
+
+    async def until(self, kind: int) -> list[list[str]]:
+        """Every message up to the next one of that kind."""
+        heard = []
+        async with asyncio.timeout(5):
+            while not heard or heard[-1][0] != str(kind):
+                heard.append(await self.next())
+        return heard
+
+
+@asynccontextmanager
+async def bare(port: int, version: int, client_id: int) -> AsyncIterator[BareClient]:
+    """Has shaken hands and is ready: its accounts, next order id and the farms have been read."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    offer = f"v157..{version}".encode()
+    writer.write(b"API\0" + struct.pack(">I", len(offer)) + offer)
+    client = BareClient(version, reader, writer)
+    assert (await client.next())[0] == str(version)
+    await client.ask(71, 2, client_id, "")
+    await client.until(9)
+    for _ in range(3):
+        assert (await client.next())[0] == "4"
+    yield client
+    writer.close()
+
+
+def place_order(version: int, order_id: int, price: str) -> list[object]:
+    """placeOrder (3) for one call at a limit, as long as a client of that version writes it."""
+    contract = (*CALL, "", "")
+    terms = ("BUY", 1, "LMT", price, "", "DAY", "", ACCOUNT, "O", 0, "layout", 1, 0, 0, 0, 0, 0, 0, 0)
+    advice = ("", 0, "", "", "", "", "", *([""] if version < 177 else []))
+    sale = ("", 0, "", -1, 0, "", "", 0, "", "", 0, 0, "", 0, "", "", "", "", "", 0, "", "", "", "")
+    scale = (0, "", "", "", "", "", "", "", "", "", "")
+    clearing = (0, "", "", 0, 0, "", "", 0, "", 0, 0, 0, 0)
+    adjusted = ("", "", "", "", "", "", 0, "", "", "", "", "", "", "", "", 0, 0, 0, "")
+    late = [
+        field for since, field in ((158, ""), (160, ""), (162, 0), (166, ""), (169, "")) if version >= since
+    ]
+    return [3, order_id, *contract, *terms, *advice, *sale, *scale, *clearing, *adjusted, *late]
+
+
+def wanted_lengths(version: int) -> dict[int, int]:
+    """How many fields the messages have whose length depends on the version, its number included."""
+    pegs, profile = 5 * (version >= 170), version < 177
+    return {
+        4: 5 + (version >= 166),
+        5: 127 + profile + sum(version >= since for since in (158, 160, 162)) + pegs,
+        10: 40 if version >= 163 else 39,
+        11: 31 + (version >= 178),
+        101: 95 + profile + pegs,
+    }
+
+
+async def talk(client: BareClient) -> list[list[str]]:
+    """Asks for everything whose layout depends on the version; what the gateway said to it."""
+    version = client.version
+    heard = []
+    await client.ask(9, 8, 1, *CALL, 0, "", "", *([""] if version >= 176 else []))
+    heard += await client.until(52)
+    await client.ask(81, 2, "XYZ")
+    heard += await client.until(79)
+    await client.ask(*place_order(version, 1, "0.90"))
+    heard += await client.until(3)
+    await client.ask(4, 1, 1, *([""] if version >= 169 else []))
+    heard += await client.until(4)
+    await client.ask(*place_order(version, 2, "1.20"))
+    heard += await client.until(59)
+    await client.ask(99, 0)
+    heard += await client.until(102)
+    return heard
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_layouts_are_as_long_as_the_version_has_them(version: int) -> None:
+    async with quoted_gateway() as (port, _), bare(port, version, 1) as client:
+        heard = await talk(client)
+    lengths = wanted_lengths(version)
+    assert {4, 5, 10, 11, 59, 79, 101} <= {int(message[0]) for message in heard}
+    for message in heard:
+        kind = int(message[0])
+        assert len(message) == lengths.get(kind, len(message)), message
+        assert kind != 4 or message[3] == "202", message
+        if kind == 11:
+            time = message[15]
+            assert time.endswith(" US/Eastern") if version >= 174 else time[8:10] == "  ", time
+    samples = next(message for message in heard if message[0] == "79")
+    assert len(samples) == 3 + 6 + int(samples[8]) + 2 * (version >= 176)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_ib_async_reads_every_layout_at_every_version(version: int) -> None:
+    async with quoted_gateway() as (port, _), bare(port, version, 1) as client:
+        heard = await talk(client)
+    decoder = strict_decoder(ib_async, Listener())
+    decoder.serverVersion = version
+    for message in heard:
+        decoder.interpret(message)
+    # It expects an order's duration from 159 on, and cannot tell below 176 whether the last symbol is whole.
+    unsure = {79} if version < 176 else set()
+    unsure |= {5} if version == 158 else set()
+    assert [found for found in decoder.heard if found.complaint and found.kind not in unsure] == []
+
+
+def test_the_versions_are_those_of_the_clients() -> None:
+    official = ibapi.server_versions
+    assert official.MAX_CLIENT_VER == official.MIN_SERVER_VER_REPLACE_FA_END == OLDEST_VERSION
+    family = ib_async.client.Client, ib_insync.client.Client
+    assert {client.MinClientVersion for client in family} == {OLDEST_VERSION}
+    assert [client.MaxClientVersion for client in family] == [NEWEST_VERSION, 176]
