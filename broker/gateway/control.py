@@ -11,11 +11,15 @@ from broker.gateway.clock import Follower
 from broker.gateway.errors import GatewayError
 from broker.gateway.faults import described
 from broker.gateway.gateway import Gateway
+from broker.gateway.recording import Mark
 from broker.gateway.script import ScriptMarket
 
 log = logging.getLogger("gateway")
 
 Reply = dict[str, Any]
+
+LOOKUPS = ("status", "orders", "executions", "holdings", "account", "faults")
+FAILURES = (GatewayError, KeyError, TypeError, ValueError, AttributeError)
 
 
 class ControlPort:
@@ -58,7 +62,7 @@ class ControlPort:
                         self.gateway.clock.follow(follower)
                     else:
                         tell({"ok": True, **await self._answer(command)})
-                except (GatewayError, KeyError, TypeError, ValueError, AttributeError) as error:
+                except FAILURES as error:
                     tell({"ok": False, "error": f"{line.decode(errors='replace').strip()}: {error}"})
                 await writer.drain()
         except (ConnectionError, asyncio.LimitOverrunError) as error:
@@ -70,9 +74,16 @@ class ControlPort:
 
     async def _answer(self, command: dict[str, Any]) -> Reply:
         name = command.get("cmd")
+        if self.gateway.tape and name not in LOOKUPS:
+            self.gateway.tape.note(Mark.COMMAND, 0, json.dumps(command).encode())
         if name == "step":
             await self.gateway.clock.step(float(command["seconds"]))
             return self._status(command)
+        return self.obey(command)
+
+    def obey(self, command: dict[str, Any]) -> Reply:
+        """Does what takes no simulated time; raises one of `FAILURES`."""
+        name = command.get("cmd")
         if name not in self._commands:
             raise GatewayError(f"no command {name!r}: there are {', '.join(self._commands)}, step, follow")
         return self._commands[name](command)

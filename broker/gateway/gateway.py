@@ -17,6 +17,7 @@ from broker.gateway.faults import Faults
 from broker.gateway.market import Market
 from broker.gateway.order import Order
 from broker.gateway.order_desk import OrderDesk
+from broker.gateway.recording import Mark, Tape, moment
 from broker.gateway.session import Session
 from broker.gateway.state import write_state
 from broker.gateway.wire import Fields
@@ -39,6 +40,7 @@ class Gateway:
     """Serves API clients. It is the clock's world and the exchange's witness.
 
     `sessions` are the clients by their ids, `connections` also those that have not said theirs yet.
+    `tape` hears everything from the moment it is put in.
     For faults: `refuses` turns new connections away, `listener` may take a client's message from the desks.
     """
 
@@ -58,6 +60,8 @@ class Gateway:
         self.faults = Faults(self)
         self.stop = asyncio.Event()
         self.failure: GatewayError | None = None
+        self.tape: Tape | None = None
+        self._visits = 0
         self._state = state
         self._account_sent = now
         self._handlers = self._table()
@@ -72,15 +76,21 @@ class Gateway:
             try:
                 write_state(self._state, self.exchange, self.clock.now)
             except GatewayError as error:
-                self.failure = error
-                self.stop.set()
+                self.fail(error)
                 raise
+
+    def fail(self, error: GatewayError) -> None:
+        """Ends the gateway with this error."""
+        self.failure = error
+        self.stop.set()
 
     # -- connections ----------------------------------------------------------------------------------
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One API connection from its first byte to its last."""
-        session = Session(reader, writer)
+        self._visits += 1
+        session = Session(reader, writer, tape=self.tape, number=self._visits)
+        session.note(Mark.OPENED)
         self.connections.append(session)
         self.faults.opened(session)
         try:
@@ -96,6 +106,7 @@ class Gateway:
                 del self.sessions[session.client_id]
                 log.info("client %d has gone", session.client_id)
             session.close()
+            session.note_end()
             self.clock.frame_arrived()
 
     def _handle(self, session: Session, kind: int, fields: Fields) -> None:
@@ -196,6 +207,8 @@ class Gateway:
         return self.market.ended(now)
 
     def pass_time(self, before: datetime, now: datetime) -> None:
+        if self.tape:
+            self.tape.note(Mark.TIME, 0, moment(now))
         self.faults.pass_time(now)
         changed = self.market.changed(self.watched(), before, now)
         if changed:

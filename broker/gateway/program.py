@@ -9,6 +9,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from broker.gateway.account import Account, Holding
@@ -18,12 +19,15 @@ from broker.gateway.gateway import Gateway
 from broker.gateway.market import Market
 from broker.gateway.model import ModelMarket
 from broker.gateway.positions import held, read_positions
+from broker.gateway.recording import FileTape, Header, Mark, digest, moment, versions
 from broker.gateway.script import ScriptMarket
 from broker.gateway.state import read_state, restore_books, restored_account
 
 log = logging.getLogger("gateway")
 
 DEPOSIT_USD = 100_000.0
+# What does not change what the gateway says.
+OUTWARD = {"host", "port", "control_port", "home", "state", "record", "speed"}
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]]
 
@@ -58,13 +62,14 @@ def _market(arguments: argparse.Namespace) -> tuple[Market, list[Holding]]:
     return market, held(arguments.positions, rows, market.listings)
 
 
-def build(arguments: argparse.Namespace) -> Gateway:
-    """A gateway that is not yet listening, continued from its state file when there is one."""
+def build(arguments: argparse.Namespace, saved: dict[str, Any] | None = None) -> Gateway:
+    """A gateway that is not yet listening, continued from a state document or file when there is one."""
     market, holdings = _market(arguments)
     speed = arguments.speed if arguments.speed is not None else float(arguments.market != "script")
     if speed < 0:
         raise GatewayError(f"--speed {speed} is below 0: use 0 or more")
-    saved = read_state(arguments.state, market) if arguments.state else None
+    if saved is None and arguments.state:
+        saved = read_state(arguments.state, market)
     if saved is None:
         account = Account.open(arguments.account, DEPOSIT_USD, holdings)
         return Gateway(market, account, market.start(), speed, arguments.lines, arguments.state)
@@ -78,6 +83,20 @@ def build(arguments: argparse.Namespace) -> Gateway:
             f"state file {arguments.state} is damaged ({error!r}): move it away to start anew"
         ) from None
     return gateway
+
+
+def _header(arguments: argparse.Namespace) -> Header:
+    """What a recording needs so that the same gateway can be built again."""
+    decisive = {
+        name: value.isoformat() if isinstance(value, datetime) else value
+        for name, value in vars(arguments).items()
+        if name not in OUTWARD and value is not None
+    }
+    files = {str(value): digest(value) for value in decisive.values() if isinstance(value, Path)}
+    plain = {name: str(value) if isinstance(value, Path) else value for name, value in decisive.items()}
+    state = arguments.state
+    saved = json.loads(state.read_text(encoding="utf-8")) if state and state.exists() else None
+    return Header(plain, files, saved, versions())
 
 
 class Doors:
@@ -118,6 +137,10 @@ class Doors:
 async def serving(arguments: argparse.Namespace) -> AsyncIterator[tuple[Gateway, dict[str, Any]]]:
     """A gateway that listens and whose clock runs, with its ready line; saved and closed at the end."""
     gateway = build(arguments)
+    tape = FileTape(arguments.record, _header(arguments), gateway.fail) if arguments.record else None
+    if tape:
+        gateway.tape = tape
+        tape.note(Mark.TIME, 0, moment(gateway.clock.now))
     doors = Doors()
     clock = asyncio.create_task(gateway.clock.run(), name="clock")
     clock.add_done_callback(lambda _: gateway.stop.set())
@@ -133,6 +156,8 @@ async def serving(arguments: argparse.Namespace) -> AsyncIterator[tuple[Gateway,
         if clock.done() and not gateway.failure:
             clock.result()
         clock.cancel()
+        if tape:
+            tape.close()
     if gateway.failure:
         raise gateway.failure
     gateway.save()

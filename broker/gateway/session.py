@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from broker.gateway.errors import MessageError
 from broker.gateway.quotes import Quote
-from broker.gateway.wire import Fields, Value, frame, read_body, split
+from broker.gateway.recording import Mark, Tape
+from broker.gateway.wire import Fields, Value, frame, framed, read_body, split
 from options import Contract
 
 log = logging.getLogger("gateway")
@@ -30,7 +31,7 @@ class Session:
     """`sent` and `received` count frames as ib_async does: the handshake reply is sent but not received.
 
     `client_id` is -1 until startApi. `version` was agreed in the handshake: the layouts of many messages
-    depend on it.
+    depend on it. `tape` hears all that passes, as connection `number`; None when nothing is recorded.
 
     For faults: `silent` drops everything that would be sent, `editor` decides what goes out instead of a
     message, `pipe` takes a frame's bytes and puts them out when it likes; each is unset on good days.
@@ -50,6 +51,9 @@ class Session:
     wants_account: bool = False
     wants_positions: bool = False
     profit_requests: set[int] = field(default_factory=set)
+    tape: Tape | None = None
+    number: int = 0
+    ended: bool = False
 
     def send(self, *fields: Value) -> None:
         """Sends one message, unless a fault has other plans for it."""
@@ -60,17 +64,20 @@ class Session:
 
     def transmit(self, fields: Sequence[Value]) -> None:
         """Sends one message as it is."""
-        if self.silent or self.writer.is_closing():
-            return
-        if self.pipe is None:
-            self.write(frame(fields), 1)
-        else:
-            self.pipe(frame(fields))
+        if self.writer.is_closing():
+            self.note_end()
+        elif not self.silent:
+            if self.pipe is None:
+                self.write(frame(fields), 1)
+            else:
+                self.pipe(frame(fields))
 
     def write(self, data: bytes, frames: int) -> None:
         """Queues bytes with which so many frames are complete; a client that reads too slowly loses its
         connection instead of memory."""
         self.sent += frames
+        if self.tape:
+            self.tape.note(Mark.SENT, self.number, data)
         self.writer.write(data)
         if self.writer.transport.get_write_buffer_size() > self.largest_backlog:
             log.warning("client %d reads too slowly and is cut off", self.client_id)
@@ -83,12 +90,24 @@ class Session:
     def close(self) -> None:
         self.writer.close()
 
+    def note(self, mark: Mark, data: bytes = b"") -> None:
+        if self.tape:
+            self.tape.note(mark, self.number, data)
+
+    def note_end(self) -> None:
+        """From here on nothing can be sent."""
+        if not self.ended:
+            self.ended = True
+            self.note(Mark.CLOSED)
+
     async def shake_hands(self, time_text: Callable[[], str]) -> bool:
         """Agrees on a version; False when the client is none of ours or too old."""
         if await self.reader.readexactly(4) != b"API\0":
             log.warning("something that does not speak the TWS protocol connected and was sent away")
             return False
-        offer = (await read_body(self.reader)).decode(errors="replace").split(" ")[0]
+        body = await read_body(self.reader)
+        self.note(Mark.RECEIVED, b"API\0" + framed(body))
+        offer = body.decode(errors="replace").split(" ")[0]
         newest = offer.removeprefix("v").split("..")[-1]
         if not newest.isdigit() or int(newest) < OLDEST_VERSION:
             log.warning("a client that offers version %r is too old and was sent away", offer)
@@ -100,7 +119,9 @@ class Session:
     async def serve(self, handle: Callable[["Session", int, Fields], None]) -> None:
         """Reads and handles messages until the client goes away."""
         while not self.writer.is_closing():
-            values = split(await read_body(self.reader))
+            body = await read_body(self.reader)
+            self.note(Mark.RECEIVED, framed(body))
+            values = split(body)
             if not values or not values[0].isdigit():
                 raise MessageError(f"a message begins with {values[:1]} instead of its number")
             fields = Fields(values)

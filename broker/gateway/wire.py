@@ -37,6 +37,11 @@ def text(value: Value) -> str:
 def frame(fields: Sequence[Value]) -> bytes:
     """The bytes of one message; characters beyond ASCII are escaped as the official clients expect."""
     body = "".join(text(field) + "\0" for field in fields).encode("ascii", "backslashreplace")
+    return framed(body)
+
+
+def framed(body: bytes) -> bytes:
+    """A body with its length before it."""
     return struct.pack(">I", len(body)) + body
 
 

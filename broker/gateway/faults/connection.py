@@ -81,7 +81,7 @@ class Drop(Fault):
             session.writer.transport.abort()
         elif self.how is Close.TORN:
             whole = frame((4, 2, -1, 2104, "Market data farm connection is OK:usfarm", ""))
-            session.writer.write(whole[: len(whole) // 2])
+            session.write(whole[: len(whole) // 2], 0)
         gateway.disconnect(session)
 
 
