@@ -1,129 +1,258 @@
-"""Answers requests about the account: values, holdings, summary, profit."""
+"""Answers requests about the account and keeps its subscribers informed."""
 
-from datetime import datetime
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cached_property
 
+from broker.gateway.account import Holding
+from broker.gateway.account_feed import Feed, Kind
+from broker.gateway.account_messages import (
+    account_value,
+    chosen_rows,
+    ledger_rows,
+    portfolio_value,
+    position,
+    position_multi,
+    profit,
+    profit_single,
+    summary_rows,
+    value_rows,
+)
 from broker.gateway.exchange import Exchange
-from broker.gateway.order_messages import contract_fields
+from broker.gateway.profit import Profit, profits, total, trades_of
 from broker.gateway.session import Session
 from broker.gateway.values import Values
-from broker.gateway.wire import UNSET_DOUBLE, Fields
-from options import NEW_YORK, ConId
+from broker.gateway.wire import Fields, Value
+from options import NEW_YORK, ConId, hours
+
+MOST_SUMMARIES = 2
+REPEAT = timedelta(minutes=3)
+PROFIT_PAUSE = timedelta(seconds=1)
+PROFITS = (Kind.PROFIT, Kind.PROFIT_SINGLE)
+FIGURES = (Kind.UPDATES, Kind.SUMMARY, Kind.UPDATES_MULTI)
+UNSUBSCRIBED = "API client has been unsubscribed from account data."
+NOT_HELD = Profit(0, None, None, 0.0, None)
+TOO_MANY_SUMMARIES = (
+    "Error processing request.-'bQ' : cause - Maximum number of account summary requests exceeded,"
+    " cancel one of them first"
+)
+
+Message = tuple[Hashable, list[Value]]
 
 
-def value_rows(values: Values) -> list[tuple[str, str, str]]:
-    """(key, value, currency) as account updates carry them; money with two decimals."""
-    money = {
-        "NetLiquidation": values.net_liquidation,
-        "TotalCashValue": values.cash,
-        "TotalCashBalance": values.cash,
-        "CashBalance": values.cash,
-        "SettledCash": values.cash,
-        "EquityWithLoanValue": values.equity_with_loan,
-        "GrossPositionValue": values.gross_position_value,
-        "StockMarketValue": values.stock_value,
-        "OptionMarketValue": values.option_value,
-        "InitMarginReq": values.initial_margin,
-        "FullInitMarginReq": values.initial_margin,
-        "MaintMarginReq": values.maintenance_margin,
-        "FullMaintMarginReq": values.maintenance_margin,
-        "AvailableFunds": values.available_funds,
-        "FullAvailableFunds": values.available_funds,
-        "ExcessLiquidity": values.excess_liquidity,
-        "FullExcessLiquidity": values.excess_liquidity,
-        "BuyingPower": values.buying_power,
-        "UnrealizedPnL": values.unrealized,
-        "RealizedPnL": values.realized,
-    }
-    rows = [("AccountReady", "true", ""), ("AccountType", "INDIVIDUAL", ""), ("Currency", "USD", "USD")]
-    rows += [("Cushion", f"{values.cushion:.6f}", ""), ("Leverage-S", f"{values.leverage:.2f}", "")]
-    return rows + [(key, f"{amount:.2f}", "USD") for key, amount in money.items()]
+@dataclass
+class Picture:
+    """The account at one moment. What nobody asks for is not computed."""
+
+    exchange: Exchange
+    now: datetime
+
+    @cached_property
+    def values(self) -> Values:
+        return self.exchange.values(self.now)
+
+    @cached_property
+    def marks(self) -> dict[ConId, float]:
+        return self.exchange.market.marks(list(self.exchange.account.holdings), self.now)
+
+    @cached_property
+    def profits(self) -> dict[ConId, Profit]:
+        """By contract, since the previous close."""
+        holdings = self.exchange.account.holdings
+        trades = trades_of(hours.trading_day(self.now), reversed(self.exchange.executions))
+        closes = {c: quote.close for c, quote in self.exchange.quotes(list(holdings), self.now).items()}
+        return profits(holdings, trades, self.marks, closes)
+
+    def price(self, holding: Holding) -> float:
+        """USD per share: the mark, what it cost when there is none."""
+        contract = holding.contract
+        return self.marks.get(contract.con_id, holding.average_cost / contract.multiplier)
 
 
 class AccountDesk:
-    def __init__(self, exchange: Exchange) -> None:
+    def __init__(self, exchange: Exchange, now: datetime) -> None:
         self.exchange = exchange
+        self._repeated = now
+        self._profits_told = now
+        self._content: dict[Kind, Callable[[Feed, Picture], Iterator[Message]]] = {
+            Kind.UPDATES: self._updates,
+            Kind.POSITIONS: self._positions,
+            Kind.SUMMARY: self._summary,
+            Kind.POSITIONS_MULTI: self._positions_multi,
+            Kind.UPDATES_MULTI: self._updates_multi,
+            Kind.PROFIT: self._profit,
+            Kind.PROFIT_SINGLE: self._profit_single,
+        }
 
     @property
     def account_id(self) -> str:
         return self.exchange.account.account_id
 
+    @property
+    def _holdings(self) -> Iterable[tuple[ConId, Holding]]:
+        return self.exchange.account.holdings.items()
+
+    # -- requests -------------------------------------------------------------------------------------
+
     def updates(self, session: Session, fields: Fields, now: datetime) -> None:
-        """reqAccountUpdates (6)."""
+        """reqAccountUpdates (6): subscribes a client, or ends its subscription."""
         fields.skip(1)
-        session.wants_account = fields.flag()
-        if session.wants_account:
-            self.send_update(session, now)
+        wanted, account = fields.flag(), fields.text()
+        if not wanted:
+            if session.feeds.pop((Kind.UPDATES, 0), None):
+                session.error(-1, 2100, UNSUBSCRIBED)
+        elif self._knows(session, -1, account):
+            self._open(session, Feed(Kind.UPDATES), now)
             session.send(54, 1, self.account_id)
-
-    def send_update(self, session: Session, now: datetime) -> None:
-        for key, value, currency in value_rows(self.exchange.values(now)):
-            session.send(6, 2, key, value, currency, self.account_id)
-        holdings = self.exchange.account.holdings
-        marks = self.exchange.market.marks(list(holdings), now)
-        for con_id in holdings:
-            self._send_portfolio(session, con_id, marks)
-        session.send(8, 1, f"{now.astimezone(NEW_YORK):%H:%M}")
-
-    def _send_portfolio(self, session: Session, con_id: ConId, marks: dict[ConId, float]) -> None:
-        holding = self.exchange.account.holdings[con_id]
-        c = holding.contract
-        price = marks.get(con_id, holding.average_cost / c.multiplier)
-        value = holding.quantity * price * c.multiplier
-        unrealized = value - holding.quantity * holding.average_cost
-        session.send(
-            *(7, 8, *contract_fields(c, exchange=""), holding.quantity, round(price, 6), round(value, 4)),
-            *(holding.average_cost, round(unrealized, 4), round(holding.realized_usd, 4), self.account_id),
-        )
 
     def updates_multi(self, session: Session, fields: Fields, now: datetime) -> None:
         """reqAccountUpdatesMulti (76)."""
         fields.skip(1)
-        req_id = fields.integer()
-        for key, value, currency in value_rows(self.exchange.values(now)):
-            session.send(73, 1, req_id, self.account_id, "", key, value, currency)
-        session.send(74, 1, req_id)
+        req_id, account = fields.integer(), fields.text()
+        fields.skip(1)
+        if self._knows(session, req_id, account):
+            self._open(session, Feed(Kind.UPDATES_MULTI, req_id, ledger_only=fields.flag()), now)
+            session.send(74, 1, req_id)
 
-    def positions(self, session: Session) -> None:
+    def positions(self, session: Session, now: datetime) -> None:
         """reqPositions (61)."""
-        session.wants_positions = True
-        for con_id, holding in self.exchange.account.holdings.items():
-            if holding.quantity:
-                self.send_position(session, con_id)
+        self._open(session, Feed(Kind.POSITIONS), now)
         session.send(62, 1)
 
-    def send_position(self, session: Session, con_id: ConId) -> None:
-        holding = self.exchange.account.holdings[con_id]
-        fields = contract_fields(holding.contract, exchange="")
-        session.send(61, 3, self.account_id, *fields, holding.quantity, holding.average_cost)
-
-    def positions_multi(self, session: Session, fields: Fields) -> None:
+    def positions_multi(self, session: Session, fields: Fields, now: datetime) -> None:
         """reqPositionsMulti (74)."""
         fields.skip(1)
-        req_id = fields.integer()
-        for holding in self.exchange.account.holdings.values():
-            if holding.quantity:
-                terms = contract_fields(holding.contract, exchange="")
-                owned = (holding.quantity, holding.average_cost, "")
-                session.send(71, 1, req_id, self.account_id, *terms, *owned)
-        session.send(72, 1, req_id)
+        req_id, account = fields.integer(), fields.text()
+        if self._knows(session, req_id, account):
+            self._open(session, Feed(Kind.POSITIONS_MULTI, req_id), now)
+            session.send(72, 1, req_id)
 
     def summary(self, session: Session, fields: Fields, now: datetime) -> None:
-        """reqAccountSummary (62): one answer, no later updates."""
+        """reqAccountSummary (62)."""
         fields.skip(1)
-        req_id = fields.integer()
-        fields.skip(1)
-        tags = set(fields.text().split(","))
-        for key, value, currency in value_rows(self.exchange.values(now)):
-            if key in tags:
-                session.send(63, 1, req_id, self.account_id, key, value, currency)
-        session.send(64, 1, req_id)
+        req_id, group = fields.integer(), fields.text()
+        tags = tuple(tag.strip() for tag in fields.text().split(","))
+        running = [key for key in session.feeds if key[0] is Kind.SUMMARY and key[1] != req_id]
+        if group != "All":
+            session.error(req_id, 322, f"Error processing request.-'bQ' : cause - no group {group}: use All")
+        elif len(running) >= MOST_SUMMARIES:
+            session.error(req_id, 322, TOO_MANY_SUMMARIES)
+        else:
+            self._open(session, Feed(Kind.SUMMARY, req_id, tags), now)
+            session.send(64, 1, req_id)
 
     def profit(self, session: Session, fields: Fields, now: datetime) -> None:
         """reqPnL (92)."""
-        req_id = fields.integer()
-        session.profit_requests.add(req_id)
-        self.send_profit(session, req_id, now)
+        req_id, account = fields.integer(), fields.text()
+        if self._knows(session, req_id, account):
+            self._open(session, Feed(Kind.PROFIT, req_id), now)
 
-    def send_profit(self, session: Session, req_id: int, now: datetime) -> None:
-        values = self.exchange.values(now)
-        session.send(94, req_id, UNSET_DOUBLE, round(values.unrealized, 4), round(values.realized, 4))
+    def profit_single(self, session: Session, fields: Fields, now: datetime) -> None:
+        """reqPnLSingle (94)."""
+        req_id, account = fields.integer(), fields.text()
+        fields.skip(1)
+        if self._knows(session, req_id, account):
+            self._open(session, Feed(Kind.PROFIT_SINGLE, req_id, con_id=fields.integer()), now)
+
+    def cancel(self, session: Session, fields: Fields, kind: Kind) -> None:
+        """The end of a subscription: 63, 64, 75, 77, 93 and 95."""
+        if kind not in PROFITS:
+            fields.skip(1)
+        req_id = 0 if kind is Kind.POSITIONS else fields.integer()
+        if session.feeds.pop((kind, req_id), None) is None and kind in PROFITS:
+            session.error(req_id, 10185, "Failed to cancel PNL (not subscribed)")
+
+    def _knows(self, session: Session, req_id: int, account: str) -> bool:
+        """Whether this is the account, or none is named; else the client is told."""
+        known = account in ("", self.account_id)
+        if not known:
+            text = f"Error validating request.-'bK' : cause - account {account} is not {self.account_id}"
+            session.error(req_id, 321, text)
+        return known
+
+    def _open(self, session: Session, feed: Feed, now: datetime) -> None:
+        """A new subscription in place of one of the same kind and number, and all that it is about."""
+        session.feeds[feed.kind, feed.req_id] = feed
+        self._tell(session, feed, Picture(self.exchange, now))
+
+    # -- news -----------------------------------------------------------------------------------------
+
+    def holdings_changed(self, sessions: Iterable[Session], now: datetime) -> None:
+        """Tells all subscribers what is new after a trade, or after a holding has changed without one."""
+        self._publish(sessions, tuple(Kind), now)
+
+    def pass_time(self, sessions: Collection[Session], now: datetime) -> None:
+        """Tells what is new of the profits once a second, and repeats all figures every three minutes."""
+        if now - self._profits_told >= PROFIT_PAUSE:
+            self._profits_told = now
+            self._publish(sessions, PROFITS, now)
+        if now - self._repeated >= REPEAT:
+            self._repeated = now
+            for session in sessions:
+                if (Kind.UPDATES, 0) in session.feeds:
+                    session.feeds[Kind.UPDATES, 0].told.clear()
+            self._publish(sessions, FIGURES, now)
+
+    def next_news(self, sessions: Iterable[Session], now: datetime) -> datetime | None:
+        """When profits are next told; None while nobody listens or the market is closed."""
+        if not hours.is_open(now):
+            return None
+        wanted = any(kind in PROFITS for session in sessions for kind, _ in session.feeds)
+        return self._profits_told + PROFIT_PAUSE if wanted else None
+
+    def _publish(self, sessions: Iterable[Session], kinds: Collection[Kind], now: datetime) -> None:
+        picture = Picture(self.exchange, now)
+        for session in sessions:
+            for feed in session.feeds.values():
+                if feed.kind in kinds:
+                    self._tell(session, feed, picture)
+
+    def _tell(self, session: Session, feed: Feed, picture: Picture) -> None:
+        for message in feed.news(self._content[feed.kind](feed, picture)):
+            session.send(*message)
+        if feed.kind is Kind.UPDATES:
+            session.send(8, 1, f"{picture.now.astimezone(NEW_YORK):%H:%M}")
+
+    # -- what each kind of subscription is about, as it stands ----------------------------------------
+
+    def _updates(self, feed: Feed, picture: Picture) -> Iterator[Message]:
+        for row in value_rows(picture.values, self.account_id):
+            yield row[::2], account_value(row, self.account_id)
+        for con_id, holding in self._held(feed):
+            yield con_id, portfolio_value(holding, picture.price(holding), self.account_id)
+
+    def _summary(self, feed: Feed, picture: Picture) -> Iterator[Message]:
+        for key, value, currency in chosen_rows(picture.values, feed.tags):
+            yield (key, currency), [63, 1, feed.req_id, self.account_id, key, value, currency]
+
+    def _updates_multi(self, feed: Feed, picture: Picture) -> Iterator[Message]:
+        rows = value_rows(picture.values, self.account_id)
+        if feed.ledger_only:
+            worth = [row for row in summary_rows(picture.values) if row[0] == "NetLiquidation"]
+            rows = worth + ledger_rows(picture.values, "USD")
+        for key, value, currency in rows:
+            yield (key, currency), [73, 1, feed.req_id, self.account_id, "", key, value, currency]
+
+    def _positions(self, feed: Feed, _: Picture) -> Iterator[Message]:
+        for con_id, holding in self._held(feed):
+            yield con_id, position(holding, self.account_id)
+
+    def _positions_multi(self, feed: Feed, _: Picture) -> Iterator[Message]:
+        for con_id, holding in self._held(feed):
+            yield con_id, position_multi(feed.req_id, holding, self.account_id)
+
+    def _profit(self, feed: Feed, picture: Picture) -> Iterator[Message]:
+        whole = total(picture.profits.values())
+        yield None, profit(feed.req_id, whole.daily, whole.unrealized, whole.realized)
+
+    def _profit_single(self, feed: Feed, picture: Picture) -> Iterator[Message]:
+        part = picture.profits.get(ConId(feed.con_id), NOT_HELD)
+        amounts = (part.daily, part.unrealized, part.realized, part.worth)
+        yield None, profit_single(feed.req_id, part.quantity, *amounts)
+
+    def _held(self, feed: Feed) -> Iterator[tuple[ConId, Holding]]:
+        """What is held, and what the subscriber still believes to be held."""
+        for con_id, holding in self._holdings:
+            if holding.quantity or con_id in feed.told:
+                yield con_id, holding

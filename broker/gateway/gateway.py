@@ -3,11 +3,12 @@
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 from broker.gateway.account import Account, Execution
 from broker.gateway.account_desk import AccountDesk
+from broker.gateway.account_feed import Kind
 from broker.gateway.clock import Clock
 from broker.gateway.contract_desk import ContractDesk
 from broker.gateway.data_desk import DataDesk
@@ -25,7 +26,6 @@ from options import ConId
 
 log = logging.getLogger("gateway")
 
-ACCOUNT_UPDATE = timedelta(minutes=3)
 IN_USE = "Unable to connect as the client id is already in use. Retry with a unique client id."
 FARMS = (
     (2104, "Market data farm connection is OK:usfarm"),
@@ -51,7 +51,7 @@ class Gateway:
         self.clock = Clock(self, now, speed)
         self.contracts = ContractDesk(self.exchange)
         self.data = DataDesk(self.exchange, lines)
-        self.accounts = AccountDesk(self.exchange)
+        self.accounts = AccountDesk(self.exchange, now)
         self.orders = OrderDesk(self.exchange)
         self.sessions: dict[int, Session] = {}
         self.connections: list[Session] = []
@@ -63,7 +63,6 @@ class Gateway:
         self.tape: Tape | None = None
         self._visits = 0
         self._state = state
-        self._account_sent = now
         self._handlers = self._table()
 
     @property
@@ -166,21 +165,23 @@ class Gateway:
             49: lambda s, _: s.send(49, 1, int(self.clock.now.timestamp())),
             58: lambda _s, _f: orders.cancel_all(self.clock.now),
             59: _nothing,
-            61: lambda s, _: accounts.positions(s),
+            61: lambda s, _: accounts.positions(s, self.clock.now),
             62: lambda s, f: accounts.summary(s, f, self.clock.now),
-            63: _nothing,
-            64: lambda s, _: _forget_positions(s),
+            63: lambda s, f: accounts.cancel(s, f, Kind.SUMMARY),
+            64: lambda s, f: accounts.cancel(s, f, Kind.POSITIONS),
             71: self._start_api,
-            74: accounts.positions_multi,
-            75: _nothing,
+            74: lambda s, f: accounts.positions_multi(s, f, self.clock.now),
+            75: lambda s, f: accounts.cancel(s, f, Kind.POSITIONS_MULTI),
             76: lambda s, f: accounts.updates_multi(s, f, self.clock.now),
-            77: _nothing,
+            77: lambda s, f: accounts.cancel(s, f, Kind.UPDATES_MULTI),
             78: lambda s, f: contracts.option_chain(s, f, self.clock.now),
             81: contracts.matching_symbols,
             83: contracts.components,
             91: contracts.market_rule,
             92: lambda s, f: accounts.profit(s, f, self.clock.now),
-            93: lambda s, f: s.profit_requests.discard(f.integer()),
+            93: lambda s, f: accounts.cancel(s, f, Kind.PROFIT),
+            94: lambda s, f: accounts.profit_single(s, f, self.clock.now),
+            95: lambda s, f: accounts.cancel(s, f, Kind.PROFIT_SINGLE),
             99: lambda s, _: orders.completed_orders(s),
             104: lambda s, f: s.send(107, f.integer(), ""),
         }
@@ -197,6 +198,7 @@ class Gateway:
             self.market.next_change(self.watched(), now),
             self.exchange.next_fill_time(),
             self.faults.next_event(),
+            self.accounts.next_news(self.sessions.values(), now),
         )
         return min((moment for moment in moments if moment is not None), default=None)
 
@@ -214,8 +216,7 @@ class Gateway:
         if changed:
             self.data.publish(self.in_order(), changed, now)
         self.exchange.pass_time(now)
-        if now - self._account_sent >= ACCOUNT_UPDATE:
-            self._send_accounts(now)
+        self.accounts.pass_time(self.in_order(), now)
 
     def frames(self, client_id: int) -> tuple[int, int] | None:
         session = self.sessions.get(client_id)
@@ -223,14 +224,6 @@ class Gateway:
 
     def in_order(self) -> list[Session]:
         return [self.sessions[client_id] for client_id in sorted(self.sessions)]
-
-    def _send_accounts(self, now: datetime) -> None:
-        self._account_sent = now
-        for session in self.in_order():
-            if session.wants_account:
-                self.accounts.send_update(session, now)
-            for req_id in sorted(session.profit_requests):
-                self.accounts.send_profit(session, req_id, now)
 
     # -- the exchange's witness -----------------------------------------------------------------------
 
@@ -247,7 +240,7 @@ class Gateway:
         session = self.sessions.get(order.client_id)
         if session:
             self.orders.announce_fill(session, order, executions)
-        self._send_positions([e.contract.con_id for e in executions if e.contract])
+        self.accounts.holdings_changed(self.in_order(), self.clock.now)
 
     def order_cancelled(self, order: Order, reason: str) -> None:
         self.save()
@@ -258,15 +251,7 @@ class Gateway:
     def holdings_changed(self, con_ids: list[ConId]) -> None:
         self.save()
         log.info("%d holdings have changed without an order", len(con_ids))
-        self._send_positions(con_ids)
-
-    def _send_positions(self, con_ids: list[ConId]) -> None:
-        """Tells every listener the new size of these holdings, then the account's values."""
-        for session in self.in_order():
-            if session.wants_positions:
-                for con_id in con_ids:
-                    self.accounts.send_position(session, con_id)
-        self._send_accounts(self.clock.now)
+        self.accounts.holdings_changed(self.in_order(), self.clock.now)
 
     # -- by command -----------------------------------------------------------------------------------
 
@@ -291,7 +276,3 @@ def _nothing(_session: Session, _fields: Fields) -> None:
 def _no_history(session: Session, fields: Fields) -> None:
     text = "Historical Market Data Service error message:HMDS query returned no data"
     session.error(fields.integer(), 162, text)
-
-
-def _forget_positions(session: Session) -> None:
-    session.wants_positions = False

@@ -1,10 +1,11 @@
-"""One API client's connection: handshake, frames in and out, and its market data lines."""
+"""One API client's connection: handshake, frames in and out, and what it has subscribed to."""
 
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from broker.gateway.account_feed import Feed, Kind
 from broker.gateway.errors import MessageError
 from broker.gateway.quotes import Quote
 from broker.gateway.recording import Mark, Tape
@@ -31,6 +32,7 @@ class Session:
     """`sent` and `received` count frames as ib_async does: the handshake reply is sent but not received.
 
     `client_id` is -1 until startApi. `version` was agreed in the handshake: the layouts of many messages
+    depend on it. `feeds` are by kind and request id.
     depend on it. `tape` hears all that passes, as connection `number`; None when nothing is recorded.
 
     For faults: `silent` drops everything that would be sent, `editor` decides what goes out instead of a
@@ -48,9 +50,7 @@ class Session:
     pipe: Callable[[bytes], None] | None = None
     largest_backlog: int = LARGEST_BACKLOG
     lines: dict[int, Line] = field(default_factory=dict)
-    wants_account: bool = False
-    wants_positions: bool = False
-    profit_requests: set[int] = field(default_factory=set)
+    feeds: dict[tuple[Kind, int], Feed] = field(default_factory=dict)
     tape: Tape | None = None
     number: int = 0
     ended: bool = False

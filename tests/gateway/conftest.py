@@ -152,6 +152,30 @@ def heard() -> Callable[[IB], list[tuple[int, int]]]:
 
 
 @pytest.fixture
+def raw() -> Callable[[IB], list[list[str]]]:
+    """A list that gathers the fields of every message that a client receives from now on."""
+
+    def listen(ib: IB) -> list[list[str]]:
+        messages: list[list[str]] = []
+        decode = ib.client.decoder.interpret
+
+        def hear(fields: list[str]) -> None:
+            messages.append(list(fields))
+            decode(fields)
+
+        ib.client.decoder.interpret = hear
+        return messages
+
+    return listen
+
+
+@pytest.fixture
+def of() -> Callable[[list[list[str]], int], list[list[str]]]:
+    """`of(messages, 61)`: those of one message number."""
+    return lambda messages, kind: [fields for fields in messages if fields[0] == str(kind)]
+
+
+@pytest.fixture
 def until() -> Callable[..., Any]:
     """`await until(lambda: condition)`: lets the loop run until it holds, at most 5 s."""
 
