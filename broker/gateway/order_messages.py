@@ -79,29 +79,31 @@ PEGS = "minTradeQty minCompeteSize competeAgainstBestOffset midOffsetAtWhole mid
 
 @dataclass(frozen=True, slots=True)
 class OrderState:
-    """The part of an openOrder that tells margins and commissions; the defaults are those of a plain order.
+    """The part of an openOrder that tells margins and commissions; the defaults are those of a plain order,
+    which leaves the commission empty until it is known.
 
     `margins`: initial, maintenance and equity before, then their changes, then after.
     """
 
     status: str
     margins: tuple[Value, ...] = (UNSET_DOUBLE,) * 9
-    commission: Value = UNSET_DOUBLE
-    commission_bounds: Value = UNSET_DOUBLE
+    commission: Value = None
+    commission_bounds: Value = None
     currency: str = ""
     warning: str = ""
 
 
-def contract_fields(contract: Contract, exchange: str | None = None) -> list[Value]:
-    """conId to tradingClass without primaryExchange, as openOrder and execDetails carry them."""
+def contract_fields(
+    contract: Contract, exchange: str | None = None, no_option: tuple[Value, Value] = (0.0, "")
+) -> list[Value]:
+    """conId to tradingClass without primaryExchange; `no_option`: strike and right of what has neither."""
     option = contract.sec_type is SecType.OPTION
     return [
         contract.con_id,
         contract.symbol,
         contract.sec_type,
         contract.expiry,
-        contract.strike if option else 0,
-        contract.right if option else "?",
+        *((contract.strike, contract.right) if option else no_option),
         contract.multiplier if option else "",
         contract.exchange if exchange is None else exchange,
         contract.currency,
@@ -182,7 +184,7 @@ def _unset(price: float | None) -> Value:
 
 
 def _order_contract(request: OrderRequest, legs: tuple[tuple[Contract, int], ...]) -> list[Value]:
-    return combo_fields(request) if request.is_combo else contract_fields(legs[0][0])
+    return combo_fields(request) if request.is_combo else contract_fields(legs[0][0], no_option=(0, "?"))
 
 
 def _adviser(request: OrderRequest, version: int) -> list[Value]:
@@ -248,7 +250,7 @@ def order_opened(order: Order, account: str, version: int, with_commission: bool
 
 def order_status(order: Order, status: str | None = None) -> list[Value]:
     """orderStatus (3); `status` overrides the book's, for stations that pass at once."""
-    price = order.fill_price or 0.0
+    price = order.fill_price or 0
     return [
         *(3, order.order_id, status or order.status, order.filled, order.remaining, price, order.perm_id),
         *(order.request.parent_id, price, order.client_id, "", 0),

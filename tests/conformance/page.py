@@ -155,8 +155,8 @@ def _recorded() -> str:
             f"{recording.kind} {TOLD[recording.kind]}",
             str(recording.version),
             recording.what,
-            str(len(recording.shape)),
-            f"`{recording.repository}` {recording.path}",
+            str(len(recording.form)),
+            recording.source,
         )
         for recording in RECORDINGS
     )

@@ -1,80 +1,16 @@
 """At every server version that the gateway agrees to, each layout is as long as that version has it."""
 
-import asyncio
-import struct
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
-
 import ib_async
 import ib_insync
 import ibapi.server_versions
 import pytest
 
 from broker.gateway.session import NEWEST_VERSION, OLDEST_VERSION
-from tests.conformance.stage import ACCOUNT, quoted_gateway
+from tests.conformance.bare import CALL, BareClient, bare, details, order
+from tests.conformance.stage import quoted_gateway
 from tests.conformance.strict import Listener, strict_decoder
 
 VERSIONS = range(OLDEST_VERSION, NEWEST_VERSION + 1)
-# conId to tradingClass of a request, for XYZ's call at 105.
-CALL = ("0", "XYZ", "OPT", "20260417", "105", "C", "100", "SMART", "", "USD", "", "")
-ANY = ("0", "XYZ", "STK", "", "0", "", "", "SMART", "", "USD", "", "")
-
-
-@dataclass
-class BareClient:
-    """A TWS client of a few lines, which talks at the version that it is told to."""
-
-    version: int
-    reader: asyncio.StreamReader
-    writer: asyncio.StreamWriter
-
-    async def ask(self, *fields: object) -> None:
-        body = "".join(f"{field}\0" for field in fields).encode()
-        self.writer.write(struct.pack(">I", len(body)) + body)
-
-    async def next(self) -> list[str]:
-        (length,) = struct.unpack(">I", await self.reader.readexactly(4))
-        return (await self.reader.readexactly(length)).decode().split("\0")[:-1]
-
-    async def until(self, kind: int) -> list[list[str]]:
-        """Every message up to the next one of that kind."""
-        heard = []
-        async with asyncio.timeout(5):
-            while not heard or heard[-1][0] != str(kind):
-                heard.append(await self.next())
-        return heard
-
-
-@asynccontextmanager
-async def bare(port: int, version: int, client_id: int) -> AsyncIterator[BareClient]:
-    """Has shaken hands and is ready: its accounts, next order id and the farms have been read."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    offer = f"v157..{version}".encode()
-    writer.write(b"API\0" + struct.pack(">I", len(offer)) + offer)
-    client = BareClient(version, reader, writer)
-    assert (await client.next())[0] == str(version)
-    await client.ask(71, 2, client_id, "")
-    await client.until(9)
-    for _ in range(3):
-        assert (await client.next())[0] == "4"
-    yield client
-    writer.close()
-
-
-def place_order(version: int, order_id: int, price: str) -> list[object]:
-    """placeOrder (3) for one call at a limit, as long as a client of that version writes it."""
-    contract = (*CALL, "", "")
-    terms = ("BUY", 1, "LMT", price, "", "DAY", "", ACCOUNT, "O", 0, "layout", 1, 0, 0, 0, 0, 0, 0, 0)
-    advice = ("", 0, "", "", "", "", "", *([""] if version < 177 else []))
-    sale = ("", 0, "", -1, 0, "", "", 0, "", "", 0, 0, "", 0, "", "", "", "", "", 0, "", "", "", "")
-    scale = (0, "", "", "", "", "", "", "", "", "", "")
-    clearing = (0, "", "", 0, 0, "", "", 0, "", 0, 0, 0, 0)
-    adjusted = ("", "", "", "", "", "", 0, "", "", "", "", "", "", "", "", 0, 0, 0, "")
-    late = [
-        field for since, field in ((158, ""), (160, ""), (162, 0), (166, ""), (169, "")) if version >= since
-    ]
-    return [3, order_id, *contract, *terms, *advice, *sale, *scale, *clearing, *adjusted, *late]
 
 
 def wanted_lengths(version: int) -> dict[int, int]:
@@ -93,15 +29,15 @@ async def talk(client: BareClient) -> list[list[str]]:
     """Asks for everything whose layout depends on the version; what the gateway said to it."""
     version = client.version
     heard = []
-    await client.ask(9, 8, 1, *CALL, 0, "", "", *([""] if version >= 176 else []))
+    await client.ask(*details(version, CALL))
     heard += await client.until(52)
     await client.ask(81, 2, "XYZ")
     heard += await client.until(79)
-    await client.ask(*place_order(version, 1, "0.90"))
+    await client.ask(*order(version, 1, CALL, "BUY", 1, "LMT", "0.90"))
     heard += await client.until(3)
     await client.ask(4, 1, 1, *([""] if version >= 169 else []))
     heard += await client.until(4)
-    await client.ask(*place_order(version, 2, "1.20"))
+    await client.ask(*order(version, 2, CALL, "BUY", 1, "LMT", "1.20"))
     heard += await client.until(59)
     await client.ask(99, 0)
     heard += await client.until(102)
@@ -110,7 +46,7 @@ async def talk(client: BareClient) -> list[list[str]]:
 
 @pytest.mark.parametrize("version", VERSIONS)
 async def test_layouts_are_as_long_as_the_version_has_them(version: int) -> None:
-    async with quoted_gateway() as (port, _), bare(port, version, 1) as client:
+    async with quoted_gateway() as (port, _), bare(port, version) as client:
         heard = await talk(client)
     lengths = wanted_lengths(version)
     assert {4, 5, 10, 11, 59, 79, 101} <= {int(message[0]) for message in heard}
@@ -127,7 +63,7 @@ async def test_layouts_are_as_long_as_the_version_has_them(version: int) -> None
 
 @pytest.mark.parametrize("version", VERSIONS)
 async def test_ib_async_reads_every_layout_at_every_version(version: int) -> None:
-    async with quoted_gateway() as (port, _), bare(port, version, 1) as client:
+    async with quoted_gateway() as (port, _), bare(port, version) as client:
         heard = await talk(client)
     decoder = strict_decoder(ib_async, Listener())
     decoder.serverVersion = version
