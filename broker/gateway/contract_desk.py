@@ -10,23 +10,18 @@ from broker.gateway.contract_messages import (
     symbol_samples,
 )
 from broker.gateway.exchange import Exchange
-from broker.gateway.listings import Query
+from broker.gateway.listings import NO_SECURITY_TYPE, NOT_FOUND, SECURITY_TYPES, Query
 from broker.gateway.market_rules import RULES
 from broker.gateway.session import Session
 from broker.gateway.venues import exchanges_of, smart_components
 from broker.gateway.wire import Fields
 from options import Contract, SecType
 
-NOT_FOUND = "No security definition has been found for the request"
 BAG_REFUSED = (
     "Error validating request.-'bI' : cause - 'BAG' isn't supported for contract data request."
     " - Please use leg definitions instead."
 )
-NO_SECURITY_TYPE = "Error validating request.-'bI' : cause - Please enter a valid security type"
 NO_CONTRACT_ID = "Error validating request.-'cL' : cause - Invalid contract id"
-SECURITY_TYPES = frozenset(
-    ("STK", "OPT", "IND", "FUT", "FOP", "CASH", "CFD", "CONTFUT", "BOND", "FUND", "CMDTY", "WAR", "CRYPTO")
-)
 ISSUER_ID_FROM = 176
 MOST_SAMPLES = 16
 

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from broker.gateway.clock import Follower
+from broker.gateway.entitlements import EVERYTHING
 from broker.gateway.errors import GatewayError
 from broker.gateway.faults import described
 from broker.gateway.gateway import Gateway
@@ -36,6 +37,7 @@ class ControlPort:
             "account": self._account,
             "contract": self._contract,
             "quote": self._quote,
+            "entitlement": self._entitlement,
             "fault": self._fault,
             "faults": self._faults,
             "heal": lambda _: {"healed": self.gateway.faults.heal()},
@@ -181,6 +183,14 @@ class ControlPort:
         con_id = self._script().set(command)
         self.gateway.publish([con_id])
         return {"con_id": con_id}
+
+    # -- subscriptions --------------------------------------------------------------------------------
+
+    def _entitlement(self, command: dict[str, Any]) -> Reply:
+        """Gives or takes live data of `symbol` (or of all), refused with `code` while they are missing."""
+        symbol, live = str(command.get("symbol", EVERYTHING)), bool(command["live"])
+        self.gateway.data.entitlements.set(symbol, live, int(command.get("code", 354)))
+        return {}
 
     # -- faults ---------------------------------------------------------------------------------------
 

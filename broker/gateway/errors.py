@@ -9,3 +9,12 @@ class GatewayError(OptiondError):
 
 class MessageError(GatewayError):
     """A client's message does not have the layout of its kind."""
+
+
+class RequestRefused(GatewayError):
+    """A request that a gateway answers with an error; `code` is Interactive Brokers' number for it."""
+
+    def __init__(self, code: int, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+        self.text = text

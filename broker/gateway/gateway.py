@@ -164,7 +164,7 @@ class Gateway:
             25: _nothing,
             49: lambda s, _: s.send(49, 1, int(self.clock.now.timestamp())),
             58: lambda _s, _f: orders.cancel_all(self.clock.now),
-            59: _nothing,
+            59: data.data_type,
             61: lambda s, _: accounts.positions(s, self.clock.now),
             62: lambda s, f: accounts.summary(s, f, self.clock.now),
             63: lambda s, f: accounts.cancel(s, f, Kind.SUMMARY),
@@ -190,13 +190,15 @@ class Gateway:
 
     def watched(self) -> set[ConId]:
         """Contracts that somebody subscribed to or has a working order in."""
-        subscribed = {line.contract.con_id for s in self.sessions.values() for line in s.lines.values()}
+        lines = (line for session in self.sessions.values() for line in session.lines.values())
+        subscribed = {con_id for line in lines for con_id, _ in line.legs}
         return subscribed | self.exchange.working_con_ids()
 
     def next_event(self, now: datetime) -> datetime | None:
         moments = (
             self.market.next_change(self.watched(), now),
             self.exchange.next_fill_time(),
+            self.data.next_event(self.sessions.values()),
             self.faults.next_event(),
             self.accounts.next_news(self.sessions.values(), now),
         )
@@ -215,6 +217,7 @@ class Gateway:
         changed = self.market.changed(self.watched(), before, now)
         if changed:
             self.data.publish(self.in_order(), changed, now)
+        self.data.pass_time(self.in_order(), now)
         self.exchange.pass_time(now)
         self.accounts.pass_time(self.in_order(), now)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from broker.gateway.errors import GatewayError, MessageError
+from broker.gateway.errors import GatewayError, MessageError, RequestRefused
 from broker.gateway.venues import exchanges_of
 from broker.gateway.wire import Fields
 from options import ConId, Contract, Right, SecType
@@ -15,6 +15,12 @@ from options.hours import closing
 COMBO_CON_ID = 28812380
 REAL_CON_IDS = {"SPY": 756733, "QQQ": 320227571, "IWM": 9579970, "VIX": 13455763}
 INDEXES = {"VIX", "SPX", "XSP", "NDX", "RUT"}
+SECURITY_TYPES = frozenset(
+    ("STK", "OPT", "IND", "FUT", "FOP", "CASH", "CFD", "CONTFUT", "BOND", "FUND", "CMDTY", "WAR", "CRYPTO")
+)
+NOT_FOUND = "No security definition has been found for the request"
+NO_SECURITY_TYPE = "Error validating request.-'bI' : cause - Please enter a valid security type"
+NO_EXCHANGE = "Error validating request.-'bI' : cause - Please enter exchange"
 RIGHTS = {"C": Right.CALL, "CALL": Right.CALL, "P": Right.PUT, "PUT": Right.PUT}
 
 
@@ -172,6 +178,27 @@ class Listings:
         else:
             found = []
         return [c for c in found if now is None or not has_expired(c, now)]
+
+    def the_one(self, query: Query, now: datetime) -> Contract:
+        """The only contract that fits a request for its data; raises RequestRefused."""
+        if not query.con_id and query.sec_type not in SECURITY_TYPES:
+            raise RequestRefused(321, NO_SECURITY_TYPE)
+        if not query.exchange:
+            raise RequestRefused(321, NO_EXCHANGE)
+        found = self.match(query, now)
+        if len(found) > 1:
+            label = query.symbol or query.local_symbol
+            raise RequestRefused(200, f"The contract description specified for {label} is ambiguous.")
+        if not found:
+            raise RequestRefused(200, NOT_FOUND)
+        return found[0]
+
+    def named(self, con_id: int, now: datetime) -> Contract:
+        """The contract with this id that has not expired; raises RequestRefused."""
+        found = self.get(con_id)
+        if found is None or has_expired(found, now):
+            raise RequestRefused(200, NOT_FOUND)
+        return found
 
     def chain(self, symbol: str, now: datetime | None = None) -> list[Contract]:
         """The options on `symbol`, with `now` only those that have not expired by then."""

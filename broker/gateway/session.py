@@ -4,13 +4,15 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from broker.gateway.account_feed import Feed, Kind
+from broker.gateway.entitlements import DataType
 from broker.gateway.errors import MessageError
-from broker.gateway.quotes import Quote
 from broker.gateway.recording import Mark, Tape
+from broker.gateway.tick_messages import Shown, Ticks
 from broker.gateway.wire import Fields, Value, frame, framed, read_body, split
-from options import Contract
+from options import ConId, Contract
 
 log = logging.getLogger("gateway")
 
@@ -21,10 +23,17 @@ LARGEST_BACKLOG = 16 << 20
 
 @dataclass(slots=True)
 class Line:
-    """A market data subscription and what was last sent on it; `sent` is None before the first tick."""
+    """A market data subscription. `legs`: (contract id, signed ratio) of what is watched for it, one for a
+    single contract. `generic`: the generic ticks asked for. `until`: when a snapshot gives up waiting, None
+    for a stream. `shown`: what the client has been told, None before the first tick.
+    """
 
     contract: Contract
-    sent: Quote | None = None
+    legs: tuple[tuple[ConId, int], ...]
+    generic: frozenset[int] = frozenset()
+    delayed: bool = False
+    until: datetime | None = None
+    shown: Shown | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -49,6 +58,7 @@ class Session:
     editor: Callable[["Session", Sequence[Value]], None] | None = None
     pipe: Callable[[bytes], None] | None = None
     largest_backlog: int = LARGEST_BACKLOG
+    data_type: DataType = DataType.LIVE
     lines: dict[int, Line] = field(default_factory=dict)
     feeds: dict[tuple[Kind, int], Feed] = field(default_factory=dict)
     tape: Tape | None = None
@@ -82,6 +92,17 @@ class Session:
         if self.writer.transport.get_write_buffer_size() > self.largest_backlog:
             log.warning("client %d reads too slowly and is cut off", self.client_id)
             self.writer.transport.abort()
+
+    def send_ticks(self, news: Sequence[tuple[int, Ticks]]) -> None:
+        """All ticks of one moment, with the request ids that they answer: in one write, unless a fault has
+        other plans for the messages."""
+        if self.editor or self.pipe or self.silent or self.writer.is_closing():
+            for req_id, ticks in news:
+                for tick in ticks.ticks:
+                    self.send(*tick.message(req_id))
+        else:
+            data = b"".join([ticks.frames(req_id) for req_id, ticks in news])
+            self.write(data, sum(len(ticks) for _, ticks in news))
 
     def error(self, req_id: int, code: int, text: str) -> None:
         rejection_details = ("",) if self.version >= 166 else ()
