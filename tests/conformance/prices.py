@@ -49,7 +49,7 @@ async def option(day: Day) -> None:
     """A line on an option brings the model's computation; an unknown line cannot be cancelled."""
     client, calls = day.client, day.client.calls
     calls.reqMktData(asked := day.request(), day.contract("C105"), "", False, False, [])
-    found = await client.told("tickOptionComputation", lambda req_id, *_: req_id == asked)
+    found = await client.told("tickOptionComputation", lambda *told: told[:2] == (asked, MODEL))
     _, _, iv, delta, gamma, vega, theta, price = CHAIN["C105"]
     day.equal(21, _computed(found), (MODEL, 0, iv, delta, price, None, gamma, vega, theta, 100.0))
     calls.cancelMktData(asked)
