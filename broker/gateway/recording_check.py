@@ -46,11 +46,16 @@ class Verdict:
 
 def check(recording: Recording) -> Verdict:
     """Runs it again; raises GatewayError when the recorded gateway cannot be built here."""
-    logging.getLogger("gateway").setLevel(logging.ERROR)
     for name, recorded in recording.header.files.items():
         if digest(Path(name)) != recorded:
             raise GatewayError(f"file {name} is not the one that was recorded with: bring that one back")
-    return asyncio.run(_SecondRun(recording).run())
+    log = logging.getLogger("gateway")
+    level = log.level
+    log.setLevel(logging.ERROR)  # what was logged in the first run is not news
+    try:
+        return asyncio.run(_SecondRun(recording).run())
+    finally:
+        log.setLevel(level)
 
 
 def arguments_of(header: Header) -> Namespace:
