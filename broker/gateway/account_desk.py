@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 
 from broker.gateway.account import Holding
@@ -38,7 +38,14 @@ TOO_MANY_SUMMARIES = (
     " cancel one of them first"
 )
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
 Message = tuple[Hashable, list[Value]]
+
+
+def _next_multiple(pause: timedelta, now: datetime) -> datetime:
+    """The first moment after `now` that lies a whole number of pauses after midnight UTC."""
+    return now + pause - (now - EPOCH) % pause
 
 
 @dataclass
@@ -73,8 +80,7 @@ class Picture:
 class AccountDesk:
     def __init__(self, exchange: Exchange, now: datetime) -> None:
         self.exchange = exchange
-        self._repeated = now
-        self._profits_told = now
+        self._passed = now
         self._content: dict[Kind, Callable[[Feed, Picture], Iterator[Message]]] = {
             Kind.UPDATES: self._updates,
             Kind.POSITIONS: self._positions,
@@ -183,12 +189,12 @@ class AccountDesk:
         self._publish(sessions, tuple(Kind), now)
 
     def pass_time(self, sessions: Collection[Session], now: datetime) -> None:
-        """Tells what is new of the profits once a second, and repeats all figures every three minutes."""
-        if now - self._profits_told >= PROFIT_PAUSE:
-            self._profits_told = now
+        """Tells what is new of the profits once a second, and repeats all figures every three minutes: at
+        whole seconds and minutes, so that it makes no difference when the gateway was started."""
+        before, self._passed = self._passed, now
+        if now >= _next_multiple(PROFIT_PAUSE, before):
             self._publish(sessions, PROFITS, now)
-        if now - self._repeated >= REPEAT:
-            self._repeated = now
+        if now >= _next_multiple(REPEAT, before):
             for session in sessions:
                 if (Kind.UPDATES, 0) in session.feeds:
                     session.feeds[Kind.UPDATES, 0].told.clear()
@@ -199,7 +205,7 @@ class AccountDesk:
         if not hours.is_open(now):
             return None
         wanted = any(kind in PROFITS for session in sessions for kind, _ in session.feeds)
-        return self._profits_told + PROFIT_PAUSE if wanted else None
+        return _next_multiple(PROFIT_PAUSE, now) if wanted else None
 
     def _publish(self, sessions: Iterable[Session], kinds: Collection[Kind], now: datetime) -> None:
         picture = Picture(self.exchange, now)

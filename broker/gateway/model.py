@@ -82,7 +82,7 @@ class ModelMarket:
         return {con_id: quote.mark for con_id, quote in found.items() if quote.mark is not None}
 
     def quotes(self, con_ids: Collection[ConId], now: datetime) -> dict[ConId, Quote]:
-        second = now.replace(microsecond=0)
+        now = second = now.replace(microsecond=0)  # whoever asks first within a second, it is the same quote
         levels = self._paths.at(now)
         if self._cached[0] != second:
             self._cached = (second, {})

@@ -21,20 +21,19 @@ async def gateway(record, *argv, hash_seed="0"):
     """A gateway in a process of its own; stopped in order at the end. Its ready line."""
     command = [sys.executable, "-m", "broker.gateway", "--port", "0", "--control-port", "0", "--seed", "5"]
     environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
-    program = subprocess.Popen(
-        [*command, "--record", str(record), *argv],
+    program = await asyncio.create_subprocess_exec(
+        *(*command, "--record", str(record), *argv),
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         env=environment,
     )
     try:
-        yield json.loads(program.stdout.readline())
+        yield json.loads(await program.stdout.readline())
         program.terminate()
-        assert await asyncio.to_thread(program.wait, 10) == 0
+        assert await asyncio.wait_for(program.wait(), 10) == 0
     finally:
-        program.kill()
-        program.wait()
-        program.stdout.close()
+        if program.returncode is None:
+            program.kill()
 
 
 def streams(path):
@@ -137,7 +136,7 @@ async def test_two_processes_with_other_hash_seeds_send_the_same_bytes(tmp_path)
     assert one == two
 
 
-async def followed(ready):
+async def followed(ready, until):
     """The same trading, by clients that follow the clock and act at beats of its time."""
     clocks = [FollowedClock("127.0.0.1", ready["control_port"]) for _ in range(2)]
     for clock, client_id in zip(clocks, (1, 2), strict=True):
@@ -149,18 +148,17 @@ async def followed(ready):
             await act(beat, *pair, legs)
             due = begun + timedelta(seconds=7.25 * (beat + 1))
             while now < due:
-                now = await step(clocks, pair, due)
+                now = await step(clocks, pair, due, until)
     for clock in clocks:
         clock.close()
 
 
-async def step(clocks, pair, due):
+async def step(clocks, pair, due, until):
     """Both say that they are done and wait until all of the next step has arrived."""
 
     async def one(clock, ib):
         beat = await clock.next_beat(due, ib.client.conn.numMsgSent - 1)
-        while ib.client._numMsgRecv < beat.frames_expected:
-            await asyncio.sleep(0)
+        await until(lambda: ib.client._numMsgRecv >= beat.frames_expected)
         return beat.time
 
     times = await asyncio.gather(*(one(clock, ib) for clock, ib in zip(clocks, pair, strict=True)))
@@ -169,10 +167,10 @@ async def step(clocks, pair, due):
 
 
 @pytest.mark.slow
-async def test_followers_are_sent_the_same_bytes_at_any_speed(tmp_path):
+async def test_followers_are_sent_the_same_bytes_at_any_speed(tmp_path, until):
     for speed in ("100", "100000"):
         async with gateway(tmp_path / speed, "--speed", speed, hash_seed=speed) as ready:
-            await followed(ready)
+            await followed(ready, until)
     slow, fast = streams(tmp_path / "100"), streams(tmp_path / "100000")
     assert min(len(stream) for stream in slow.values()) > 500
     assert slow == fast
