@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from broker.gateway.account import Account, Execution
@@ -21,6 +22,7 @@ from broker.gateway.order_desk import OrderDesk
 from broker.gateway.recording import Mark, Tape, moment
 from broker.gateway.session import Session
 from broker.gateway.state import write_state
+from broker.gateway.unsupported import UNSUPPORTED, refuse
 from broker.gateway.wire import Fields
 from options import ConId
 
@@ -147,6 +149,7 @@ class Gateway:
         """What answers which message; a message that wants no answer is listed with `_nothing`."""
         contracts, data, accounts, orders = self.contracts, self.data, self.accounts, self.orders
         return {
+            **{kind: partial(refuse, kind=kind) for kind in UNSUPPORTED},
             1: lambda s, f: data.subscribe(s, f, self.clock.now),
             2: data.unsubscribe,
             3: lambda s, f: orders.place(s, f, self.clock.now),
@@ -156,6 +159,7 @@ class Gateway:
             7: orders.executions,
             8: lambda s, _: s.send(9, 1, self.exchange.next_order_id(s.client_id)),
             9: lambda s, f: contracts.details(s, f, self.clock.now),
+            13: _nothing,
             14: _nothing,
             15: _nothing,
             16: lambda s, _: orders.open_orders(s, everyone=True),
@@ -175,6 +179,8 @@ class Gateway:
             76: lambda s, f: accounts.updates_multi(s, f, self.clock.now),
             77: lambda s, f: accounts.cancel(s, f, Kind.UPDATES_MULTI),
             78: lambda s, f: contracts.option_chain(s, f, self.clock.now),
+            79: lambda s, f: s.send(77, f.integer(), 0),
+            80: lambda s, _: s.send(78, 0),
             81: contracts.matching_symbols,
             83: contracts.components,
             91: contracts.market_rule,
