@@ -41,8 +41,8 @@ class Session:
     """`sent` and `received` count frames as ib_async does: the handshake reply is sent but not received.
 
     `client_id` is -1 until startApi. `version` was agreed in the handshake: the layouts of many messages
-    depend on it. `feeds` are by kind and request id.
-    depend on it. `tape` hears all that passes, as connection `number`; None when nothing is recorded.
+    depend on it. `feeds` are by kind and request id. `tape` hears all that passes, as connection `number`;
+    None when nothing is recorded.
 
     For faults: `silent` drops everything that would be sent, `editor` decides what goes out instead of a
     message, `pipe` takes a frame's bytes and puts them out when it likes; each is unset on good days.

@@ -41,9 +41,9 @@ WRITERS: dict[type, Callable[[Any], str]] = {
 def text(value: Value) -> str:
     """One field as it goes over the wire; None is the empty field."""
     writer = WRITERS.get(type(value))
-    if writer is None:  # a kind of number or text of somebody's own
-        writer = _real if isinstance(value, float) else str
-    return writer(value)
+    if writer:
+        return writer(value)
+    return _real(value) if isinstance(value, float) else str(value)
 
 
 def frame(fields: Sequence[Value]) -> bytes:
