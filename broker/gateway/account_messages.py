@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from broker.gateway.account import Holding
+from broker.gateway.contract_messages import primary_exchange
 from broker.gateway.order_messages import contract_fields
 from broker.gateway.values import Values
 from broker.gateway.wire import UNSET_DOUBLE, Value
@@ -95,19 +96,19 @@ def portfolio_value(holding: Holding, price: float, account: str) -> list[Value]
     worth = holding.quantity * price * contract.multiplier
     unrealized = worth - holding.quantity * holding.average_cost
     figures = (round(price, 6), round(worth, 4), holding.average_cost, round(unrealized, 4))
-    terms = contract_fields(contract, exchange="")
+    terms = contract_fields(contract, primary_exchange(contract), no_option=(0.0, "0"))
     return [7, 8, *terms, holding.quantity, *figures, round(holding.realized_usd, 4), account]
 
 
 def position(holding: Holding, account: str) -> list[Value]:
     """position (61)."""
-    terms = contract_fields(holding.contract, exchange="")
+    terms = contract_fields(holding.contract, primary_exchange(holding.contract))
     return [61, 3, account, *terms, holding.quantity, holding.average_cost]
 
 
 def position_multi(req_id: int, holding: Holding, account: str) -> list[Value]:
     """positionMulti (71); there are no models."""
-    terms = contract_fields(holding.contract, exchange="")
+    terms = contract_fields(holding.contract, primary_exchange(holding.contract))
     return [71, 1, req_id, account, *terms, holding.quantity, holding.average_cost, ""]
 
 

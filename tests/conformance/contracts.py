@@ -88,3 +88,14 @@ async def price_increments(day: Day) -> None:
     rule, increments = await client.told("marketRule")
     day.equal(93, (rule, len(increments)), (26, 1))
     day.same(93, increments[0], lowEdge=0.0, increment=0.01)
+
+
+async def exchanges(day: Day) -> None:
+    """The exchanges behind the letters of a quote, by the name that tickReqParams gave."""
+    client, calls = day.client, day.client.calls
+    calls.reqSmartComponents(asked := day.request(), "9c0001")
+    req_id, found = await client.told("smartComponents")
+    day.equal(82, req_id, asked)
+    day.equal(82, [component.bitNumber for component in found], list(range(len(found))), "bits")
+    assert len({component.exchangeLetter for component in found}) == len(found) > 1
+    assert all(component.exchange for component in found)

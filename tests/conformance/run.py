@@ -15,6 +15,7 @@ SCENES = (
     contracts.chain,
     contracts.symbols,
     contracts.price_increments,
+    contracts.exchanges,
     prices.share,
     prices.option,
     prices.snapshot,

@@ -72,3 +72,23 @@ def test_a_difference_in_form_is_seen() -> None:
     assert len(differences("iid_", ["4", "1", "2", "1.7976931348623157E308"])) == 2
     with pytest.raises(AssertionError, match="3 fields"):
         differences("iid_", ["4", "1", "2.5"])
+
+
+async def test_shares_are_held_where_they_are_listed_with_rights_as_in_printed_portfolios() -> None:
+    """Users of ib_insync print holdings of a real gateway: positions have the listing exchange, portfolio
+    items have it as primary exchange and the right 0."""
+    async with quoted_gateway() as (port, control):
+        await control.tell("contract", symbol="SPY")
+        await control.tell("quote", symbol="SPY", bid=500.1, ask=500.2)
+        async with bare(port, 178) as client:
+            await client.ask(*order(178, 1, SHARES, "BUY", 100, "MKT", ""))
+            await client.until(59)
+            await client.ask(61, 1)
+            (position,) = [m for m in await client.until(62) if m[0] == "61"]
+            await client.ask(74, 1, 9, ACCOUNT, "")
+            (multi,) = [m for m in await client.until(72) if m[0] == "71"]
+            await client.ask(6, 2, 1, ACCOUNT)
+            (item,) = [m for m in await client.until(54) if m[0] == "7"]
+    assert (position[7:9], position[10]) == (["0.0", ""], "ARCA")
+    assert (multi[8:10], multi[11]) == (["0.0", ""], "ARCA")
+    assert (item[6:8], item[9]) == (["0.0", "0"], "ARCA")
