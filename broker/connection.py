@@ -107,6 +107,7 @@ class Session(ib.IB):
         self.errorEvent -= self._onError  # it would add an account-summary subscription at every 1102
         self._inbox = inbox
         self._wanted_account = account
+        self.managed: list[str] = []
         self._upstream_changed = upstream_changed
         self.wrapper = Messages(self, inbox)
         self._outbox = Outbox(throttle_per_s)
@@ -131,12 +132,16 @@ class Session(ib.IB):
         return max(0, int(self.client.conn.numMsgSent) - _HANDSHAKE_FRAMES)
 
     def choose_account(self, managed: list[str]) -> None:
+        """Ends the session when there is none to choose: a gateway may leave questions about a foreign
+        account unanswered."""
+        self.managed = managed
         if self._wanted_account in managed:
             self._inbox.account = self._wanted_account
         elif not self._wanted_account and len(managed) == 1:
             self._inbox.account = managed[0]
         else:
             self._inbox.account = ""
+            self.end("the login does not manage the account")
 
     def end(self, reason: str) -> None:
         if self.ended is None:

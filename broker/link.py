@@ -97,6 +97,7 @@ class Link:
                 await session.open(*self._address, self._connect_timeout_s)
             except BrokerError as error:
                 reason = str(error)
+                self._require_account(session)
                 return
             self._require_account(session)
             self.attempts = 0
@@ -114,9 +115,9 @@ class Link:
             await session.close()
 
     def _require_account(self, session: Session) -> None:
-        if self._inbox.account:
+        if self._inbox.account or not session.managed:
             return
-        managed = ", ".join(session.client.getAccounts())
+        managed = ", ".join(session.managed)
         wanted = f"account {self._wanted_account}" if self._wanted_account else "no account"
         raise BrokerError(
             f"{wanted} is set, but the login manages {managed}; name one of them in the settings"
