@@ -5,7 +5,7 @@ from datetime import datetime
 from broker.gateway.account import Execution
 from broker.gateway.errors import MessageError
 from broker.gateway.exchange import Exchange, OrderRefused
-from broker.gateway.hours import ib_time
+from broker.gateway.execution_filter import ExecutionFilter
 from broker.gateway.order import Order, Status
 from broker.gateway.order_messages import (
     OrderState,
@@ -20,6 +20,10 @@ from broker.gateway.order_request import OrderRequest, read_order
 from broker.gateway.session import Session
 from broker.gateway.wire import UNSET_DOUBLE, Fields
 
+ONLY_CLIENT_0 = (
+    "Error validating request.-'bA' : cause - Only the default client (i.e 0) can auto bind orders."
+)
+
 
 class OrderDesk:
     def __init__(self, exchange: Exchange) -> None:
@@ -33,12 +37,15 @@ class OrderDesk:
         """placeOrder (3): a new order, a change of a living one, or a what-if."""
         order_id = fields.integer()
         known = self.exchange.orders.get((session.client_id, order_id))
+        used_up = order_id < self.exchange.next_order_id(session.client_id)
         try:
             request = read_order(fields, session.version)
             if request.what_if:
                 self._what_if(session, order_id, request, now)
             elif known:
                 self.exchange.modify(known, request, now)
+            elif used_up:
+                session.error(order_id, 103, "Duplicate order id")
             else:
                 self.exchange.place(session.client_id, order_id, request, now)
         except OrderRefused as refusal:
@@ -67,17 +74,25 @@ class OrderDesk:
         """cancelOrder (4)."""
         fields.skip(1)
         order_id = fields.integer()
-        order = self.exchange.orders.get((session.client_id, order_id))
+        if session.version >= 169:
+            fields.skip(1)  # when somebody cancelled by hand
+        fields.finish()
+        order = self._to_manage(session, order_id)
+        needed = f"OrderId {order_id} that needs to be cancelled"
         if order is None:
-            text = f"OrderId {order_id} that needs to be cancelled is not found."
-            session.error(order_id, 10147, text)
+            session.error(order_id, 10147, f"{needed} is not found.")
         elif not order.lives:
-            text = (
-                f"OrderId {order_id} that needs to be cancelled can not be cancelled, state: {order.status}."
-            )
-            session.error(order_id, 10148, text)
+            session.error(order_id, 10148, f"{needed} can not be cancelled, state: {order.status}.")
         else:
             self.exchange.cancel(order, now)
+
+    def _to_manage(self, session: Session, order_id: int) -> Order | None:
+        """A client's own order; client 0 also gets another's that works under an id of which there is one."""
+        own = self.exchange.orders.get((session.client_id, order_id))
+        if own or session.client_id:
+            return own
+        others = [order for order in self.exchange.working() if order.order_id == order_id]
+        return others[0] if len(others) == 1 else None
 
     def cancel_all(self, now: datetime) -> None:
         """reqGlobalCancel (58)."""
@@ -91,34 +106,34 @@ class OrderDesk:
                 self.send_order(session, order)
         session.send(53, 1)
 
-    def send_order(self, session: Session, order: Order) -> None:
-        session.send(*order_opened(order, self.account_id, session.version))
+    def send_order(self, session: Session, order: Order, *, with_commission: bool = True) -> None:
+        session.send(*order_opened(order, self.account_id, session.version, with_commission))
         session.send(*order_status(order))
 
+    def bind(self, session: Session, fields: Fields) -> None:
+        """reqAutoOpenOrders (15): orders placed by hand would be client 0's from now on; there are none."""
+        fields.skip(1)
+        if fields.flag() and session.client_id:
+            session.error(-1, 321, ONLY_CLIENT_0)
+
     def completed_orders(self, session: Session) -> None:
-        """reqCompletedOrders (99)."""
+        """reqCompletedOrders (99); all orders come by the API, so that its one field changes nothing."""
         for order in self.exchange.orders.values():
             if not order.lives:
                 session.send(*completed_order(order, self.account_id, session.version))
         session.send(102)
 
-    def executions(self, session: Session, fields: Fields) -> None:
-        """reqExecutions (7) with its filter; client 0 asks for those of all clients."""
+    def executions(self, session: Session, fields: Fields, now: datetime) -> None:
+        """reqExecutions (7): those of today that pass its filter."""
         fields.skip(1)
-        req_id, client_id = fields.integer(), fields.integer()
-        account, time, symbol, sec_type, _, side = (fields.text() for _ in range(6))
-        since = time.replace("-", " ")[:17]
+        req_id = fields.integer()
+        try:
+            wanted = ExecutionFilter.read(fields)
+        except MessageError as error:
+            session.error(req_id, 320, f"Error reading request: {error}")
+            return
         for execution in self.exchange.executions:
-            kind = execution.contract.sec_type if execution.contract else "BAG"
-            bought = execution.quantity > 0
-            if (
-                client_id in (0, execution.client_id)
-                and account in ("", self.account_id)
-                and since <= ib_time(execution.time, 178)[:17]
-                and symbol in ("", execution.symbol)
-                and sec_type in ("", kind)
-                and side in ("", "BUY" if bought else "SELL", "BOT" if bought else "SLD")
-            ):
+            if wanted.fits(execution, self.account_id, now):
                 order = self.exchange.orders[execution.client_id, execution.order_id]
                 session.send(*exec_details(execution, order, self.account_id, session.version, req_id))
                 session.send(*commission_report(execution))
@@ -128,7 +143,7 @@ class OrderDesk:
         """The messages of a fresh fill, in the order in which a real gateway sends them."""
         for execution in executions:
             session.send(*exec_details(execution, order, self.account_id, session.version))
-        self.send_order(session, order)
+        self.send_order(session, order, with_commission=False)
         self.send_order(session, order)
         for execution in executions:
             if execution.contract:
