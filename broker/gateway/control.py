@@ -180,7 +180,7 @@ class ControlPort:
         return {"con_id": self._script().add(command).con_id}
 
     def _quote(self, command: dict[str, Any]) -> Reply:
-        con_id = self._script().set(command)
+        con_id = self._script().set(command, self.gateway.clock.now)
         self.gateway.publish([con_id])
         return {"con_id": con_id}
 

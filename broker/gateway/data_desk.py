@@ -49,14 +49,12 @@ class DataDesk:
         words, snapshot, regulatory = fields.text(), fields.flag(), fields.flag()
         fields.skip(1)
         fields.finish()
-        try:
+        with session.answering(req_id):
             line = self._line(query, legs, words, now)
             if snapshot or regulatory:
                 _check_snapshot(line, regulatory)
                 line.until = now + SNAPSHOT_PATIENCE
             self._open(session, req_id, line, now)
-        except RequestRefused as refusal:
-            session.error(req_id, refusal.code, refusal.text)
 
     def _line(self, query: Query, legs: list[tuple[int, int]], words: str, now: datetime) -> Line:
         """What the request asks for; raises RequestRefused."""
@@ -143,8 +141,6 @@ class DataDesk:
         Whoever has been told the same of a contract so far is told the same now: those ticks are made and
         encoded once.
         """
-        if self.paused:
-            return
         changed = set(con_ids)
         quotes = self.exchange.quotes(sorted(changed), now)
         made: dict[tuple[object, ...], tuple[Ticks, Shown | None]] = {}

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -16,6 +16,7 @@ from broker.gateway.data_desk import DataDesk
 from broker.gateway.errors import GatewayError, MessageError
 from broker.gateway.exchange import Exchange
 from broker.gateway.faults import Faults
+from broker.gateway.history_desk import HistoryDesk
 from broker.gateway.market import Market
 from broker.gateway.order import Order
 from broker.gateway.order_desk import OrderDesk
@@ -53,6 +54,7 @@ class Gateway:
         self.clock = Clock(self, now, speed)
         self.contracts = ContractDesk(self.exchange)
         self.data = DataDesk(self.exchange, lines)
+        self.history = HistoryDesk(self.exchange, self.data.entitlements)
         self.accounts = AccountDesk(self.exchange, now)
         self.orders = OrderDesk(self.exchange)
         self.sessions: dict[int, Session] = {}
@@ -147,7 +149,8 @@ class Gateway:
 
     def _table(self) -> dict[int, Handler]:
         """What answers which message; a message that wants no answer is listed with `_nothing`."""
-        contracts, data, accounts, orders = self.contracts, self.data, self.accounts, self.orders
+        contracts, data, history = self.contracts, self.data, self.history
+        accounts, orders = self.accounts, self.orders
         return {
             **{kind: partial(refuse, kind=kind) for kind in UNSUPPORTED},
             1: lambda s, f: data.subscribe(s, f, self.clock.now),
@@ -164,8 +167,8 @@ class Gateway:
             15: orders.bind,
             16: lambda s, _: orders.open_orders(s, everyone=True),
             17: lambda s, _: s.send(15, 1, self.exchange.account.account_id),
-            20: _no_history,
-            25: _nothing,
+            20: lambda s, f: history.bars(s, f, self.clock.now),
+            25: history.cancel_bars,
             49: lambda s, _: s.send(49, 1, int(self.clock.now.timestamp())),
             58: lambda _s, _f: orders.cancel_all(self.clock.now),
             59: data.data_type,
@@ -183,11 +186,14 @@ class Gateway:
             80: lambda s, _: s.send(78, 0),
             81: contracts.matching_symbols,
             83: contracts.components,
+            87: lambda s, f: history.head(s, f, self.clock.now),
+            90: _nothing,
             91: contracts.market_rule,
             92: lambda s, f: accounts.profit(s, f, self.clock.now),
             93: lambda s, f: accounts.cancel(s, f, Kind.PROFIT),
             94: lambda s, f: accounts.profit_single(s, f, self.clock.now),
             95: lambda s, f: accounts.cancel(s, f, Kind.PROFIT_SINGLE),
+            96: lambda s, f: history.ticks(s, f, self.clock.now),
             99: lambda s, _: orders.completed_orders(s),
             104: lambda s, f: s.send(107, f.integer(), ""),
         }
@@ -196,8 +202,7 @@ class Gateway:
 
     def watched(self) -> set[ConId]:
         """Contracts that somebody subscribed to or has a working order in."""
-        lines = (line for session in self.sessions.values() for line in session.lines.values())
-        subscribed = {con_id for line in lines for con_id, _ in line.legs}
+        subscribed = {con_id for session in self.sessions.values() for con_id in session.watched()}
         return subscribed | self.exchange.working_con_ids()
 
     def next_event(self, now: datetime) -> datetime | None:
@@ -205,6 +210,7 @@ class Gateway:
             self.market.next_change(self.watched(), now),
             self.exchange.next_fill_time(),
             self.data.next_event(self.sessions.values()),
+            self.history.next_event(self.sessions.values()),
             self.faults.next_event(),
             self.accounts.next_news(self.sessions.values(), now),
         )
@@ -222,8 +228,9 @@ class Gateway:
         self.faults.pass_time(now)
         changed = self.market.changed(self.watched(), before, now)
         if changed:
-            self.data.publish(self.in_order(), changed, now)
+            self._tell(changed)
         self.data.pass_time(self.in_order(), now)
+        self.history.pass_time(self.in_order(), now)
         self.exchange.pass_time(now)
         self.accounts.pass_time(self.in_order(), now)
 
@@ -264,12 +271,18 @@ class Gateway:
 
     # -- by command -----------------------------------------------------------------------------------
 
-    def publish(self, con_ids: Iterable[ConId] | None = None) -> None:
+    def publish(self, con_ids: Collection[ConId] | None = None) -> None:
         """Sends the present quotes of these contracts (None: of all that are watched) to whoever listens,
         and fills what can be filled at them."""
         wanted = self.watched() if con_ids is None else con_ids
-        self.data.publish(self.in_order(), wanted, self.clock.now)
+        self._tell(wanted)
         self.exchange.pass_time(self.clock.now)
+
+    def _tell(self, con_ids: Collection[ConId]) -> None:
+        """Everyone who watches these contracts."""
+        if not self.data.paused:
+            self.data.publish(self.in_order(), con_ids, self.clock.now)
+            self.history.publish(self.in_order(), con_ids)
 
     def disconnect(self, session: Session) -> None:
         """Closes a client's connection; its id is free at once."""
@@ -280,8 +293,3 @@ class Gateway:
 
 def _nothing(_session: Session, _fields: Fields) -> None:
     """For messages that a real gateway does not answer either."""
-
-
-def _no_history(session: Session, fields: Fields) -> None:
-    text = "Historical Market Data Service error message:HMDS query returned no data"
-    session.error(fields.integer(), 162, text)

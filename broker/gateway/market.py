@@ -55,7 +55,8 @@ class Market(Protocol):
 
     def bars(self, con_id: ConId, since: datetime, until: datetime, seconds: int) -> list[Bar]:
         """Bars of `seconds` of the middle price, oldest first, that begin in [since, until) during regular
-        trading hours; none where the market knows no price. May lie before the account's time began."""
+        trading hours, of what happened before `until`; none where the market knows no price. May lie
+        before the account's time began."""
         ...
 
     def dividends(self, symbol: str) -> Sequence[Dividend]:

@@ -7,7 +7,7 @@ quotes at all. Time passes during regular hours and as long as a recorded quote 
 skipped to the next row or opening.
 """
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from broker.gateway.bars import Price, bars_of
 from broker.gateway.errors import GatewayError
 from broker.gateway.listings import Listings, option, underlying
 from broker.gateway.market import BATCH, Bar, Dividend
@@ -163,7 +164,12 @@ class ReplayMarket:
         return found
 
     def bars(self, con_id: ConId, since: datetime, until: datetime, seconds: int) -> list[Bar]:
-        return []
+        """Of the middles of recorded quotes; nothing is filled in where none was recorded."""
+        times = self._row_times.get(con_id, [])
+        first, behind = bisect_left(times, self._at(since)), bisect_left(times, self._at(until))
+        marks = [(times[n], self._row(int(self._rows[con_id][n])).mark) for n in range(first, behind)]
+        seen = [Price(EPOCH + at * MICROSECOND, mark) for at, mark in marks if mark is not None]
+        return bars_of(seen, since, until, seconds, stand=False)
 
     def dividends(self, symbol: str) -> Sequence[Dividend]:
         return ()

@@ -1,12 +1,14 @@
 """The script market: every contract and every price comes from a test, over the control port or a file."""
 
 import json
+from collections import defaultdict, deque
 from collections.abc import Collection, Sequence
 from dataclasses import fields, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
+from broker.gateway.bars import Price, bars_of
 from broker.gateway.errors import GatewayError
 from broker.gateway.listings import Listings, option, underlying
 from broker.gateway.market import Bar, Dividend
@@ -14,6 +16,7 @@ from broker.gateway.quotes import MISSING, Quote
 from options import NEW_YORK, ConId, Contract, Right
 
 DEFAULT_START = datetime(2026, 3, 2, 10, 0, tzinfo=NEW_YORK).astimezone(UTC)
+LONGEST_PAST = 10_000
 QUOTE_FIELDS = tuple(field.name for field in fields(Quote))
 
 
@@ -27,6 +30,7 @@ class ScriptMarket:
         self.listings = Listings()
         self._quotes: dict[ConId, Quote] = {}
         self._marks: dict[ConId, float] = {}
+        self._past: dict[ConId, deque[Price]] = defaultdict(lambda: deque(maxlen=LONGEST_PAST))
 
     def read(self, path: Path) -> None:
         """Takes contracts and quotes from `{"contracts": [...], "quotes": [...]}`; raises GatewayError."""
@@ -74,15 +78,20 @@ class ScriptMarket:
             raise GatewayError(f"no contract fits {terms}: add it with the command contract")
         return found
 
-    def set(self, terms: dict[str, Any]) -> ConId:
-        """Replaces a contract's quote by the given values; what is not given is missing."""
+    def set(self, terms: dict[str, Any], now: datetime | None = None) -> ConId:
+        """Replaces a contract's quote by the given values; what is not given is missing. With `now` the
+        contract's history knows of it."""
         contract = self.contract(terms)
         quote = Quote(**{name: value for name, value in terms.items() if name in QUOTE_FIELDS})
         if "bid_size" not in terms:
             quote = replace(quote, bid_size=_size(quote.bid), ask_size=_size(quote.ask))
+        before = self._quotes.get(contract.con_id, MISSING)
         self._quotes[contract.con_id] = quote
         if quote.mark is not None:
             self._marks[contract.con_id] = quote.mark
+            if now:
+                traded = max((quote.volume or 0) - (before.volume or 0), 0)
+                self._past[contract.con_id].append(Price(now, quote.mark, traded))
         return contract.con_id
 
     def start(self) -> datetime:
@@ -95,7 +104,9 @@ class ScriptMarket:
         return {con_id: self._marks[con_id] for con_id in con_ids if con_id in self._marks}
 
     def bars(self, con_id: ConId, since: datetime, until: datetime, seconds: int) -> list[Bar]:
-        return []
+        """A price stands until the next one; older ones than the last `LONGEST_PAST` are forgotten, and so
+        are all when the program ends."""
+        return bars_of(list(self._past.get(con_id, ())), since, until, seconds, stand=True)
 
     def dividends(self, symbol: str) -> Sequence[Dividend]:
         return ()

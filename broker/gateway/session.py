@@ -2,13 +2,16 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from broker.gateway.account_feed import Feed, Kind
 from broker.gateway.entitlements import DataType
-from broker.gateway.errors import MessageError
+from broker.gateway.errors import MessageError, RequestRefused
+from broker.gateway.history_request import KeptBars
+from broker.gateway.pacing import Pacing
 from broker.gateway.recording import Mark, Tape
 from broker.gateway.tick_messages import Shown, Ticks
 from broker.gateway.wire import Fields, Value, frame, framed, read_body, split
@@ -60,10 +63,20 @@ class Session:
     largest_backlog: int = LARGEST_BACKLOG
     data_type: DataType = DataType.LIVE
     lines: dict[int, Line] = field(default_factory=dict)
+    kept_bars: dict[int, KeptBars] = field(default_factory=dict)
+    pacing: Pacing = field(default_factory=Pacing)
     feeds: dict[tuple[Kind, int], Feed] = field(default_factory=dict)
     tape: Tape | None = None
     number: int = 0
     ended: bool = False
+
+    def watched(self) -> Iterator[ConId]:
+        """The contracts whose quotes the client wants to hear of."""
+        for line in self.lines.values():
+            for con_id, _ in line.legs:
+                yield con_id
+        for kept in self.kept_bars.values():
+            yield kept.contract.con_id
 
     def send(self, *fields: Value) -> None:
         """Sends one message, unless a fault has other plans for it."""
@@ -103,6 +116,14 @@ class Session:
         else:
             data = b"".join([ticks.frames(req_id) for req_id, ticks in news])
             self.write(data, sum(len(ticks) for _, ticks in news))
+
+    @contextmanager
+    def answering(self, req_id: int) -> Iterator[None]:
+        """Tells the client when the request is refused inside."""
+        try:
+            yield
+        except RequestRefused as refusal:
+            self.error(req_id, refusal.code, refusal.text)
 
     def error(self, req_id: int, code: int, text: str) -> None:
         rejection_details = ("",) if self.version >= 166 else ()

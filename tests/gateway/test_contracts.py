@@ -94,11 +94,12 @@ async def test_a_chain_comes_once_per_exchange_or_only_for_the_one_named(script,
 
 
 async def test_expired_options_are_not_found_any_more(script, connect, heard):
-    legs = await script.list_condor()
+    today = await script.tell("contract", symbol="XYZ", expiry="2026-03-02", strike=90.0, right="P")
     async with connect(script) as ib:
         errors = heard(ib)
-        await script.step(46.3 * 86_400)
-        gone = Contract(conId=legs["P90"].conId, includeExpired=True)
+        gone = Contract(conId=today["con_id"], includeExpired=True)
+        assert len(await ib.reqContractDetailsAsync(gone)) == 1
+        await script.step(6 * 3600)
         assert await ib.reqContractDetailsAsync(gone) == []
         assert await ib.reqSecDefOptParamsAsync("XYZ", "", "STK", _share(script).con_id) == []
         assert [code for _, code in errors] == [200]
