@@ -100,6 +100,13 @@ class Exchange:
         """One above every order id that the client has used."""
         return max((order_id for client, order_id in self.orders if client == client_id), default=0) + 1
 
+    def forget_since(self, since: datetime) -> None:
+        """Loses the living orders that were placed from `since` on and have not been filled at all, as if
+        they had never arrived; their ids are free again."""
+        for key, order in list(self.orders.items()):
+            if order.lives and order.placed >= since and not order.filled:
+                del self.orders[key]
+
     def values(self, now: datetime, extra: Iterable[Leg] = ()) -> Values:
         """The account's values, with `extra` legs pretended to be held."""
         return account_values(self._with(extra), *self._prices(now))

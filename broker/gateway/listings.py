@@ -129,9 +129,10 @@ class Query:
 
 
 class Listings:
-    """All contracts of a market, found by id or by what is known of them."""
+    """All contracts of a market, found by id or by what is known of them. Nobody finds a `hidden` one."""
 
     def __init__(self) -> None:
+        self.hidden: set[ConId] = set()
         self._by_id: dict[ConId, Contract] = {}
         self._by_symbol: dict[str, list[Contract]] = defaultdict(list)
         self._by_terms: dict[tuple[str, date | None, float | None, Right | None], Contract] = {}
@@ -177,7 +178,7 @@ class Listings:
             found = [c for c in self._by_id.values() if query.fits(c)]
         else:
             found = []
-        return [c for c in found if now is None or not has_expired(c, now)]
+        return [c for c in found if c.con_id not in self.hidden and (now is None or not has_expired(c, now))]
 
     def the_one(self, query: Query, now: datetime) -> Contract:
         """The only contract that fits a request for its data; raises RequestRefused."""

@@ -28,6 +28,7 @@ class Bench:
     control_port: int
     _reader: asyncio.StreamReader
     _writer: asyncio.StreamWriter
+    inflicted: set[str]
 
     async def ask(self, cmd: str, **arguments: Any) -> dict[str, Any]:
         """A command's reply over the real control port, whatever it says."""
@@ -40,6 +41,14 @@ class Bench:
         reply = await self.ask(cmd, **arguments)
         assert reply["ok"], reply
         return reply
+
+    async def inflict(self, name: str, **parameters: Any) -> None:
+        await self.tell("fault", name=name, **parameters)
+        self.inflicted.add(name)
+
+    async def heal(self) -> list[str]:
+        healed: list[str] = (await self.tell("heal"))["healed"]
+        return healed
 
     async def step(self, seconds: float) -> None:
         await self.tell("step", seconds=seconds)
@@ -75,19 +84,27 @@ OpenBench = Callable[..., AbstractAsyncContextManager[Bench]]
 Connect = Callable[..., AbstractAsyncContextManager[IB]]
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "fault(name): shows what a client suffers from that fault")
+
+
 @pytest.fixture
-def open_bench() -> OpenBench:
-    """`async with open_bench("--market", "script") as bench`."""
+def open_bench(request: pytest.FixtureRequest) -> Iterator[OpenBench]:
+    """`async with open_bench("--market", "script") as bench`. A test that is marked as a fault's has to
+    inflict it."""
+    inflicted: set[str] = set()
 
     @asynccontextmanager
     async def opened(*argv: str) -> AsyncIterator[Bench]:
         arguments = read_arguments(["--port", "0", "--control-port", "0", *argv])
         async with serving(arguments) as (gateway, ready):
             reader, writer = await asyncio.open_connection("127.0.0.1", ready["control_port"], limit=1 << 24)
-            yield Bench(gateway, ready["port"], ready["control_port"], reader, writer)
+            yield Bench(gateway, ready["port"], ready["control_port"], reader, writer, inflicted)
             writer.close()
 
-    return opened
+    yield opened
+    for mark in request.node.iter_markers("fault"):
+        assert mark.args[0] in inflicted
 
 
 @pytest.fixture
@@ -173,6 +190,18 @@ def raw() -> Callable[[IB], list[list[str]]]:
 def of() -> Callable[[list[list[str]], int], list[list[str]]]:
     """`of(messages, 61)`: those of one message number."""
     return lambda messages, kind: [fields for fields in messages if fields[0] == str(kind)]
+
+
+@pytest.fixture
+def misread(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
+    """What ib_async could not decode so far; nobody minds these any more."""
+
+    def take() -> list[str]:
+        wrong = [r.getMessage() for r in caplog.get_records("call") if r.name == "ib_async.Decoder"]
+        caplog.clear()
+        return wrong
+
+    return take
 
 
 @pytest.fixture

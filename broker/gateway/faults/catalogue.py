@@ -4,13 +4,27 @@ from collections.abc import Mapping
 from typing import Any
 
 from broker.gateway.errors import GatewayError
-from broker.gateway.faults import connection, market_data, orders
+from broker.gateway.faults import (
+    account,
+    connection,
+    executions,
+    market_data,
+    orders,
+    requests,
+    servers,
+    stream,
+)
 from broker.gateway.faults.fault import Fault, accepted
 
 SUBJECTS: Mapping[str, tuple[type[Fault], ...]] = {
     "The connection": connection.FAULTS,
+    "The byte stream": stream.FAULTS,
+    "The broker's servers": servers.FAULTS,
+    "Requests": requests.FAULTS,
     "Market data": market_data.FAULTS,
     "Orders": orders.FAULTS,
+    "Executions and commissions": executions.FAULTS,
+    "The account": account.FAULTS,
 }
 CATALOGUE: Mapping[str, type[Fault]] = {fault.name: fault for faults in SUBJECTS.values() for fault in faults}
 

@@ -2,38 +2,27 @@
 
 import socket
 import struct
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 from broker.gateway.faults.fault import Effect, Fault
-from broker.gateway.faults.requests import Request
+from broker.gateway.faults.notices import TEXTS
+from broker.gateway.faults.requests import Client, Request, body
+from broker.gateway.faults.stream import suffering
 from broker.gateway.session import Session
-from broker.gateway.wire import Fields, frame
+from broker.gateway.wire import frame
 
 if TYPE_CHECKING:
     from broker.gateway.gateway import Gateway
 
-Client = Annotated[int | None, "the client id that suffers; all when left out", 0]
 AfterRequest = Annotated[Request | None, "happens when this request has come; at once when left out"]
 Handled = Annotated[bool, "whether that request still has its effect (an order is placed)"]
 
 RESET = struct.pack("ii", 1, 0)
-
-
-CONNECTIVITY = {
-    1100: "Connectivity between IBKR and Trader Workstation has been lost.",
-    1101: "Connectivity between IBKR and Trader Workstation has been restored - data lost.",
-    1102: "Connectivity between IBKR and Trader Workstation has been restored - data maintained.",
-    2110: "Connectivity between Trader Workstation and server is broken. It will be restored automatically.",
-}
-
-
-class Streams(StrEnum):
-    AS_TOLD = "as_told"
-    GO_ON = "go_on"
-    STOP = "stop"
 
 
 class Close(StrEnum):
@@ -51,7 +40,7 @@ class Drop(Fault):
         " tickers), and it never reconnects by itself. Old Ticker objects keep their last prices for ever."
     )
     source = "TWS_PROTOCOL.md 13, 14.1; BROKER.md, Connection"
-    lasts = True
+    times = 1
     client: Client = None
     how: Annotated[Close, "how the connection ends"] = Close.FIN
     after_request: AfterRequest = None
@@ -68,7 +57,7 @@ class Drop(Fault):
                 return False
             session.silent = True
             if self.handled:
-                gateway.answer(session, kind, Fields(values))
+                gateway.answer(session, kind, body(values))
             session.silent = False
             self._close(gateway, session)
             return True
@@ -90,8 +79,8 @@ class Silent(Fault):
     name = "silent"
     wire = "Nothing any more: the socket stays open (half-open), requests are read and take effect."
     suffers = (
-        "It notices nothing: `isConnected()` stays True, requests wait for ever, prices stand still."
-        " Only a time-out of one's own tells."
+        "It notices nothing: `isConnected()` stays True, requests wait for ever, prices stand still. Only a"
+        " time-out of one's own tells."
     )
     source = "TWS_PROTOCOL.md 13, 14.3, 14.19; BROKER.md, Connection"
     client: Client = None
@@ -139,42 +128,84 @@ class RefuseConnections(Fault):
 
 
 @dataclass(frozen=True, slots=True)
-class Connectivity(Fault):
-    name = "connectivity"
+class ClientIdInUse(Fault):
+    name = "client_id_in_use"
+    wire = "Error 326 for startApi although the id is free (the old socket is not yet closed), then FIN."
+    suffers = "It is not ready and does not say why: `connectAsync` fails, at the latest with its time-out."
+    source = "TWS_PROTOCOL.md 2, 10, 14.25; BROKER.md, Connection"
+    times = 1
+    client: Client = None
+
+    def begin(self, gateway: "Gateway") -> Effect:
+        def take(session: Session, kind: int, values: Sequence[str]) -> bool:
+            if kind != Request.START_API or self.client not in (None, int(values[2])):
+                return False
+            session.error(-1, 326, TEXTS[326])
+            session.close()
+            return True
+
+        return Effect(incoming=take)
+
+
+@dataclass(frozen=True, slots=True)
+class Restart(Fault):
+    name = "restart"
     wire = (
-        "1100 or 2110 (lost), then no ticks; 1101 (restored, data lost), and all subscriptions are forgotten;"
-        " 1102 (restored, data maintained), and ticks go on."
+        "The nightly restart: every socket is closed, connections are refused for a while, orders of the"
+        " last seconds are lost, and nextValidId goes back to where it was before them."
     )
     suffers = (
-        "Only `errorEvent`: it stays connected and keeps its subscriptions, none of which lives after 1101."
-        " On each 1102 it sends its account summary request once more."
+        "As with drop; afterwards it gives out order ids that it has used before. The lost orders are"
+        " nowhere: not open, not completed, not executed."
     )
-    source = "TWS_PROTOCOL.md 10, 13, 14.20; BROKER.md, Connection"
-    code: Annotated[Literal[1100, 1101, 1102, 2110], "the notice"]
-    streams: Annotated[Streams, "whether ticks keep to what the notice says"] = Streams.AS_TOLD
+    source = "TWS_PROTOCOL.md 9, 13; BROKER.md, Connection"
+    lasts = False
+    seconds: Annotated[float, "simulated seconds without connections", 0.0] = 120.0
+    lost_s: Annotated[float, "orders that were placed within so many seconds before are lost", 0.0] = 5.0
 
-    def begin(self, gateway: "Gateway") -> Effect | None:
+    def begin(self, gateway: "Gateway") -> None:
+        since = gateway.faults.now - timedelta(seconds=self.lost_s)
+        gateway.faults.inflict("refuse_connections", {"seconds": self.seconds})
         for session in gateway.in_order():
-            session.error(-1, self.code, CONNECTIVITY[self.code])
-            if self.code == 1101 and self.streams is Streams.AS_TOLD:
-                session.lines.clear()
-        if self.code == 1102 and self.streams is Streams.AS_TOLD:
-            gateway.publish()
-        down = self.code in (1100, 2110)
-        stopped = down if self.streams is Streams.AS_TOLD else self.streams is Streams.STOP
-        if not stopped:
-            return None
-        gateway.data.paused = True
-
-        def go_on() -> None:
-            gateway.data.paused = False
-
-        return Effect(end=go_on)
+            gateway.disconnect(session)
+        gateway.exchange.forget_since(since)
+        gateway.save()
 
 
-def suffering(gateway: "Gateway", client: int | None) -> list[Session]:
-    """The connected clients that a fault concerns."""
-    return [session for session in gateway.in_order() if client in (None, session.client_id)]
+@dataclass(frozen=True, slots=True)
+class Pacing(Fault):
+    name = "pacing"
+    wire = (
+        "A client's message beyond so many within one second is thrown away with error 100; after some such"
+        " errors the socket is closed. Counted in simulated seconds, so that a run can be repeated. Never"
+        " enforced without this command."
+    )
+    suffers = "100 is only logged, the request waits for ever. Its own throttle (45 per second) is wall time."
+    source = "TWS_PROTOCOL.md 10, 13, 14.11; BROKER.md, Connection"
+    most_per_s: Annotated[int, "messages per simulated second", 1] = 50
+    strikes: Annotated[int, "errors 100 after which the socket is closed; 0: never", 0] = 3
+
+    def begin(self, gateway: "Gateway") -> Effect:
+        came: dict[int, deque[datetime]] = {}
+        struck: dict[int, int] = {}
+
+        def take(session: Session, kind: int, values: Sequence[str]) -> bool:
+            moments = came.setdefault(session.client_id, deque())
+            now = gateway.faults.now
+            while moments and moments[0] <= now - timedelta(seconds=1):
+                moments.popleft()
+            moments.append(now)
+            if len(moments) <= self.most_per_s:
+                return False
+            moments.pop()
+            session.error(-1, 100, TEXTS[100])
+            struck[session.client_id] = struck.get(session.client_id, 0) + 1
+            if struck[session.client_id] == self.strikes:
+                del struck[session.client_id], came[session.client_id]
+                gateway.disconnect(session)
+            return True
+
+        return Effect(incoming=take)
 
 
-FAULTS: tuple[type[Fault], ...] = (Drop, Silent, RefuseConnections, Connectivity)
+FAULTS: tuple[type[Fault], ...] = (Drop, Silent, RefuseConnections, ClientIdInUse, Restart, Pacing)

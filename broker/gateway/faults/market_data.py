@@ -1,16 +1,56 @@
 """Faults of quotes, ticks and subscriptions."""
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from enum import IntEnum, StrEnum
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from broker.gateway.faults.fault import Effect, Fault
-from broker.gateway.quotes import MISSING
-from options import ConId
+from broker.gateway.faults.fault import Edit, Effect, Fault, Message
+from broker.gateway.faults.notices import TEXTS
+from broker.gateway.faults.requests import Request, request_id
+from broker.gateway.quotes import MISSING, Quote
+from broker.gateway.session import Session
+from broker.gateway.wire import UNSET_DOUBLE, Value
 
 if TYPE_CHECKING:
     from broker.gateway.gateway import Gateway
 
-OneContract = Annotated[int, "the contract's id"]
+OneContract = Annotated[int, "the contract's id", 1]
+AnyContract = Annotated[int | None, "the contract's id; all when left out", 1]
+
+PRICES = {1: 66, 2: 67, 4: 68, 6: 72, 7: 73, 9: 75, 14: 76}
+SIZES = {0: 69, 3: 70, 5: 71, 8: 74}
+COMPUTATIONS = {10: 80, 11: 81, 12: 82, 13: 83}
+DELAYED: dict[int, dict[int, int]] = {1: PRICES, 2: SIZES, 21: COMPUTATIONS, 45: {49: 90}, 46: {45: 88}}
+
+
+def tick_of(message: Message) -> tuple[Value, Value] | None:
+    """(request id, tick type) of a tick, None for other messages."""
+    if message[0] not in DELAYED:
+        return None
+    at = 1 if message[0] == 21 else 2
+    return message[at], message[at + 1]
+
+
+def concerned(session: Session, message: Message, con_id: int | None) -> bool:
+    """Whether a message is a tick of the contract (None: of any)."""
+    tick = tick_of(message)
+    if tick is None or con_id is None:
+        return tick is not None
+    line = session.lines.get(tick[0]) if isinstance(tick[0], int) else None
+    return line is not None and line.contract.con_id == con_id
+
+
+def distorted(con_id: int, distort: Callable[[Quote], Quote]) -> Effect:
+    """One contract's quote is another than the market's, for orders too."""
+    return Effect(quote=lambda one, quote: distort(quote) if one == con_id else None)
+
+
+def send_anew(gateway: "Gateway") -> None:
+    """Lets the next tick of every line tell everything, as the first one did."""
+    for session in gateway.in_order():
+        for line in session.lines.values():
+            line.sent = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +63,206 @@ class NoQuote(Fault):
     con_id: OneContract
 
     def begin(self, gateway: "Gateway") -> Effect:
-        wanted = ConId(self.con_id)
-        return Effect(quote=lambda con_id, _: MISSING if con_id == wanted else None)
+        return distorted(self.con_id, lambda _: MISSING)
+
+
+class Side(StrEnum):
+    BID = "bid"
+    ASK = "ask"
+
+
+@dataclass(frozen=True, slots=True)
+class OneSided(Fault):
+    name = "one_sided"
+    wire = "One side of a contract's quote becomes -1 with size 0; its orders do not fill."
+    suffers = (
+        "The ticker's bid (or ask) is -1; `midpoint()` is NaN, `marketPrice()` falls back to last or close."
+    )
+    source = "TWS_PROTOCOL.md 13"
+    targets = ("con_id",)
+    con_id: OneContract
+    missing: Annotated[Side, "the side that is gone"] = Side.BID
+
+    def begin(self, gateway: "Gateway") -> Effect:
+        if self.missing is Side.BID:
+            return distorted(self.con_id, lambda quote: replace(quote, bid=None, bid_size=0))
+        return distorted(self.con_id, lambda quote: replace(quote, ask=None, ask_size=0))
+
+
+@dataclass(frozen=True, slots=True)
+class Crossed(Fault):
+    name = "crossed"
+    wire = "A contract's bid and ask change places; its orders do not fill."
+    suffers = "The ticker's bid lies above its ask; nothing tells it that this is no market."
+    source = "BROKER.md, Faults, Quotes on few lines"
+    targets = ("con_id",)
+    con_id: OneContract
+
+    def begin(self, gateway: "Gateway") -> Effect:
+        return distorted(self.con_id, lambda quote: replace(quote, bid=quote.ask, ask=quote.bid))
+
+
+@dataclass(frozen=True, slots=True)
+class Locked(Fault):
+    name = "locked"
+    wire = "A contract's ask falls to its bid; orders fill at that price."
+    suffers = "The ticker's bid equals its ask: a spread of 0."
+    source = "BROKER.md, Quotes on few lines"
+    targets = ("con_id",)
+    con_id: OneContract
+
+    def begin(self, gateway: "Gateway") -> Effect:
+        return distorted(self.con_id, lambda quote: replace(quote, ask=quote.bid))
+
+
+@dataclass(frozen=True, slots=True)
+class Stale(Fault):
+    name = "stale"
+    wire = "No more ticks of a contract, without any notice, while the market and the exchange move on."
+    suffers = "The ticker keeps its last prices; orders meet others."
+    source = "TWS_PROTOCOL.md 13; BROKER.md, Faults"
+    targets = ("con_id",)
+    con_id: AnyContract = None
+
+    def begin(self, gateway: "Gateway") -> Effect:
+        def outgoing(session: Session, message: Message) -> Edit | None:
+            return [] if concerned(session, message, self.con_id) else None
+
+        return Effect(outgoing=outgoing, end=lambda: send_anew(gateway))
+
+
+@dataclass(frozen=True, slots=True)
+class Halt(Fault):
+    name = "halt"
+    wire = "Tick 49 says 1 (halted), all quotes of the symbol and its options become -1; nothing fills."
+    suffers = "`ticker.halted` is 1, bid and ask are -1; orders stay Submitted."
+    source = "TWS_PROTOCOL.md 7 (generic tick 49)"
+    targets = ("symbol",)
+    symbol: Annotated[str, "the underlying"]
+
+    def begin(self, gateway: "Gateway") -> Effect:
+        halted = {contract.con_id for contract in gateway.market.listings if contract.symbol == self.symbol}
+
+        def tell(session: Session, value: int) -> None:
+            for req_id, line in session.lines.items():
+                if line.contract.con_id in halted:
+                    session.send(45, 6, req_id, 49, value)
+
+        def end() -> None:
+            for session in gateway.in_order():
+                tell(session, 0)
+
+        return Effect(
+            opened=lambda session: tell(session, 1),
+            quote=lambda con_id, _: MISSING if con_id in halted else None,
+            end=end,
+        )
+
+
+class Lack(StrEnum):
+    NOT_COMPUTED = "not_computed"
+    NAN = "nan"
+    UNSET = "unset"
+    EMPTY = "empty"
+    MISSING = "missing"
+
+
+LACKS: dict[Lack, Sequence[Value]] = {
+    Lack.NOT_COMPUTED: (-1.0, -2.0, -1.0, -1.0, -2.0, -2.0, -2.0, -1.0),
+    Lack.NAN: ("NaN",) * 8,
+    Lack.UNSET: (UNSET_DOUBLE,) * 8,
+    Lack.EMPTY: ("",) * 8,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Greeks(Fault):
+    name = "greeks"
+    wire = (
+        "Option computations (21) with -1/-2 (not computed), NaN, unset doubles, empty fields, or none at"
+        " all."
+    )
+    suffers = (
+        "Not computed: None, but vega and theta keep -2. NaN and 1.8e308 pass through as numbers. Empty"
+        " fields lose the message (only an error of `ib_async.Decoder`). Missing: `modelGreeks` stays None."
+    )
+    source = "TWS_PROTOCOL.md 7, 13, 14.15; BROKER.md, Connection"
+    targets = ("con_id",)
+    value: Annotated[Lack, "what comes instead of the values"] = Lack.NOT_COMPUTED
+    con_id: AnyContract = None
+
+    def begin(self, gateway: "Gateway") -> Effect:
+        def outgoing(session: Session, message: Message) -> Edit | None:
+            if message[0] != 21 or not concerned(session, message, self.con_id):
+                return None
+            return [] if self.value is Lack.MISSING else [[*message[:4], *LACKS[self.value]]]
+
+        return Effect(outgoing=outgoing, opened=lambda _: send_anew(gateway), end=lambda: send_anew(gateway))
+
+
+class DataType(IntEnum):
+    LIVE = 1
+    FROZEN = 2
+    DELAYED = 3
+    DELAYED_FROZEN = 4
+
+
+@dataclass(frozen=True, slots=True)
+class MarketDataType(Fault):
+    name = "data_type"
+    wire = (
+        "marketDataType (58) in mid stream: frozen means no new ticks, delayed the tick types 66 and up."
+        " New subscriptions hear the warning 10167 before delayed data."
+    )
+    suffers = (
+        "`ticker.marketDataType` changes, but the values land in the same fields as live ones: who does not"
+        " look trades on old prices."
+    )
+    source = "TWS_PROTOCOL.md 7, 9, 13; BROKER.md, Connection"
+    type: Annotated[DataType, "what the data become"]
+
+    def begin(self, gateway: "Gateway") -> Effect:
+        delayed = self.type in (DataType.DELAYED, DataType.DELAYED_FROZEN)
+        frozen = self.type in (DataType.FROZEN, DataType.DELAYED_FROZEN)
+        seen: set[tuple[int, Value, Value]] = set()
+
+        def outgoing(session: Session, message: Message) -> Edit | None:
+            tick = tick_of(message)
+            if message[0] == 58:
+                return [[*message[:3], int(self.type)]]
+            if tick is None:
+                return None
+            key = (session.client_id, *tick)
+            if frozen and (key in seen or tick[0] in already.get(session.client_id, ())):
+                return []
+            seen.add(key)
+            return [as_delayed(message)] if delayed else None
+
+        def take(session: Session, kind: int, values: Sequence[str]) -> bool:
+            if delayed and kind == Request.MARKET_DATA:
+                session.error(request_id(kind, values), 10167, TEXTS[10167])
+            return False
+
+        def tell(session: Session, kind: DataType) -> None:
+            for req_id in session.lines:
+                session.send(58, 1, req_id, int(kind))
+
+        def end() -> None:
+            for session in gateway.in_order():
+                tell(session, DataType.LIVE)
+            send_anew(gateway)
+
+        already = {session.client_id: set(session.lines) for session in gateway.in_order()}
+        return Effect(
+            opened=lambda session: tell(session, self.type), outgoing=outgoing, incoming=take, end=end
+        )
+
+
+def as_delayed(message: Message) -> Message:
+    """A tick with its delayed twin's type; a tick that has none as it is."""
+    at = 2 if message[0] == 21 else 3
+    twin = DELAYED[int(str(message[0]))].get(int(str(message[at])), message[at])
+    return [*message[:at], twin, *message[at + 1 :]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,4 +283,46 @@ class Lines(Fault):
         return Effect(end=restore)
 
 
-FAULTS: tuple[type[Fault], ...] = (NoQuote, Lines)
+@dataclass(frozen=True, slots=True)
+class NoMarketData(Fault):
+    name = "no_market_data"
+    wire = "New subscriptions are refused with one of the codes for data that were not paid for."
+    suffers = "Only `errorEvent`: the ticker of a stream stays empty for ever; a snapshot ends empty."
+    source = "TWS_PROTOCOL.md 9, 10, 13"
+    targets = ("con_id",)
+    code: Annotated[Literal[354, 10089, 10090, 10091, 10168, 10186, 10197], "the error"] = 354
+    con_id: AnyContract = None
+
+    def begin(self, gateway: "Gateway") -> Effect:
+        def take(session: Session, kind: int, values: Sequence[str]) -> bool:
+            refused = kind == Request.MARKET_DATA and (self.con_id is None or values[3] == str(self.con_id))
+            if refused:
+                session.error(request_id(kind, values), self.code, TEXTS[self.code])
+            return refused
+
+        return Effect(incoming=take)
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorStorm(Fault):
+    name = "error_storm"
+    wire = "The same error over and over, in one burst, for each open market data line (else without an id)."
+    suffers = "Nothing but `errorEvent` and a log line each; a handler that acts on each is overrun."
+    source = "TWS_PROTOCOL.md 10, 13"
+    lasts = False
+    code: Annotated[
+        Literal[10197, 354, 10089, 10090, 10091, 10167, 10168, 10186, 2103, 2108], "the error"
+    ] = 10197
+    repeats: Annotated[int, "errors per line", 1] = 20
+
+    def begin(self, gateway: "Gateway") -> None:
+        for session in gateway.in_order():
+            for req_id in list(session.lines) or [-1]:
+                for _ in range(self.repeats):
+                    session.error(req_id, self.code, TEXTS[self.code])
+
+
+FAULTS: tuple[type[Fault], ...] = (
+    *(NoQuote, OneSided, Crossed, Locked, Stale, Halt, Greeks),
+    *(MarketDataType, Lines, NoMarketData, ErrorStorm),
+)

@@ -1,0 +1,173 @@
+"""Faults of executions and commissions."""
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+from broker.gateway.faults.fault import Edit, Effect, Fault, Held, Message
+from broker.gateway.faults.orders import COMMISSION, EXECUTION
+from broker.gateway.order_messages import commission_report, exec_details
+from broker.gateway.session import Session
+from broker.gateway.wire import UNSET_DOUBLE, Value
+
+if TYPE_CHECKING:
+    from broker.gateway.gateway import Gateway
+
+COMBO = "BAG"
+
+
+def is_fresh(message: Message) -> bool:
+    """Whether a message announces a fill as it happens."""
+    return message[0] == EXECUTION and message[1] == -1
+
+
+@dataclass(frozen=True, slots=True)
+class LateExecution(Fault):
+    name = "late_execution"
+    wire = "execDetails of fresh fills, and their commissions, come later than orderStatus Filled."
+    suffers = "The trade is Filled and `filledEvent` has fired, but its fills are empty until then."
+    source = "TWS_PROTOCOL.md 9, 13; BROKER.md, Faults"
+    delay_s: Annotated[float, "simulated seconds", 0.0] = 5.0
+
+    def begin(self, gateway: "Gateway") -> Effect:
+        late: set[Value] = set()
+
+        def outgoing(_: Session, message: Message) -> Edit | None:
+            if is_fresh(message):
+                late.add(message[14])
+            elif message[0] != COMMISSION or message[2] not in late:
+                return None
+            return [Held(message, delay_s=self.delay_s)]
+
+        return Effect(outgoing=outgoing)
+
+
+@dataclass(frozen=True, slots=True)
+class DuplicateExecution(Fault):
+    name = "duplicate_execution"
+    wire = "execDetails of fresh fills come twice with the same id."
+    suffers = "Nothing: the second is ignored. Who listens to the wire himself counts it twice."
+    source = "TWS_PROTOCOL.md 13; BROKER.md, Faults"
+
+    def begin(self, gateway: "Gateway") -> Effect:
+        return Effect(outgoing=lambda _, message: [message, message] if is_fresh(message) else None)
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionTimeZone(Fault):
+    name = "execution_time_zone"
+    wire = "The times of executions carry another zone's name."
+    suffers = (
+        "A name that is unknown to IANA loses the fill: only an error of `ib_async.Decoder` tells. A known"
+        " one that is not the gateway's shifts the time."
+    )
+    source = "TWS_PROTOCOL.md 13, 14.18; BROKER.md, Connection"
+    zone: Annotated[str, "the zone's name"] = "GMT Standard Time"
+
+    def begin(self, gateway: "Gateway") -> Effect:
+        def outgoing(_: Session, message: Message) -> Edit | None:
+            if message[0] != EXECUTION:
+                return None
+            day_and_time = " ".join(str(message[15]).split()[:2])
+            return [[*message[:15], f"{day_and_time} {self.zone}", *message[16:]]]
+
+        return Effect(outgoing=outgoing)
+
+
+class Lack(StrEnum):
+    PENDING = "pending"
+    UNSET = "unset"
+    LATE = "late"
+    LOST = "lost"
+
+
+@dataclass(frozen=True, slots=True)
+class Commission(Fault):
+    name = "commission"
+    wire = "commissionReport with -1 (pending), with 1.8e308 (unset), later than usual, or not at all."
+    suffers = (
+        "pending, unset: takes -1 and 1.8e308 USD for commissions. late: the fill has an empty report until"
+        " then. lost: for ever, until executions are asked for again."
+    )
+    source = "TWS_PROTOCOL.md 9, 13, 14.16; BROKER.md, Faults"
+    value: Annotated[Lack, "what becomes of the reports of fresh fills"]
+    delay_s: Annotated[float, "simulated seconds, for late", 0.0] = 30.0
+
+    def begin(self, gateway: "Gateway") -> Effect:
+        fresh: set[Value] = set()
+
+        def outgoing(_: Session, message: Message) -> Edit | None:
+            if is_fresh(message):
+                fresh.add(message[14])
+            if message[0] != COMMISSION or message[2] not in fresh:
+                return None
+            fresh.discard(message[2])
+            match self.value:
+                case Lack.PENDING:
+                    return [[*message[:3], -1.0, *message[4:]]]
+                case Lack.UNSET:
+                    return [[*message[:3], UNSET_DOUBLE, *message[4:]]]
+                case Lack.LATE:
+                    return [Held(message, delay_s=self.delay_s)]
+            return []
+
+        return Effect(outgoing=outgoing)
+
+
+@dataclass(frozen=True, slots=True)
+class Correction(Fault):
+    name = "correction"
+    wire = (
+        "Some time after a fill, an execDetails whose id has a higher last part, with another price or"
+        " size, and its commission. The account is booked anew."
+    )
+    suffers = "It takes the correction for one more fill: `trade.filled()` and `fills()` count both."
+    source = "TWS_PROTOCOL.md 9, 13; BROKER.md, Connection"
+    times = 1
+    delay_s: Annotated[float, "simulated seconds after the fill", 0.0] = 5.0
+    price_by_usd: Annotated[float, "added to the price, USD per share"] = 0.01
+    quantity_by: Annotated[int, "added to the size, contracts"] = 0
+
+    def begin(self, gateway: "Gateway") -> Effect:
+        def outgoing(_: Session, message: Message) -> Edit | None:
+            if not is_fresh(message) or message[5] == COMBO:
+                return None
+            exec_id = str(message[14])
+            gateway.faults.later(self.delay_s, lambda: self._correct(gateway, exec_id))
+            return [message]
+
+        return Effect(outgoing=outgoing)
+
+    def _correct(self, gateway: "Gateway", exec_id: str) -> None:
+        exchange = gateway.exchange
+        first = next(execution for execution in exchange.executions if execution.exec_id == exec_id)
+        if first.contract is None:
+            return
+        sign = 1 if first.quantity > 0 else -1
+        quantity = first.quantity + sign * self.quantity_by
+        price = round(first.price + self.price_by_usd, 4)
+        exchange.account.book(first.contract, -first.quantity, first.price, -first.commission_usd)
+        realized = None
+        if quantity:
+            realized = exchange.account.book(first.contract, quantity, price, first.commission_usd)
+        head, last = exec_id.rsplit(".", 1)
+        corrected = replace(
+            first,
+            exec_id=f"{head}.{int(last) + 1:02d}",
+            quantity=quantity,
+            price=price,
+            realized_usd=None if first.realized_usd is None else first.realized_usd + (realized or 0.0),
+        )
+        exchange.executions.append(corrected)
+        order = exchange.orders[first.client_id, first.order_id]
+        session = gateway.sessions.get(first.client_id)
+        if session:
+            details = exec_details(corrected, order, exchange.account.account_id, session.version)
+            session.send(*details)
+            session.send(*commission_report(corrected))
+        gateway.holdings_changed([first.contract.con_id])
+
+
+FAULTS: tuple[type[Fault], ...] = (
+    *(LateExecution, DuplicateExecution, ExecutionTimeZone, Commission, Correction),
+)
