@@ -22,7 +22,7 @@ def test_every_fault_has_a_test_of_what_the_client_suffers():
 def test_every_fault_says_what_it_does_and_what_it_takes(name):
     fault = CATALOGUE[name]
     assert fault.name == name
-    assert all(text.endswith(".") for text in (fault.wire, fault.suffers))
+    assert all(text.endswith((".", ".)")) for text in (fault.wire, fault.suffers))
     assert fault.source
     assert set(fault.targets) <= {each.name for each in accepted(fault)}
     assert all(each.meaning for each in accepted(fault))
@@ -35,7 +35,11 @@ def test_every_fault_says_what_it_does_and_what_it_takes(name):
         ("drop", {"hwo": "fin"}, "fault drop has no parameter 'hwo': it takes client, how, "),
         ("drop", {"how": "soft"}, "fault drop: parameter how is 'soft' and should be fin or rst or torn"),
         ("drop", {"client": -1}, "fault drop: parameter client is -1 and should be a whole number from 0"),
-        ("drop", {"client": True}, "fault drop: parameter client is True and should be a whole number from 0"),
+        (
+            "drop",
+            {"client": True},
+            "fault drop: parameter client is True and should be a whole number from 0",
+        ),
         ("drop", {"handled": 1}, "fault drop: parameter handled is 1 and should be true or false"),
         ("delay", {"delay_s": "2"}, "fault delay: parameter delay_s is '2' and should be a number from 0"),
         ("delay", {"delay_s": float("nan")}, "parameter delay_s is nan and should be a number from 0"),

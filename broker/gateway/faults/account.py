@@ -1,8 +1,10 @@
 """Faults of what the gateway says about the account: holdings and values that are not so."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
+from broker.gateway.account_feed import Kind
 from broker.gateway.errors import GatewayError
 from broker.gateway.faults.fault import Edit, Effect, Fault, Message
 from broker.gateway.order_messages import contract_fields
@@ -26,6 +28,23 @@ def edited(message: Message, at: int, value: Value) -> Edit:
     return [[*message[:at], value, *message[at + 1 :]]]
 
 
+def tell_anew(gateway: "Gateway", session: Session) -> None:
+    """Repeats to a client all that it has subscribed to about the account."""
+    for feed in session.feeds.values():
+        feed.told.clear()
+    gateway.accounts.holdings_changed([session], gateway.clock.now)
+
+
+def told(gateway: "Gateway", outgoing: Callable[[Session, Message], Edit | None]) -> Effect:
+    """An edit of what is said about the account, of which subscribers hear at once, as of its end."""
+
+    def end() -> None:
+        for session in gateway.in_order():
+            tell_anew(gateway, session)
+
+    return Effect(outgoing=outgoing, opened=lambda session: tell_anew(gateway, session), end=end)
+
+
 @dataclass(frozen=True, slots=True)
 class WrongPosition(Fault):
     name = "wrong_position"
@@ -47,15 +66,14 @@ class WrongPosition(Fault):
             return edited(message, at[1], self.quantity) if at and message[at[0]] == self.con_id else None
 
         def opened(session: Session) -> None:
-            if session.wants_positions:
+            tell_anew(gateway, session)
+            if (Kind.POSITIONS, 0) in session.feeds and not self._is_held(gateway):
                 session.transmit(self._phantom(gateway))
 
         def end() -> None:
-            if self._is_held(gateway):
-                gateway.holdings_changed([ConId(self.con_id)])
-                return
             for session in gateway.in_order():
-                if session.wants_positions:
+                tell_anew(gateway, session)
+                if (Kind.POSITIONS, 0) in session.feeds and not self._is_held(gateway):
                     session.transmit([*self._phantom(gateway)[:14], 0, 0.0])
 
         self._phantom(gateway)
@@ -93,16 +111,9 @@ class WrongCost(Fault):
                 return None
             return edited(message, at[2], float(str(message[at[2]])) + self.by_usd)
 
-        def opened(session: Session) -> None:
-            if session.wants_positions:
-                gateway.accounts.send_position(session, ConId(self.con_id))
-
-        def end() -> None:
-            gateway.holdings_changed([ConId(self.con_id)])
-
         if ConId(self.con_id) not in gateway.exchange.account.holdings:
             raise GatewayError(f"fault wrong_cost: contract {self.con_id} is not held: name one that is")
-        return Effect(outgoing=outgoing, opened=opened, end=end)
+        return told(gateway, outgoing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,15 +131,7 @@ class WrongAccountValue(Fault):
             at = VALUE_AT.get(int(str(message[0])))
             return edited(message, at[1], self.value) if at and message[at[0]] == self.key else None
 
-        def tell(session: Session) -> None:
-            if session.wants_account:
-                gateway.accounts.send_update(session, gateway.clock.now)
-
-        def end() -> None:
-            for session in gateway.in_order():
-                tell(session)
-
-        return Effect(outgoing=outgoing, opened=tell, end=end)
+        return told(gateway, outgoing)
 
 
 FAULTS: tuple[type[Fault], ...] = (WrongPosition, WrongCost, WrongAccountValue)

@@ -114,7 +114,7 @@ class Parameter:
             if str(value) in self.choices:
                 return self.choices[str(value)]
         elif self.type is bool or isinstance(value, bool):
-            if isinstance(value, self.type):
+            if self.type is bool and isinstance(value, bool):
                 return value
         elif self.type is str and isinstance(value, str):
             return str(value)

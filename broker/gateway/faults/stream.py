@@ -15,24 +15,25 @@ if TYPE_CHECKING:
 
 Gap = Annotated[float, "simulated seconds between two writes", 0.001]
 
+Take = Callable[[Sequence[int], bool], int]
+
 SLOW_GAP_S = 0.1
 
 
 class Pipe:
     """Takes frames and, every `gap_s` simulated seconds, writes as many bytes as `take` says.
 
-    `take` is given where the frames in the pipe end and how many bytes lie in it.
+    `take` is given where the frames in the pipe end, and whether the first of them has been begun.
     """
 
-    def __init__(
-        self, gateway: "Gateway", session: Session, gap_s: float, take: Callable[[Sequence[int], int], int]
-    ) -> None:
+    def __init__(self, gateway: "Gateway", session: Session, gap_s: float, take: Take) -> None:
         self._gateway = gateway
         self._session = session
         self._gap_s = gap_s
         self._take = take
         self._bytes = bytearray()
         self._ends: list[int] = []
+        self._begun = False
 
     def put(self, data: bytes) -> None:
         if not self._bytes:
@@ -45,7 +46,7 @@ class Pipe:
         self._write(len(self._bytes))
 
     def _beat(self) -> None:
-        self._write(self._take(self._ends, len(self._bytes)))
+        self._write(min(self._take(self._ends, self._begun), len(self._bytes)))
         if self._bytes:
             self._gateway.faults.later(self._gap_s, self._beat)
 
@@ -53,14 +54,13 @@ class Pipe:
         if not self._bytes:
             return
         complete = sum(end <= length for end in self._ends)
+        self._begun = length not in self._ends
         self._session.write(bytes(self._bytes[:length]), complete)
         del self._bytes[:length]
         self._ends = [end - length for end in self._ends[complete:]]
 
 
-def piped(
-    gateway: "Gateway", client: int | None, gap_s: float, take: Callable[[Sequence[int], int], int]
-) -> Effect:
+def piped(gateway: "Gateway", client: int | None, gap_s: float, take: Take) -> Effect:
     """Lets every connection's frames go through a pipe of its own until the effect ends."""
     pipes: list[tuple[Session, Pipe]] = []
 
@@ -107,7 +107,7 @@ class Slow(Fault):
 
     def begin(self, gateway: "Gateway") -> Effect:
         portion = round(self.bytes_per_s * SLOW_GAP_S)
-        return piped(gateway, self.client, SLOW_GAP_S, lambda _, length: min(portion, length))
+        return piped(gateway, self.client, SLOW_GAP_S, lambda _, __: portion)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,10 +121,10 @@ class Torn(Fault):
     client: Client = None
 
     def begin(self, gateway: "Gateway") -> Effect:
-        def take(ends: Sequence[int], length: int) -> int:
+        def take(ends: Sequence[int], begun: bool) -> int:
             if len(ends) > 1:
-                return min(ends[-2] + self.cut_at, length)
-            return self.cut_at if length > self.cut_at else length
+                return ends[-2] + self.cut_at
+            return ends[0] if begun else self.cut_at
 
         return piped(gateway, self.client, self.gap_s, take)
 
@@ -142,7 +142,7 @@ class Merged(Fault):
     client: Client = None
 
     def begin(self, gateway: "Gateway") -> Effect:
-        return piped(gateway, self.client, self.gap_s, lambda _, length: length)
+        return piped(gateway, self.client, self.gap_s, lambda ends, _: ends[-1])
 
 
 class Rubbish(StrEnum):

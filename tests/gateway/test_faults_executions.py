@@ -1,0 +1,109 @@
+"""What an untouched ib_async suffers when executions and commissions are late, double, wrong or lost."""
+
+import pytest
+from ib_async import LimitOrder
+
+UNSET = 1.7976931348623157e308
+
+
+def buy(price=0.70):
+    return LimitOrder("BUY", 2, price, tif="DAY", orderRef="one")
+
+
+@pytest.mark.fault("late_execution")
+async def test_a_filled_trade_has_no_fills_until_its_executions_come(script, connect, until):
+    legs = await script.list_condor()
+    async with connect(script) as ib:
+        await script.inflict("late_execution", delay_s=5)
+        trade = ib.placeOrder(legs["P90"], buy())
+        await until(lambda: trade.orderStatus.status == "Filled")
+        await script.step(4.9)
+        assert trade.fills == []
+        await script.step(0.1)
+        await until(lambda: trade.fills and trade.fills[0].commissionReport.execId)
+
+
+@pytest.mark.fault("duplicate_execution")
+async def test_a_duplicate_execution_is_ignored(script, connect, raw, of, until):
+    legs = await script.list_condor()
+    async with connect(script) as ib:
+        await script.inflict("duplicate_execution")
+        messages = raw(ib)
+        trade = ib.placeOrder(legs["P90"], buy())
+        await until(lambda: trade.fills and trade.fills[0].commissionReport.execId)
+        assert len(of(messages, 11)) == 2
+        assert len(trade.fills) == 1
+
+
+@pytest.mark.fault("execution_time_zone")
+async def test_an_unknown_time_zone_loses_the_fill(script, connect, misread, until):
+    legs = await script.list_condor()
+    async with connect(script) as ib:
+        await script.inflict("execution_time_zone", zone="GMT Standard Time")
+        trade = ib.placeOrder(legs["P90"], buy())
+        await until(lambda: trade.orderStatus.status == "Filled")
+        await ib.reqExecutionsAsync()
+        assert trade.fills == ib.fills() == []
+        assert any("ZoneInfo" in text or "GMT Standard Time" in text for text in misread())
+        assert ib.positions(), "the position came all the same"
+
+
+@pytest.mark.fault("execution_time_zone")
+async def test_another_known_zone_shifts_the_time_of_the_fill(script, connect, until):
+    legs = await script.list_condor()
+    async with connect(script) as ib:
+        await script.inflict("execution_time_zone", zone="MET")
+        trade = ib.placeOrder(legs["P90"], buy())
+        await until(lambda: trade.fills)
+        assert trade.fills[0].execution.time.isoformat() == "2026-03-02T09:00:00+00:00", "it was 15:00"
+
+
+@pytest.mark.fault("commission")
+@pytest.mark.parametrize(("value", "seen"), [("pending", -1.0), ("unset", UNSET)])
+async def test_a_pending_or_unset_commission_passes_as_a_number(script, connect, until, value, seen):
+    legs = await script.list_condor()
+    async with connect(script) as ib:
+        await script.inflict("commission", value=value)
+        trade = ib.placeOrder(legs["P90"], buy())
+        await until(lambda: trade.fills and trade.fills[0].commissionReport.execId)
+        assert trade.fills[0].commissionReport.commission == seen
+
+
+@pytest.mark.fault("commission")
+@pytest.mark.parametrize(("value", "comes"), [("late", True), ("lost", False)])
+async def test_a_late_or_lost_commission_leaves_an_empty_report(script, connect, until, value, comes):
+    legs = await script.list_condor()
+    async with connect(script) as ib:
+        await script.inflict("commission", value=value, delay_s=30)
+        trade = ib.placeOrder(legs["P90"], buy())
+        await until(lambda: trade.orderStatus.status == "Filled")
+        await script.step(29.9)
+        assert trade.fills[0].commissionReport.execId == ""
+        await script.step(0.2)
+        assert await ib.reqCurrentTimeAsync()
+        assert bool(trade.fills[0].commissionReport.execId) is comes
+        await ib.reqExecutionsAsync()
+        assert trade.fills[0].commissionReport.commission > 0, "asking again brings it"
+
+
+@pytest.mark.fault("correction")
+@pytest.mark.parametrize(("quantity_by", "counted", "held"), [(0, 4.0, 2), (-1, 3.0, 1), (-2, 2.0, 0)])
+async def test_a_corrected_execution_is_counted_as_one_more_fill(
+    script, connect, until, quantity_by, counted, held
+):
+    legs = await script.list_condor()
+    async with connect(script) as ib:
+        await script.inflict("correction", delay_s=5, price_by_usd=0.01, quantity_by=quantity_by)
+        trade = ib.placeOrder(legs["P90"], buy())
+        await until(lambda: trade.fills and trade.fills[0].commissionReport.execId)
+        await script.step(5)
+        await until(lambda: len(trade.fills) == 2)
+        first, second = (fill.execution for fill in trade.fills)
+        assert second.execId.rsplit(".", 1) == [first.execId.rsplit(".", 1)[0], "02"]
+        assert (first.price, second.price) == (0.55, 0.56)
+        assert trade.filled() == counted
+        await until(lambda: sum(p.position for p in ib.positions()) == held)
+        account = script.gateway.exchange.account
+        worth = sum(h.quantity * h.average_cost for h in account.holdings.values())
+        assert account.cash_usd + worth == pytest.approx(account.deposit_usd + account.realized_usd)
+        assert len({fill.execution.execId for fill in await ib.reqExecutionsAsync()}) == 2
