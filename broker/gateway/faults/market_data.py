@@ -2,14 +2,16 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from enum import IntEnum, StrEnum
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Literal
 
+from broker.gateway.entitlements import DataType
 from broker.gateway.faults.fault import Edit, Effect, Fault, Message
 from broker.gateway.faults.notices import TEXTS
 from broker.gateway.faults.requests import Request, request_id
 from broker.gateway.quotes import MISSING, Quote
 from broker.gateway.session import Session
+from broker.gateway.tick_messages import DELAYED, NOT_COMPUTED
 from broker.gateway.wire import UNSET_DOUBLE, Value
 
 if TYPE_CHECKING:
@@ -18,15 +20,12 @@ if TYPE_CHECKING:
 OneContract = Annotated[int, "the contract's id", 1]
 AnyContract = Annotated[int | None, "the contract's id; all when left out", 1]
 
-PRICES = {1: 66, 2: 67, 4: 68, 6: 72, 7: 73, 9: 75, 14: 76}
-SIZES = {0: 69, 3: 70, 5: 71, 8: 74}
-COMPUTATIONS = {10: 80, 11: 81, 12: 82, 13: 83}
-DELAYED: dict[int, dict[int, int]] = {1: PRICES, 2: SIZES, 21: COMPUTATIONS, 45: {49: 90}, 46: {45: 88}}
+TICKS = frozenset((1, 2, 21, 45, 46))
 
 
 def tick_of(message: Message) -> tuple[Value, Value] | None:
     """(request id, tick type) of a tick, None for other messages."""
-    if message[0] not in DELAYED:
+    if message[0] not in TICKS:
         return None
     at = 1 if message[0] == 21 else 2
     return message[at], message[at + 1]
@@ -50,7 +49,7 @@ def send_anew(gateway: "Gateway") -> None:
     """Lets the next tick of every line tell everything, as the first one did."""
     for session in gateway.in_order():
         for line in session.lines.values():
-            line.sent = None
+            line.shown = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +167,7 @@ class Lack(StrEnum):
 
 
 LACKS: dict[Lack, Sequence[Value]] = {
-    Lack.NOT_COMPUTED: (-1.0, -2.0, -1.0, -1.0, -2.0, -2.0, -2.0, -1.0),
+    Lack.NOT_COMPUTED: NOT_COMPUTED,
     Lack.NAN: ("NaN",) * 8,
     Lack.UNSET: (UNSET_DOUBLE,) * 8,
     Lack.EMPTY: ("",) * 8,
@@ -200,13 +199,6 @@ class Greeks(Fault):
         return Effect(outgoing=outgoing, opened=lambda _: send_anew(gateway), end=lambda: send_anew(gateway))
 
 
-class DataType(IntEnum):
-    LIVE = 1
-    FROZEN = 2
-    DELAYED = 3
-    DELAYED_FROZEN = 4
-
-
 @dataclass(frozen=True, slots=True)
 class MarketDataType(Fault):
     name = "data_type"
@@ -236,7 +228,7 @@ class MarketDataType(Fault):
             if frozen and (key in seen or tick[0] in already.get(session.client_id, ())):
                 return []
             seen.add(key)
-            return [as_delayed(message)] if delayed else None
+            return as_delayed(message) if delayed else None
 
         def take(session: Session, kind: int, values: Sequence[str]) -> bool:
             if delayed and kind == Request.MARKET_DATA:
@@ -258,11 +250,11 @@ class MarketDataType(Fault):
         )
 
 
-def as_delayed(message: Message) -> Message:
-    """A tick with its delayed twin's type; a tick that has none as it is."""
+def as_delayed(message: Message) -> Edit:
+    """A tick with its delayed twin's type; none where there is no twin."""
     at = 2 if message[0] == 21 else 3
-    twin = DELAYED[int(str(message[0]))].get(int(str(message[at])), message[at])
-    return [*message[:at], twin, *message[at + 1 :]]
+    twin = DELAYED.get(int(str(message[at])))
+    return [] if twin is None else [[*message[:at], twin, *message[at + 1 :]]]
 
 
 @dataclass(frozen=True, slots=True)

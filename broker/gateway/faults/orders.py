@@ -103,7 +103,7 @@ class FalseCancel(Fault):
 class OrderWarning(Fault):
     name = "order_warning"
     wire = "A warning that names a living order. The order lives on."
-    suffers = "The trade's status becomes ValidationError, which is neither active nor done."
+    suffers = "The trade's status becomes ValidationError, which no broker ever sends; it is not done."
     source = "TWS_PROTOCOL.md 10, 14.7; BROKER.md, Connection"
     lasts = False
     order_ref: OrderRef
