@@ -129,7 +129,8 @@ async def _commissions(day: Day, booked: list[dict[str, Any]], since: int = 0) -
 
 
 async def combos(day: Day) -> None:
-    """Combos of two, three and four legs are shown as they were placed and filled with their legs."""
+    """Combos of two, three and four legs are shown as they were placed and filled with their legs; the last
+    one may trade leg by leg."""
     for legs in (
         {"P90": "BUY", "P95": "SELL"},
         {"P90": "BUY", "P95": "SELL", "C105": "SELL"},
@@ -137,20 +138,22 @@ async def combos(day: Day) -> None:
     ):
         label = f"combo of {len(legs)}"
         order = day.order("BUY", 1, "LMT", lmtPrice=1.00, orderRef=label)
-        order.smartComboRoutingParams = [day.make("TagValue", "NonGuaranteed", "1")]
+        order.smartComboRoutingParams = [day.make("TagValue", "NonGuaranteed", str(int(len(legs) == 4)))]
         order_id, _ = await place(day, day.combo(**legs), order)
+        await day.tell("step", seconds=30)
         await status(day, order_id, "Filled")
         booked = await _booked(day, label)
         await _commissions(day, [execution for execution in booked if not execution["is_combo"]])
-        fills = [found for found in day.client.all("execDetails") if found[2].orderId == order_id]
-        day.equal(11, tuple(fill[1].secType for fill in fills), ("BAG", *("OPT",) * len(legs)))
-        signs = {"BOT": 1, "SLD": -1}
-        net = sum(signs[fill[2].side] * fill[2].price for fill in fills[1:])
-        day.equal(11, (fills[0][2].side, fills[0][2].price), ("BOT", round(net, 6)))
+        fills = [found[1:] for found in day.client.all("execDetails") if found[2].orderId == order_id]
+        ((_, whole),) = [fill for fill in fills if fill[0].secType == "BAG"]
+        parts = [fill for fill in fills if fill[0].secType == "OPT"]
+        net = sum({"BOT": 1, "SLD": -1}[part.side] * part.price for _, part in parts)
+        day.same(11, whole, side="BOT", price=round(net, 6), shares=1.0)
         day.equal(
             11,
-            {fill[1].conId: fill[2].side for fill in fills[1:]},
+            {contract.conId: part.side for contract, part in parts},
             {day.con_ids[name]: "BOT" if action == "BUY" else "SLD" for name, action in legs.items()},
+            "sides",
         )
 
 

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from dataclasses import dataclass
 
-from tests.conformance import account, contracts, orders, prices, start
+from tests.conformance import account, contracts, history, orders, prices, start
 from tests.conformance.clients import NAMES
 from tests.conformance.day import open_day
 
@@ -30,6 +30,9 @@ SCENES = (
     orders.combos,
     orders.what_if,
     orders.day_of_books,
+    history.bars,
+    history.beginning,
+    history.ticks,
 )
 
 
