@@ -3,7 +3,8 @@
 Without followers time runs at `speed` times the wall's pace. With followers it moves from one agreed
 moment to the next: to the next news of the market, the next fill, or the moment by which a follower wants
 to be woken, whichever comes first, and stands still until every follower has handled the last step. The
-wall's pace only delays those steps, so the run is the same at every speed. Speed 0: time moves by command.
+wall's pace only delays those steps, so the run is the same at every speed. Speed 0: time moves by command,
+and so it does while it is paused.
 """
 
 import asyncio
@@ -64,6 +65,7 @@ class Clock:
     def __init__(self, world: World, now: datetime, speed: float) -> None:
         self.now = now
         self.speed = speed
+        self.paused = False
         self.followers: list[Follower] = []
         self._world = world
         self._news = asyncio.Event()
@@ -102,13 +104,28 @@ class Clock:
             if follower.client_id == client_id:
                 follower.frames = 0
 
-    async def run(self) -> None:
-        """Lets time pass for ever, unless it moves by command."""
-        while not self.speed:
-            await self._wait(PATIENCE_S)
-        await self._begun.wait()
+    def pause(self, on: bool) -> None:
+        """Lets time stand still, or go on."""
+        self.paused = on
+        self._begin_pace()
+
+    def set_speed(self, speed: float) -> None:
+        """Simulated seconds per second from now on."""
+        self.speed = speed
+        self._begin_pace()
+
+    def _begin_pace(self) -> None:
         self._anchor = (_wall(), self.now)
+        self._news.set()
+
+    async def run(self) -> None:
+        """Lets time pass for ever, as far as it does not move by command."""
+        await self._begun.wait()
+        self._begin_pace()
         while True:
+            if self.paused or not self.speed:
+                await self._wait(PATIENCE_S)
+                continue
             async with self._stepping:
                 await self._settle()
                 rest_s = await self._move()
@@ -119,7 +136,8 @@ class Clock:
         """Goes as far as the wall's pace allows; the seconds after which it pays to try again."""
         allowed = self._allowed()
         if not self.followers:
-            await self._go(allowed)
+            anchor = self._anchor
+            await self._go(allowed, lambda: self._anchor is not anchor)
             return TICK_S
         target = self._next()
         if target <= allowed:
@@ -136,11 +154,11 @@ class Clock:
             while self.now < goal:
                 await self._go(min(self._next(), goal))
                 await self._settle()
-            self._anchor = (_wall(), self.now)
+            self._begin_pace()
 
-    async def _go(self, target: datetime) -> None:
+    async def _go(self, target: datetime, interrupted: Callable[[], bool] = lambda: False) -> None:
         """To `target` in as many steps as the world has events on the way; then the followers are told."""
-        while self.now < target:
+        while self.now < target and not interrupted():
             event = self._world.next_event(self.now) if not self.followers else None
             before = self.now
             self.now = min(target, max(event, before + SHORTEST_STEP)) if event else target

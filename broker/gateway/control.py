@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import math
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
@@ -41,6 +42,8 @@ class ControlPort:
             "fault": self._fault,
             "faults": self._faults,
             "heal": lambda _: {"healed": self.gateway.faults.heal()},
+            "pause": self._pause,
+            "speed": self._speed,
             "shutdown": self._shutdown,
         }
 
@@ -98,6 +101,7 @@ class ControlPort:
             "time": gateway.clock.now.isoformat(),
             "market": gateway.market.name,
             "speed": gateway.clock.speed,
+            "paused": gateway.clock.paused,
             "home": self.home,
             "account": gateway.exchange.account.account_id,
             "clients": sorted(gateway.sessions),
@@ -201,6 +205,19 @@ class ControlPort:
 
     def _faults(self, _: dict[str, Any]) -> Reply:
         return {"catalogue": described(), "active": self.gateway.faults.describe()}
+
+    # -- the program -----------------------------------------------------------------------------------
+
+    def _pause(self, command: dict[str, Any]) -> Reply:
+        self.gateway.clock.pause(bool(command.get("on", True)))
+        return {}
+
+    def _speed(self, command: dict[str, Any]) -> Reply:
+        speed = float(command["speed"])
+        if not (math.isfinite(speed) and speed >= 0):
+            raise GatewayError(f"speed {speed} is not a number of 0 or more: 0 lets time move by command")
+        self.gateway.clock.set_speed(speed)
+        return {}
 
     def _shutdown(self, _: dict[str, Any]) -> Reply:
         self.gateway.stop.set()

@@ -150,3 +150,46 @@ async def test_a_quiet_market_is_left_behind_at_a_pace_slower_than_its_longest_s
         follower.done()
         async with asyncio.timeout(10):
             assert await follower.told() == start + LONGEST_STEP
+
+
+async def test_time_stands_still_while_it_is_paused_and_takes_up_its_pace_again(open_bench, connect, until):
+    async with open_bench("--speed", "1000") as bench, connect(bench):
+        clock = bench.gateway.clock
+        start = clock.now
+        await until(lambda: clock.now > start + timedelta(seconds=10))
+        await bench.tell("pause")
+        stands = clock.now
+        await asyncio.sleep(0.2)
+        assert clock.now == stands
+        assert (await bench.tell("status"))["paused"] is True
+        await bench.step(30)
+        assert clock.now == stands + timedelta(seconds=30)
+        await bench.tell("pause", on=False)
+        await until(lambda: clock.now > stands + timedelta(seconds=60))
+
+
+async def test_a_paused_follower_is_told_its_next_step_when_time_goes_on(open_bench, connect):
+    async with open_bench("--speed", "1000") as bench, connect(bench) as ib:
+        lead = await Follower.follow(bench, ib)
+        start = await lead.told()
+        await bench.tell("pause")
+        lead.done(start + timedelta(seconds=1))
+        next_step = asyncio.ensure_future(lead.told())
+        await asyncio.sleep(0.1)
+        assert not next_step.done()
+        await bench.tell("pause", on=False)
+        assert await next_step == start + timedelta(seconds=1)
+
+
+async def test_the_pace_can_be_changed_at_any_time_even_from_none(open_bench, connect, until):
+    async with open_bench("--speed", "0") as bench, connect(bench):
+        start = bench.gateway.clock.now
+        await bench.tell("speed", speed=5000)
+        await until(lambda: bench.gateway.clock.now > start + timedelta(minutes=10))
+        await bench.tell("speed", speed=0)
+        stands = bench.gateway.clock.now
+        await asyncio.sleep(0.1)
+        assert bench.gateway.clock.now == stands
+        for wrong in (-1, "NaN", None):
+            reply = await bench.ask("speed", speed=wrong)
+            assert not reply["ok"]
