@@ -104,6 +104,10 @@ class Clock:
             if follower.client_id == client_id:
                 follower.frames = 0
 
+    def begin(self) -> None:
+        """Time begins though nobody has come yet."""
+        self._begun.set()
+
     def pause(self, on: bool) -> None:
         """Lets time stand still, or go on."""
         self.paused = on

@@ -111,6 +111,9 @@ def read_arguments(argv: Sequence[str]) -> argparse.Namespace:
         metavar="FILE",
         help="new file for all that goes in and out; see print and check",
     )
+    out.add_argument(
+        "--json", action="store_true", help="one ready line instead of the view, also in a terminal"
+    )
     out.add_argument("--home", metavar="TEXT", help="told to whoever asks for the status")
     return parser.parse_args(argv)
 

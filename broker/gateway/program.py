@@ -27,7 +27,7 @@ log = logging.getLogger("gateway")
 
 DEPOSIT_USD = 100_000.0
 # What does not change what the gateway says.
-OUTWARD = {"host", "port", "control_port", "home", "state", "record", "speed"}
+OUTWARD = {"host", "port", "control_port", "home", "state", "record", "speed", "json"}
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]]
 
@@ -163,11 +163,20 @@ async def serving(arguments: argparse.Namespace) -> AsyncIterator[tuple[Gateway,
     gateway.save()
 
 
+def _wants_view(arguments: argparse.Namespace) -> bool:
+    return sys.stdout.isatty() and not arguments.json
+
+
 async def _serve(arguments: argparse.Namespace) -> None:
     async with serving(arguments) as (gateway, ready):
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, gateway.stop.set)
+        if _wants_view(arguments):
+            from broker.gateway.view_terminal import show
+
+            await show(gateway, ready)
+            return
         sys.stdout.write(json.dumps(ready) + "\n")
         sys.stdout.flush()
         log.info("%s market at %s, API on port %d", gateway.market.name, gateway.clock.now, ready["port"])

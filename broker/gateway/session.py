@@ -128,6 +128,8 @@ class Session:
     def error(self, req_id: int, code: int, text: str) -> None:
         rejection_details = ("",) if self.version >= 166 else ()
         self.send(4, 2, req_id, code, text, *rejection_details)
+        if not 2100 <= code < 2200:  # notices of how its connections are
+            log.debug("client %d is told %d: %s", self.client_id, code, text)
 
     def close(self) -> None:
         self.writer.close()
