@@ -10,6 +10,7 @@ from pathlib import Path
 from broker.gateway.account import Account, Execution
 from broker.gateway.account_desk import AccountDesk
 from broker.gateway.account_feed import Kind
+from broker.gateway.calculator import Calculator
 from broker.gateway.clock import Clock
 from broker.gateway.contract_desk import ContractDesk
 from broker.gateway.data_desk import DataDesk
@@ -23,6 +24,7 @@ from broker.gateway.order_desk import OrderDesk
 from broker.gateway.recording import Mark, Tape, moment
 from broker.gateway.session import Session
 from broker.gateway.state import write_state
+from broker.gateway.tick_desk import TickDesk
 from broker.gateway.unsupported import UNSUPPORTED, refuse
 from broker.gateway.wire import Fields
 from options import ConId
@@ -55,6 +57,8 @@ class Gateway:
         self.contracts = ContractDesk(self.exchange)
         self.data = DataDesk(self.exchange, lines)
         self.history = HistoryDesk(self.exchange, self.data.entitlements)
+        self.ticks = TickDesk(self.exchange, self.data.entitlements, self.history)
+        self.calculator = Calculator(market.listings)
         self.accounts = AccountDesk(self.exchange, now)
         self.orders = OrderDesk(self.exchange)
         self.sessions: dict[int, Session] = {}
@@ -149,7 +153,7 @@ class Gateway:
 
     def _table(self) -> dict[int, Handler]:
         """What answers which message; a message that wants no answer is listed with `_nothing`."""
-        contracts, data, history = self.contracts, self.data, self.history
+        contracts, data, history, ticks = self.contracts, self.data, self.history, self.ticks
         accounts, orders = self.accounts, self.orders
         return {
             **{kind: partial(refuse, kind=kind) for kind in UNSUPPORTED},
@@ -170,6 +174,10 @@ class Gateway:
             20: lambda s, f: history.bars(s, f, self.clock.now),
             25: history.cancel_bars,
             49: lambda s, _: s.send(49, 1, int(self.clock.now.timestamp())),
+            54: lambda s, f: self.calculator.implied_volatility(s, f, self.clock.now),
+            55: lambda s, f: self.calculator.option_price(s, f, self.clock.now),
+            56: _nothing,
+            57: _nothing,
             58: lambda _s, _f: orders.cancel_all(self.clock.now),
             59: data.data_type,
             61: lambda s, _: accounts.positions(s, self.clock.now),
@@ -194,6 +202,8 @@ class Gateway:
             94: lambda s, f: accounts.profit_single(s, f, self.clock.now),
             95: lambda s, f: accounts.cancel(s, f, Kind.PROFIT_SINGLE),
             96: lambda s, f: history.ticks(s, f, self.clock.now),
+            97: lambda s, f: ticks.subscribe(s, f, self.clock.now),
+            98: ticks.unsubscribe,
             99: lambda s, _: orders.completed_orders(s),
             104: lambda s, f: s.send(107, f.integer(), ""),
         }
@@ -282,6 +292,7 @@ class Gateway:
         """Everyone who watches these contracts."""
         if not self.data.paused:
             self.data.publish(self.in_order(), con_ids, self.clock.now)
+            self.ticks.publish(self.in_order(), con_ids, self.clock.now)
             self.history.publish(self.in_order(), con_ids)
 
     def disconnect(self, session: Session) -> None:

@@ -14,6 +14,7 @@ from broker.gateway.history_request import KeptBars
 from broker.gateway.pacing import Pacing
 from broker.gateway.recording import Mark, Tape
 from broker.gateway.tick_messages import Shown, Ticks
+from broker.gateway.tick_stream import TickStream
 from broker.gateway.wire import Fields, Value, frame, framed, read_body, split
 from options import ConId, Contract
 
@@ -63,6 +64,7 @@ class Session:
     largest_backlog: int = LARGEST_BACKLOG
     data_type: DataType = DataType.LIVE
     lines: dict[int, Line] = field(default_factory=dict)
+    streams: dict[int, TickStream] = field(default_factory=dict)
     kept_bars: dict[int, KeptBars] = field(default_factory=dict)
     pacing: Pacing = field(default_factory=Pacing)
     feeds: dict[tuple[Kind, int], Feed] = field(default_factory=dict)
@@ -75,6 +77,8 @@ class Session:
         for line in self.lines.values():
             for con_id, _ in line.legs:
                 yield con_id
+        for stream in self.streams.values():
+            yield stream.contract.con_id
         for kept in self.kept_bars.values():
             yield kept.contract.con_id
 
