@@ -3,10 +3,11 @@
 from typing import Any
 
 from tests.conformance.day import Day
-from tests.conformance.stage import CHAIN
+from tests.conformance.stage import CHAIN, STOCK
 
-BID, ASK, LAST, CLOSE = 1, 2, 4, 9
+BID, ASK, LAST, CLOSE, DELAYED_BID = 1, 2, 4, 9, 66
 VOLUME, LAST_TIME, HALTED, MODEL = 8, 45, 49, 13
+OPENED_S = 1772463600
 
 
 def _price_name(day: Day) -> str:
@@ -28,7 +29,7 @@ async def share(day: Day) -> None:
     day.equal(2, volume[2], 1200)
     day.equal(45, await client.told("tickGeneric"), (asked, HALTED, 0.0))
     stamp = await client.told("tickString", lambda req_id, kind, _: (req_id, kind) == (asked, LAST_TIME))
-    day.equal(46, stamp[2], "1772463600")
+    day.equal(46, stamp[2], str(OPENED_S))
 
     since = client.now
     await day.tell("quote", symbol="XYZ", bid=101.0, ask=101.1, bid_size=7, ask_size=9, last=101.05)
@@ -69,3 +70,28 @@ async def snapshot(day: Day) -> None:
     day.equal(57, await client.told("tickSnapshotEnd"), (asked,))
     prices = {found[1]: found[2] for found in client.all(_price_name(day)) if found[0] == asked}
     day.equal(1, (prices[BID], prices[ASK]), CHAIN["P90"][:2])
+
+
+async def delayed(day: Day) -> None:
+    """Without a subscription delayed data come in their own types of tick, after a warning."""
+    client, calls = day.client, day.client.calls
+    await day.tell("entitlement", symbol="XYZ", live=False)
+    calls.reqMktData(refused := day.request(), day.contract(), "", False, False, [])
+    day.equal(4, (await client.told("error", lambda req_id, *_: req_id == refused))[1], 354)
+    calls.reqMarketDataType(3)
+    calls.reqMktData(asked := day.request(), day.contract(), "", False, False, [])
+    day.equal(4, (await client.told("error", lambda req_id, *_: req_id == asked))[1], 10167)
+    day.equal(58, await client.told("marketDataType", lambda req_id, _: req_id == asked), (asked, 3))
+    bid = await client.told(_price_name(day), lambda req_id, kind, *_: (req_id, kind) == (asked, DELAYED_BID))
+    day.equal(1, bid[2], STOCK["bid"], "price")
+    calls.cancelMktData(asked)
+    await day.tell("entitlement", symbol="XYZ", live=True)
+    calls.reqMarketDataType(1)
+
+
+async def generic(day: Day) -> None:
+    """Ticks that come only when their numbers are asked for."""
+    client, calls = day.client, day.client.calls
+    calls.reqMktData(asked := day.request(), day.contract(), "100,101,104,106,165,233", False, False, [])
+    await client.told("tickGeneric", lambda req_id, *_: req_id == asked)
+    calls.cancelMktData(asked)

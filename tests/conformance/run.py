@@ -19,6 +19,8 @@ SCENES = (
     prices.share,
     prices.option,
     prices.snapshot,
+    prices.delayed,
+    prices.generic,
     account.first_position,
     account.positions,
     account.updates,
