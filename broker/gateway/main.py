@@ -1,4 +1,4 @@
-"""The command line: `run` (also without a word), and `print` and `check` for recordings."""
+"""The command line: `run` (also without a word), and `print`, `check` and `play` for recordings."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ examples:
 and with what was recorded:
   optiond gateway print today.rec                     what happened, in words
   optiond gateway check today.rec                     does the gateway still say the same?
+  optiond gateway play today.rec                      say it again to a client that connects
 """
 PRINT_EXAMPLES = """\
 examples:
@@ -158,6 +159,19 @@ def _read_check(argv: Sequence[str]) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+def _read_play(argv: Sequence[str]) -> argparse.Namespace:
+    parser = _new_parser(
+        "optiond gateway play",
+        "Say what was recorded once more to each client that connects with a recorded id: its replies come"
+        " when it has sent the same kinds of messages, in the recorded order, without the pauses. Its request"
+        " and order ids must be those of the recording.",
+    )
+    parser.add_argument("file", type=Path, metavar="FILE", help="made with --record")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default %(default)s)")
+    parser.add_argument("--port", type=int, default=4002, help="0 takes any free one (default 4002)")
+    return parser.parse_args(argv)
+
+
 def _moment(text: str) -> datetime:
     from options.clock import NEW_YORK
 
@@ -218,7 +232,21 @@ def _check(argv: Sequence[str]) -> int:
     return 1 if verdict.difference else 0
 
 
-_COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {"run": _run, "print": _print, "check": _check}
+def _play(argv: Sequence[str]) -> int:
+    arguments = _read_play(argv)
+    from broker.gateway.recording import Recording
+    from broker.gateway.recording_play import play
+
+    play(Recording(arguments.file), arguments.host, arguments.port)
+    return 0
+
+
+_COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
+    "run": _run,
+    "print": _print,
+    "check": _check,
+    "play": _play,
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -187,7 +187,7 @@ async def test_a_replay_market_is_checked_only_with_the_file_it_was_recorded_wit
     assert f"file {quotes} is not the one" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", ["print", "check"])
+@pytest.mark.parametrize("command", ["print", "check", "play"])
 def test_what_is_no_recording_is_one_clear_line(command, tmp_path, capsys):
     other = tmp_path / "other"
     other.write_text("something")
