@@ -6,7 +6,7 @@ from tests.conformance.day import Day
 from tests.conformance.stage import CHAIN, STOCK
 
 BID, ASK, LAST, CLOSE, DELAYED_BID = 1, 2, 4, 9, 66
-VOLUME, LAST_TIME, HALTED, MODEL = 8, 45, 49, 13
+VOLUME, LAST_TIME, HALTED, MODEL, CUSTOM = 8, 45, 49, 13, 53
 OPENED_S = 1772463600
 
 
@@ -95,3 +95,35 @@ async def generic(day: Day) -> None:
     calls.reqMktData(asked := day.request(), day.contract(), "100,101,104,106,165,233", False, False, [])
     await client.told("tickGeneric", lambda req_id, *_: req_id == asked)
     calls.cancelMktData(asked)
+
+
+async def tick_by_tick(day: Day) -> None:
+    """Quotes, middles and trades, each as it happens."""
+    client, calls = day.client, day.client.calls
+    quotes, middles, trades = day.request(), day.request(), day.request()
+    calls.reqTickByTickData(quotes, day.contract(), "BidAsk", 0, False)
+    calls.reqTickByTickData(middles, day.contract(), "MidPoint", 0, False)
+    calls.reqTickByTickData(trades, day.contract(), "AllLast", 0, False)
+    _, time, *quote = (await client.told("tickByTickBidAsk", lambda req_id, *_: req_id == quotes))[:6]
+    day.equal(99, (time, *quote), (OPENED_S, STOCK["bid"], STOCK["ask"], 10, 10))
+    day.equal(99, await client.told("tickByTickMidPoint"), (middles, OPENED_S, 100.0), "midpoint")
+    await day.tell("quote", symbol="XYZ", bid=99.95, ask=100.05, last=100.02, volume=1250)
+    trade = await client.told("tickByTickAllLast", lambda req_id, *_: req_id == trades)
+    day.equal(99, (trade[1], *trade[3:5]), (2, 100.02, 50.0), "trade")
+    assert trade[6], "an exchange"
+    for asked in (quotes, middles, trades):
+        calls.cancelTickByTickData(asked)
+    await day.control.quote_all()
+
+
+async def calculations(day: Day) -> None:
+    """The price at a volatility, and back."""
+    client, calls = day.client, day.client.calls
+    calls.calculateOptionPrice(asked := day.request(), day.contract("C105"), 0.25, 100.0, [])
+    priced = await client.told("tickOptionComputation", lambda req_id, *_: req_id == asked)
+    day.equal(21, (priced[1], priced[3], priced[10]), (CUSTOM, 0.25, 100.0))
+    calls.calculateImpliedVolatility(asked := day.request(), day.contract("C105"), priced[5], 100.0, [])
+    implied = await client.told("tickOptionComputation", lambda req_id, *_: req_id == asked)
+    day.equal(21, round(implied[3], 6), 0.25)
+    calls.cancelCalculateOptionPrice(asked)
+    calls.cancelCalculateImpliedVolatility(asked)

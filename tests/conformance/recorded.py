@@ -99,4 +99,5 @@ RECORDINGS = (
     Recording(61, 176, "a closed position", "iititt_d___tttid", f"{NAUTILUS}position_1.txt", "sold"),
     Recording(63, 176, "an amount", "iiittdt", f"{NAUTILUS}account_summary_1.txt", "asked"),
     Recording(73, 164, "an amount", "iiit_tdt", RUST_ANSWERS, "asked", ("CashBalance",)),
+    Recording(99, 176, "bid and ask", "iiiiddiii", f"{NAUTILUS}quote_tick_1.txt", "asked"),
 )

@@ -21,6 +21,8 @@ SCENES = (
     prices.snapshot,
     prices.delayed,
     prices.generic,
+    prices.tick_by_tick,
+    prices.calculations,
     account.first_position,
     account.positions,
     account.updates,

@@ -21,6 +21,8 @@ async def talk(version: int, ref: str) -> dict[str, list[Message]]:
             asked += await client.until(64)
             await client.ask(76, 1, 9, ACCOUNT, "", 0)
             asked += await client.until(74)
+            await client.ask(97, 9, *SHARES, "BidAsk", 0, 0)
+            asked += await client.until(99)
             await client.ask(*order(version, 1, SHARES, "BUY", 100, "LMT", "400", ref=ref))
             resting = await client.until(3)
             await client.ask(*order(version, 2, SHARES, "BUY", 100, "MKT", "", ref=ref))
