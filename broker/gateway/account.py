@@ -26,7 +26,9 @@ class Execution:
     """One fill. `quantity` is signed; `price` USD per share.
 
     `contract` is None for the combo's own execution, whose `price` is the net of its legs and which books
-    nothing. `realized_usd` is None for an opening trade.
+    nothing. `realized_usd` is None for an opening trade. `cumulative` and `average_price`: what the order
+    has traded of this contract so far, this fill included. `adds_liquidity`: it was met while it lay in the
+    market.
     """
 
     exec_id: str
@@ -41,6 +43,9 @@ class Execution:
     time: datetime
     commission_usd: float
     realized_usd: float | None
+    cumulative: int
+    average_price: float
+    adds_liquidity: bool
 
 
 @dataclass(slots=True)

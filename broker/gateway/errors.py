@@ -18,3 +18,11 @@ class RequestRefused(GatewayError):
         super().__init__(text)
         self.code = code
         self.text = text
+
+
+class OrderRefused(RequestRefused):
+    """An order that the exchange does not take, or cannot carry when its turn comes."""
+
+
+def rejection(reason: str) -> OrderRefused:
+    return OrderRefused(201, f"Order rejected - reason:{reason}")

@@ -14,7 +14,7 @@ from broker.gateway.calculator import Calculator
 from broker.gateway.clock import Clock
 from broker.gateway.contract_desk import ContractDesk
 from broker.gateway.data_desk import DataDesk
-from broker.gateway.errors import GatewayError, MessageError
+from broker.gateway.errors import GatewayError, MessageError, OrderRefused
 from broker.gateway.exchange import Exchange
 from broker.gateway.faults import Faults
 from broker.gateway.history_desk import HistoryDesk
@@ -213,12 +213,12 @@ class Gateway:
     def watched(self) -> set[ConId]:
         """Contracts that somebody subscribed to or has a working order in."""
         subscribed = {con_id for session in self.sessions.values() for con_id in session.watched()}
-        return subscribed | self.exchange.working_con_ids()
+        return subscribed.union(self.exchange.working_con_ids())
 
     def next_event(self, now: datetime) -> datetime | None:
         moments = (
             self.market.next_change(self.watched(), now),
-            self.exchange.next_fill_time(),
+            self.exchange.next_event(),
             self.data.next_event(self.sessions.values()),
             self.history.next_event(self.sessions.values()),
             self.faults.next_event(),
@@ -241,7 +241,7 @@ class Gateway:
             self._tell(changed)
         self.data.pass_time(self.in_order(), now)
         self.history.pass_time(self.in_order(), now)
-        self.exchange.pass_time(now)
+        self.exchange.pass_time(now, changed)
         self.accounts.pass_time(self.in_order(), now)
 
     def frames(self, client_id: int) -> tuple[int, int] | None:
@@ -258,6 +258,17 @@ class Gateway:
         session = self.sessions.get(order.client_id)
         if session:
             self.orders.send_order(session, order)
+
+    def order_warned(self, order: Order, code: int, text: str) -> None:
+        session = self.sessions.get(order.client_id)
+        if session:
+            session.error(order.order_id, code, text)
+
+    def order_refused(self, order: Order, refusal: OrderRefused) -> None:
+        self.save()
+        session = self.sessions.get(order.client_id)
+        if session:
+            self.orders.announce_refusal(session, order, refusal)
 
     def order_filled(self, order: Order, executions: list[Execution]) -> None:
         self.save()
@@ -284,9 +295,9 @@ class Gateway:
     def publish(self, con_ids: Collection[ConId] | None = None) -> None:
         """Sends the present quotes of these contracts (None: of all that are watched) to whoever listens,
         and fills what can be filled at them."""
-        wanted = self.watched() if con_ids is None else con_ids
+        wanted = sorted(self.watched()) if con_ids is None else con_ids
         self._tell(wanted)
-        self.exchange.pass_time(self.clock.now)
+        self.exchange.pass_time(self.clock.now, wanted)
 
     def _tell(self, con_ids: Collection[ConId]) -> None:
         """Everyone who watches these contracts."""

@@ -3,8 +3,8 @@
 from datetime import datetime
 
 from broker.gateway.account import Execution
-from broker.gateway.errors import MessageError
-from broker.gateway.exchange import Exchange, OrderRefused
+from broker.gateway.errors import MessageError, OrderRefused
+from broker.gateway.exchange import Exchange
 from broker.gateway.execution_filter import ExecutionFilter
 from broker.gateway.order import Order, Status
 from broker.gateway.order_messages import (
@@ -96,8 +96,7 @@ class OrderDesk:
 
     def cancel_all(self, now: datetime) -> None:
         """reqGlobalCancel (58)."""
-        for order in self.exchange.working():
-            self.exchange.cancel(order, now)
+        self.exchange.cancel_all(now)
 
     def open_orders(self, session: Session, everyone: bool) -> None:
         """reqOpenOrders (5) and reqAllOpenOrders (16)."""
@@ -148,6 +147,10 @@ class OrderDesk:
         for execution in executions:
             if execution.contract:
                 session.send(*commission_report(execution))
+
+    def announce_refusal(self, session: Session, order: Order, refusal: OrderRefused) -> None:
+        self.send_order(session, order)
+        session.error(order.order_id, refusal.code, refusal.text)
 
     def announce_cancel(self, session: Session, order: Order, reason: str) -> None:
         session.send(*order_status(order, "PendingCancel"))

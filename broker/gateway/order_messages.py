@@ -253,7 +253,7 @@ def order_status(order: Order, status: str | None = None) -> list[Value]:
     price = order.fill_price or 0
     return [
         *(3, order.order_id, status or order.status, order.filled, order.remaining, price, order.perm_id),
-        *(order.request.parent_id, price, order.client_id, "", 0),
+        *(order.request.parent_id, order.last_price or 0.0, order.client_id, order.why_held, 0),
     ]
 
 
@@ -273,8 +273,9 @@ def exec_details(
         *(11, req_id, execution.order_id),
         *(contract_fields(contract) if contract else combo_fields(order.request)),
         *(execution.exec_id, ib_time(execution.time, version), account, "SMART", side, shares),
-        *(execution.price, execution.perm_id, execution.client_id, 0, shares, execution.price),
-        *(execution.order_ref, "", "", "", 2, *((0,) if version >= 178 else ())),
+        *(execution.price, execution.perm_id, execution.client_id, 0),
+        *(execution.cumulative, execution.average_price, execution.order_ref, "", "", ""),
+        *(1 if execution.adds_liquidity else 2, *((0,) if version >= 178 else ())),
     ]
 
 

@@ -2,9 +2,9 @@
 
 A recorded quote counts as current for `quote_life_s` (recorders come by every minute or two, and an order
 must be able to rest against what they saw); afterwards the contract has no quote until its next
-row. Nothing is filled in: a null stays missing, and the underlyings, which were not recorded, have no
-quotes at all. Time passes during regular hours and as long as a recorded quote is current; the rest is
-skipped to the next row or opening.
+row. A null stays missing, and the underlyings, which were not recorded, have no quotes at all. Sizes were
+not recorded either: every side is taken to show `SIZE` contracts. Time passes during regular hours and as
+long as a recorded quote is current; the rest is skipped to the next row or opening.
 """
 
 from bisect import bisect_left, bisect_right
@@ -43,6 +43,7 @@ COLUMNS: dict[str, Any] = {
 }
 TERMS = ["symbol", "expiry", "right", "strike"]
 VALUES = ["bid", "ask", "last", "volume", "iv", "delta", "gamma", "theta", "vega"]
+SIZE = 10
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 
@@ -144,8 +145,8 @@ class ReplayMarket:
         values = {name: column[row] for name, column in self._columns.items()}
         values["volume"] = values["volume"] or None
         return Quote(
-            bid_size=1 if values["bid"] is not None else 0,
-            ask_size=1 if values["ask"] is not None else 0,
+            bid_size=SIZE if values["bid"] is not None else 0,
+            ask_size=SIZE if values["ask"] is not None else 0,
             **values,
         )
 

@@ -16,11 +16,12 @@ from broker.gateway.errors import GatewayError
 from broker.gateway.exchange import Exchange
 from broker.gateway.listings import Query
 from broker.gateway.market import Market
-from broker.gateway.order import Order, Status
+from broker.gateway.order import Legging, Order, Status
 from broker.gateway.order_request import ComboLeg, OrderRequest
 from options import ConId, Contract, Right, SecType, UsdPerContract
 
-FORMAT = 1
+FORMAT = 2
+MOMENTS = ("placed", "starts", "ends", "ready_since", "wakes", "gone_at", "done")
 
 
 def write_state(path: Path, exchange: Exchange, now: datetime) -> None:
@@ -41,7 +42,7 @@ def write_state(path: Path, exchange: Exchange, now: datetime) -> None:
         "orders": [asdict(order) for order in exchange.orders.values()],
         "executions": [asdict(execution) for execution in exchange.executions],
         "next_perm_id": exchange.next_perm_id,
-        "next_fill": exchange.next_fill,
+        "next_fill": exchange.fills.next_fill,
     }
     draft = path.with_name(path.name + ".new")
     try:
@@ -92,14 +93,9 @@ def restored_account(document: dict[str, Any]) -> Account:
 
 def restore_books(document: dict[str, Any], exchange: Exchange) -> None:
     """Gives the exchange its orders, executions and counters back."""
-    exchange.next_perm_id, exchange.next_fill = document["next_perm_id"], document["next_fill"]
-    for saved in document["orders"]:
-        order = _order(saved)
-        exchange.orders[order.client_id, order.order_id] = order
-    for saved in document["executions"]:
-        contract = _contract(saved["contract"]) if saved["contract"] else None
-        moment = datetime.fromisoformat(saved["time"])
-        exchange.executions.append(Execution(**{**saved, "contract": contract, "time": moment}))
+    exchange.next_perm_id, exchange.fills.next_fill = document["next_perm_id"], document["next_fill"]
+    orders = [_order(saved) for saved in document["orders"]]
+    exchange.restore(orders, [_execution(saved) for saved in document["executions"]])
 
 
 def _plain(value: object) -> str:
@@ -120,6 +116,11 @@ def _contract(saved: dict[str, Any]) -> Contract:
     )
 
 
+def _execution(saved: dict[str, Any]) -> Execution:
+    contract = _contract(saved["contract"]) if saved["contract"] else None
+    return Execution(**{**saved, "contract": contract, "time": datetime.fromisoformat(saved["time"])})
+
+
 def _order(saved: dict[str, Any]) -> Order:
     request = saved["request"]
     return Order(
@@ -137,11 +138,16 @@ def _order(saved: dict[str, Any]) -> Order:
                 }
             ),
             "legs": tuple((_contract(contract), amount) for contract, amount in saved["legs"]),
-            "placed": datetime.fromisoformat(saved["placed"]),
             "status": Status(saved["status"]),
-            "ready_since": _moment(saved["ready_since"]),
-            "done": _moment(saved["done"]),
+            "legging": _legging(saved["legging"]) if saved["legging"] else None,
+            **{name: _moment(saved[name]) for name in MOMENTS},
         }
+    )
+
+
+def _legging(saved: dict[str, Any]) -> Legging:
+    return Legging(
+        saved["lots"], tuple(saved["limits"]), tuple(saved["prices"]), datetime.fromisoformat(saved["due"])
     )
 
 

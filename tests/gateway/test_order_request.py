@@ -271,13 +271,19 @@ def test_open_order_repeats_everything_that_the_client_said(version):
     assert (contract.conId, state.status) == (underlying("SPY").con_id, "Submitted")
 
 
+def booked(request, contract):
+    """A finished order in the book."""
+    moments = {"placed": DEFAULT_START, "starts": DEFAULT_START, "done": DEFAULT_START}
+    return BookOrder(1, 7, 99, request, ((contract, 1),), **moments)
+
+
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_combo_comes_back_with_legs_prices_routing_and_hedge(version):
     bag = dataclasses.replace(BAG, deltaNeutralContract=DeltaNeutralContract(42, 0.5, 500.0))
     order = LimitOrder("BUY", 2, -1.05, orderComboLegs=[OrderComboLeg(1.0), OrderComboLeg(2.05)])
     order.smartComboRoutingParams = [TagValue("NonGuaranteed", "0")]
     request = read(sent(bag, order, version), version)
-    book = BookOrder(1, 7, 99, request, ((underlying("SPY"), 1),), placed=DEFAULT_START, done=DEFAULT_START)
+    book = booked(request, underlying("SPY"))
     for message in (shown(request, version), completed_order(book, "DU1", version)):
         contract, seen, _ = decoded(message, version)
         assert contract.comboLegs == LEGS
@@ -291,7 +297,7 @@ def test_a_combo_comes_back_with_legs_prices_routing_and_hedge(version):
 def test_replies_have_the_field_counts_of_their_version(version):
     share = underlying("SPY")
     request = read(sent(SHARE, LimitOrder("BUY", 1, 2.0), version), version)
-    order = BookOrder(1, 7, 99, request, ((share, 1),), placed=DEFAULT_START, done=DEFAULT_START)
+    order = booked(request, share)
     execution = Execution(
         exec_id="a.b.01.01",
         client_id=1,
@@ -305,6 +311,9 @@ def test_replies_have_the_field_counts_of_their_version(version):
         time=DEFAULT_START,
         commission_usd=0.65,
         realized_usd=None,
+        cumulative=1,
+        average_price=2.0,
+        adds_liquidity=False,
     )
     profile = version < 177
     late = sum(version >= since for since in (158, 160, 162)) + 5 * (version >= 170)

@@ -187,11 +187,16 @@ async def test_finished_orders_cannot_be_modified_nor_their_ids_used_again(
     ("order", "code"),
     [
         (LimitOrder("BUY", 1, 1.405, tif="DAY"), 110),
-        (LimitOrder("BUY", 0, 1.40, tif="DAY"), 201),
-        (LimitOrder("BUY", 1, 1.40, tif="DAY", transmit=False), 201),
+        (LimitOrder("BUY", 0, 1.40, tif="DAY"), 434),
+        (LimitOrder("BUY", 200_000, 1.40, tif="DAY"), 383),
+        (LimitOrder("BUY", 1, 1.40, tif="OPG"), 111),
+        (LimitOrder("BUY", 1, 1.40, tif="GTD", goodTillDate="tomorrow"), 343),
+        (LimitOrder("BUY", 1, 1.40, tif="DAY", parentId=4711), 135),
         (LimitOrder("BUY", 1, 1.40, tif="DAY", account="U999"), 201),
         (LimitOrder("SELL", 5000, 1.00, tif="DAY"), 201),
-        (Order(action="BUY", totalQuantity=1, orderType="STP", auxPrice=2.0, tif="DAY"), 387),
+        (Order(action="BUY", totalQuantity=1, orderType="STP", tif="DAY"), 403),
+        (Order(action="BUY", totalQuantity=1, orderType="TRAIL", auxPrice=2.0, tif="DAY"), 387),
+        (Order(action="BUY", totalQuantity=1, orderType="MIDPRICE", tif="DAY"), 387),
         (LimitOrder("BUY", 1, float("nan"), tif="DAY"), 201),
     ],
 )
@@ -316,6 +321,8 @@ async def test_day_orders_end_with_their_day(open_bench, connect, condor, until)
 
 async def test_a_hundred_orders_in_a_row_all_reach_the_book_once(script, connect, condor, until):
     legs = await script.list_condor()
+    for leg in legs.values():
+        await script.tell("quote", con_id=leg.conId, bid=1.0, ask=1.1, bid_size=100, ask_size=100)
     async with connect(script) as ib:
         ib.client.MaxRequests = 0
         for n in range(100):

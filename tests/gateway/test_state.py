@@ -79,7 +79,7 @@ async def test_a_kill_loses_no_execution_that_was_announced(tmp_path):
     [
         ("{", "cannot be read"),
         ("[]", "unknown format"),
-        ('{"format": 1, "market": "script"}', "belongs to market"),
+        ('{"format": 2, "market": "script"}', "belongs to market"),
     ],
 )
 def test_a_state_file_of_another_kind_is_refused(tmp_path, capsys, text, says):

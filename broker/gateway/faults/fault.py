@@ -8,8 +8,7 @@ from enum import Enum, StrEnum
 from types import NoneType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, get_args, get_origin, get_type_hints
 
-from broker.gateway.errors import GatewayError
-from broker.gateway.exchange import OrderRefused
+from broker.gateway.errors import GatewayError, OrderRefused
 from broker.gateway.order_request import OrderRequest
 from broker.gateway.quotes import Quote
 from broker.gateway.session import Session

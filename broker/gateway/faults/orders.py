@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from broker.gateway.exchange import OrderRefused
+from broker.gateway.errors import OrderRefused
 from broker.gateway.faults.fault import Edit, Effect, Fault, Held, Message
 from broker.gateway.faults.notices import TEXTS, error
 from broker.gateway.faults.requests import Request, body

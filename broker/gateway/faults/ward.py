@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from broker.gateway.exchange import OrderRefused
+from broker.gateway.errors import OrderRefused
 from broker.gateway.faults.catalogue import find
 from broker.gateway.faults.fault import Effect, Ending, Fault, Held, Message, read
 from broker.gateway.order_request import OrderRequest
