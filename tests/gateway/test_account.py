@@ -187,6 +187,9 @@ def executed(quantity, price, commission, realized, moment=DEFAULT_START):
         time=moment,
         commission_usd=commission,
         realized_usd=realized,
+        cumulative=abs(quantity),
+        average_price=price,
+        adds_liquidity=False,
     )
 
 
