@@ -6,7 +6,7 @@ book and the executions hold it. How orders fill is the business of `floor` and 
 
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 
 from broker.gateway import groups, order_rules
 from broker.gateway.account import Account, Execution
@@ -37,8 +37,7 @@ class Exchange:
     """See the module. All chance comes from `seed`.
 
     For faults: `hold_fills` keeps every order from filling, `distort` makes another quote of the market's,
-    `object_to` says why an order is refused, or None; `cancel_takes` is how long a requested cancel is on its
-    way, while the order may still fill.
+    `object_to` says why an order is refused, or None.
     """
 
     def __init__(self, market: Market, account: Account, witness: Witness, seed: int = 1) -> None:
@@ -51,7 +50,6 @@ class Exchange:
         self.next_perm_id = FIRST_PERM_ID
         self.distort: Callable[[ConId, Quote], Quote] | None = None
         self.object_to: Callable[[OrderRequest], OrderRefused | None] | None = None
-        self.cancel_takes = timedelta(0)
 
     @property
     def orders(self) -> dict[tuple[int, int], Order]:
@@ -96,9 +94,9 @@ class Exchange:
     def forget_since(self, since: datetime) -> None:
         """Loses the living orders that were placed from `since` on and have not been filled at all, as if
         they had never arrived; their ids are free again."""
-        for key, order in list(self.orders.items()):
-            if order.lives and order.placed >= since and not order.filled:
-                del self.orders[key]
+        for order in self.book.living():
+            if order.placed >= since and not order.filled:
+                self.book.forget(order)
 
     def values(self, now: datetime, extra: Iterable[Leg] = ()) -> Values:
         """The account's values, with `extra` legs pretended to be held."""
@@ -234,13 +232,8 @@ class Exchange:
             self._transmit(order, now)
 
     def cancel(self, order: Order, now: datetime) -> None:
-        """At its owner's wish, after `cancel_takes`; the rest of its OCA group goes with it."""
-        if not self.cancel_takes or order.status is Status.HELD:
-            self.floor.cancel(order, now)
-            return
-        order.status, order.gone_at = Status.PENDING_CANCEL, now + self.cancel_takes
-        self.witness.order_changed(order)
-        self._work([order], now)
+        """At its owner's wish; the rest of its OCA group goes with it."""
+        self.floor.cancel(order, now)
 
     def cancel_all(self, now: datetime) -> None:
         """Every order of every client, also those held back."""

@@ -110,9 +110,7 @@ class Floor:
 
     def _look(self, order: Order, quotes: Quotes) -> None:
         now = quotes.now
-        if order.gone_at is not None and order.gone_at <= now:
-            self.cancel(order, now)
-        elif order.ends is not None and order.ends <= now:
+        if order.ends is not None and order.ends <= now:
             self.end(order, now, "its time in force is over")
         elif self._may_trade(order, quotes):
             if order.status is Status.PRE_SUBMITTED:
@@ -127,11 +125,8 @@ class Floor:
 
     def _sleep(self, order: Order, until: datetime | None) -> None:
         """Until a quote changes, `until`, or the order's end."""
-        wakes = until
-        for moment in (order.ends, order.gone_at):
-            if moment is not None and (wakes is None or moment < wakes):
-                wakes = moment
-        self.book.wake(order, wakes)
+        ends_first = until is None or (order.ends is not None and order.ends < until)
+        self.book.wake(order, order.ends if ends_first else until)
 
     # -- waiting --------------------------------------------------------------------------------------
 

@@ -14,12 +14,11 @@ Legs = tuple[tuple[Contract, int], ...]
 
 class Status(StrEnum):
     """HELD: not transmitted yet, nobody but its client knows it. PRE_SUBMITTED: accepted, waits for its
-    parent, its trigger, its conditions or its time. PENDING_CANCEL: still at the market."""
+    parent, its trigger, its conditions or its time. INACTIVE: refused when its turn came."""
 
     HELD = "PendingSubmit"
     PRE_SUBMITTED = "PreSubmitted"
     SUBMITTED = "Submitted"
-    PENDING_CANCEL = "PendingCancel"
     FILLED = "Filled"
     CANCELLED = "Cancelled"
     INACTIVE = "Inactive"
@@ -52,7 +51,7 @@ class Order:
     conditions have come true. `activated`: its parent has begun to fill.
     `ready_since`: since when its limit lies where a counterparty may meet it, None while it does not.
     `turns` counts fills and modifications. `wakes`: when something next happens to it by itself.
-    `gone_at`: when a requested cancel takes effect. `done` is None while it lives.
+    `done` is None while it lives.
     """
 
     client_id: int
@@ -75,7 +74,6 @@ class Order:
     ready_since: datetime | None = None
     turns: int = 0
     wakes: datetime | None = None
-    gone_at: datetime | None = None
     legging: Legging | None = None
     done: datetime | None = None
     outcome: str = ""

@@ -48,6 +48,19 @@ class OrderBook:
         self._living.pop(order.perm_id, None)
         self._unwatch(order)
 
+    def forget(self, order: Order) -> None:
+        """As if the order had never come; its id is free again."""
+        self.drop(order)
+        client_id = order.client_id
+        del self.orders[client_id, order.order_id]
+        if order.request.parent_id:
+            self._children[client_id, order.request.parent_id].remove(order)
+        if order.request.oca_group:
+            self._groups[order.request.oca_group].remove(order)
+        self._highest[client_id] = max(
+            (number for client, number in self.orders if client == client_id), default=0
+        )
+
     def _watch(self, order: Order) -> None:
         for con_id in _concerning(order):
             self._watching.setdefault(con_id, {})[order.perm_id] = order

@@ -6,7 +6,7 @@ from datetime import datetime
 from broker.gateway.errors import OrderRefused, rejection
 from broker.gateway.listings import Listings
 from broker.gateway.market_rules import conforms
-from broker.gateway.order import Legs, Order, Status
+from broker.gateway.order import Legs, Order
 from broker.gateway.order_request import OrderRequest
 from broker.gateway.time_in_force import IMMEDIATE, TIMES_IN_FORCE
 from broker.gateway.triggers import TRIGGER_METHODS, conditions_of
@@ -160,8 +160,6 @@ def _check_price(request: OrderRequest, contract: Contract, price: float, not_po
 
 def check_change(order: Order, request: OrderRequest, legs: Legs) -> None:
     """Whether a living order may become `request`; raises OrderRefused."""
-    if order.status is Status.PENDING_CANCEL:
-        raise OrderRefused(105, "Order being modified does not match original order: it is being cancelled")
     known = order.request
     same = (
         legs == order.legs

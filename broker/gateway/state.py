@@ -21,7 +21,7 @@ from broker.gateway.order_request import ComboLeg, OrderRequest
 from options import ConId, Contract, Right, SecType, UsdPerContract
 
 FORMAT = 2
-MOMENTS = ("placed", "starts", "ends", "ready_since", "wakes", "gone_at", "done")
+MOMENTS = ("placed", "starts", "ends", "ready_since", "wakes", "done")
 
 
 def write_state(path: Path, exchange: Exchange, now: datetime) -> None:

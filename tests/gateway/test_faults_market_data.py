@@ -68,8 +68,12 @@ async def test_a_locked_quote_has_no_spread(script, connect, until):
         await script.inflict("locked", con_id=legs["P90"].conId)
         await until(lambda: ticker.ask == ticker.bid == 0.45)
         trade = ib.placeOrder(legs["P90"], LimitOrder("BUY", 1, 0.70, tif="DAY"))
+        await until(lambda: trade.orderStatus.status == "Submitted")
+        await script.step(60)
+        assert trade.orderStatus.status == "Submitted"
+        await script.heal()
         await until(lambda: trade.orderStatus.status == "Filled")
-        assert trade.orderStatus.avgFillPrice == 0.45
+        assert trade.orderStatus.avgFillPrice == 0.55
 
 
 @pytest.mark.fault("stale")

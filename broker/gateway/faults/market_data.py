@@ -104,7 +104,7 @@ class Crossed(Fault):
 @dataclass(frozen=True, slots=True)
 class Locked(Fault):
     name = "locked"
-    wire = "A contract's ask falls to its bid; orders fill at that price."
+    wire = "A contract's ask falls to its bid; no order fills against such a quote."
     suffers = "The ticker's bid equals its ask: a spread of 0."
     source = "BROKER.md, Quotes on few lines"
     targets = ("con_id",)
