@@ -58,7 +58,7 @@ class OrderDesk:
         pairs = (
             (before.initial_margin, after.initial_margin),
             (before.maintenance_margin, after.maintenance_margin),
-            (before.net_liquidation, after.net_liquidation),
+            (before.equity_with_loan, after.equity_with_loan),
         )
         margins = (
             *(f"{was:.2f}" for was, _ in pairs),
@@ -117,9 +117,11 @@ class OrderDesk:
 
     def completed_orders(self, session: Session) -> None:
         """reqCompletedOrders (99); all orders come by the API, so that its one field changes nothing."""
-        for order in self.exchange.orders.values():
+        orders = self.exchange.orders
+        for order in orders.values():
             if not order.lives:
-                session.send(*completed_order(order, self.account_id, session.version))
+                parent = orders.get((order.client_id, order.request.parent_id))
+                session.send(*completed_order(order, self.account_id, session.version, parent))
         session.send(102)
 
     def executions(self, session: Session, fields: Fields, now: datetime) -> None:

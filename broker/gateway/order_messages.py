@@ -149,8 +149,8 @@ def open_order(
     ]
 
 
-def completed_order(order: Order, account: str, version: int) -> list[Value]:
-    """completedOrder (101)."""
+def completed_order(order: Order, account: str, version: int, parent: Order | None = None) -> list[Value]:
+    """completedOrder (101); it names its parent by the permanent id."""
     request = order.request
     return [
         *(101, *_order_contract(request, order.legs), *_shown(request, TERMS), account),
@@ -165,7 +165,11 @@ def completed_order(order: Order, account: str, version: int) -> list[Value]:
         *(_unset(request.trail_stop_price), *_shown(request, "lmtPriceOffset cashQty")),
         *(*_shown(request, "dontUseAutoPriceForHedge isOmsContainer"), "", order.filled, 0),
         *(*_shown(request, "autoCancelParent"), "Not an insider or substantial shareholder", 0, 0),
-        *(UNSET_LONG, ib_time(order.done, version) if order.done else "", order.outcome),
+        *(
+            parent.perm_id if parent else UNSET_LONG,
+            ib_time(order.done, version) if order.done else "",
+            order.outcome,
+        ),
         *_pegs(request, version),
     ]
 

@@ -319,6 +319,8 @@ def test_replies_have_the_field_counts_of_their_version(version):
     late = sum(version >= since for since in (158, 160, 162)) + 5 * (version >= 170)
     assert len(order_opened(order, "DU1", version)) == 127 + late + profile
     assert len(completed_order(order, "DU1", version)) == 95 + 5 * (version >= 170) + profile
+    child = decoded(completed_order(order, "DU1", version, parent=order), version)[1]
+    assert child.parentPermId == order.perm_id
     assert len(exec_details(execution, order, "DU1", version)) == 31 + (version >= 178)
     assert len(order_status(order)) == 12
     long = read(sent(BAG, EVERYTHING, version), version)
