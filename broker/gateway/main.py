@@ -105,6 +105,13 @@ def read_arguments(argv: Sequence[str]) -> argparse.Namespace:
         "--lines", type=int, default=100, metavar="N", help="market data lines per client (default 100)"
     )
 
+    days = parser.add_argument_group("bad days")
+    days.add_argument(
+        "--faults",
+        metavar="PLAN",
+        help="a YAML file of faults and their times, or one that comes along, like a_day_in_the_life",
+    )
+
     out = parser.add_argument_group("output")
     out.add_argument(
         "--record",

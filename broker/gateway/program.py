@@ -63,7 +63,17 @@ def _market(arguments: argparse.Namespace) -> tuple[Market, list[Holding]]:
 
 
 def build(arguments: argparse.Namespace, saved: dict[str, Any] | None = None) -> Gateway:
-    """A gateway that is not yet listening, continued from a state document or file when there is one."""
+    """A gateway that is not yet listening, with its day's plan of faults."""
+    gateway = _gateway(arguments, saved)
+    if arguments.faults:
+        from broker.gateway.days import plan
+
+        plan(gateway, arguments.faults)
+    return gateway
+
+
+def _gateway(arguments: argparse.Namespace, saved: dict[str, Any] | None) -> Gateway:
+    """Continued from a state document or file when there is one."""
     market, holdings = _market(arguments)
     speed = arguments.speed if arguments.speed is not None else float(arguments.market != "script")
     if speed < 0:

@@ -17,7 +17,7 @@ from broker.gateway.wire import UNSET_DOUBLE, Value
 if TYPE_CHECKING:
     from broker.gateway.gateway import Gateway
 
-OrderRef = Annotated[str, "the reference of the living order"]
+OrderRef = Annotated[str | None, "the reference of the living order; all when left out"]
 
 OPEN_ORDER, ORDER_STATUS, EXECUTION, COMMISSION = 5, 3, 11, 59
 AT_THE_LATEST_S = 0.0
@@ -75,10 +75,10 @@ class FillWhileAway(Fault):
         gateway.faults.inflict("hold_fills", {"on": False})
 
 
-def _tell(gateway: "Gateway", order_ref: str, code: int) -> None:
-    """Sends an error with the id of each living order of that reference."""
+def _tell(gateway: "Gateway", order_ref: str | None, code: int) -> None:
+    """Sends an error with the id of each living order of that reference, or of all."""
     for order in gateway.exchange.working():
-        if order.request.order_ref == order_ref and order.client_id in gateway.sessions:
+        if order_ref in (None, order.request.order_ref) and order.client_id in gateway.sessions:
             gateway.sessions[order.client_id].error(order.order_id, code, TEXTS[code])
 
 
@@ -92,7 +92,7 @@ class FalseCancel(Fault):
     )
     source = "TWS_PROTOCOL.md 10, 13, 14.6; BROKER.md, Connection"
     lasts = False
-    order_ref: OrderRef
+    order_ref: OrderRef = None
     code: Annotated[Literal[10349, 10148, 10147, 103, 104], "the error"] = 10349
 
     def begin(self, gateway: "Gateway") -> None:
@@ -106,7 +106,7 @@ class OrderWarning(Fault):
     suffers = "The trade's status becomes ValidationError, which no broker ever sends; it is not done."
     source = "TWS_PROTOCOL.md 10, 14.7; BROKER.md, Connection"
     lasts = False
-    order_ref: OrderRef
+    order_ref: OrderRef = None
     code: Annotated[Literal[399, 404, 2109], "the warning"] = 399
 
     def begin(self, gateway: "Gateway") -> None:
