@@ -3,16 +3,28 @@
 They stand between `<!-- generated: NAME -->` and `<!-- end -->`; the rest of a page is written by hand.
 """
 
+import json
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
+from broker.gateway.faults import ENDINGS, SUBJECTS, Fault, Request, accepted
 from lake import LEDGER, TableSchema
 from rules import CATALOGUE
 from sync.tables import LAKE_TABLES
 
 FOLDER = Path(__file__).parents[1] / "docs"
+
+EXAMPLES: Mapping[str, object] = {
+    "by_usd": 5.0,
+    "con_id": 756733,
+    "count": 10,
+    "key": "NetLiquidation",
+    "quantity": 7,
+    "symbol": "SPY",
+    "value": "1.00",
+}
 
 _BLOCK = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -53,12 +65,68 @@ def _schema(schema: TableSchema) -> str:
     return f"### {schema.name}\n\nOne row per {schema.meaning}. Key: {key}.\n\n{columns}"
 
 
+def _faults() -> str:
+    links = "\n".join(
+        f"- {subject}: {', '.join(f'[{fault.name}](#{fault.name})' for fault in faults)}"
+        for subject, faults in SUBJECTS.items()
+    )
+    return f"{links}\n\n" + "\n\n".join(
+        "\n\n".join((f"### {subject}", *map(_fault, faults))) for subject, faults in SUBJECTS.items()
+    )
+
+
+def _requests() -> str:
+    return ", ".join(f"`{request.name.lower()}` ({request.value})" for request in Request) + "."
+
+
+def _fault(fault: type[Fault]) -> str:
+    rows = (
+        (
+            f"`{each.name}`",
+            "a request, named as below" if each.type is Request else each.allowed,
+            "must be given" if each.required else f"`{json.dumps(each.shown_default)}`",
+            each.meaning,
+        )
+        for each in accepted(fault)
+        if each not in ENDINGS
+    )
+    parameters = list(rows)
+    return "\n\n".join(
+        (
+            f"#### {fault.name}",
+            f"- Over the wire: {fault.wire}\n- The client: {fault.suffers}\n- Ends: {_ends(fault)}.\n"
+            f"- Source: {fault.source}",
+            *([_table(("parameter", "takes", "default", "meaning"), parameters)] if parameters else []),
+            f"```json\n{json.dumps(example(fault))}\n```",
+        )
+    )
+
+
+def example(fault: type[Fault]) -> dict[str, object]:
+    """A command that inflicts it, with the parameters that must be given."""
+    needed = (each for each in accepted(fault) if each.required)
+    given = {each.name: next(iter(each.choices)) if each.choices else EXAMPLES[each.name] for each in needed}
+    return {"cmd": "fault", "name": fault.name, **given}
+
+
+def _ends(fault: type[Fault]) -> str:
+    if not fault.lasts:
+        return "at once, there is nothing to end"
+    alone = f"after {fault.times} application{'s' * (fault.times > 1)}, " if fault.times else ""
+    return f'{alone}after `seconds` or `times`, by `"on": false` or `heal`'
+
+
 def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
     lines = (head, ("---",) * len(head), *rows)
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
-GENERATED: Mapping[str, Callable[[], str]] = {"facts": _facts, "tables": _tables}
+GENERATED: Mapping[str, Callable[[], str]] = {
+    "facts": _facts,
+    "faults": _faults,
+    "requests": _requests,
+    "tables": _tables,
+}
 
 if __name__ == "__main__":
     sys.exit(main())

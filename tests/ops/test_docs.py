@@ -1,5 +1,6 @@
 """The pages say what the code does: no setting, dependency, fact, table or metric is missing from them."""
 
+import json
 import re
 import tomllib
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
+from broker.gateway.faults import CATALOGUE, read
 from daemon.cli import main
 from daemon.metrics import Metrics
 from daemon.settings import Settings, load_settings
@@ -97,6 +99,14 @@ def test_every_metric_is_described() -> None:
 @pytest.mark.parametrize("name", [name for name in NAMED if name.startswith("docs/")])
 def test_generated_tables_are_up_to_date(name: str) -> None:
     assert refreshed(page(name)) == page(name), "run: python -m ops.docs"
+
+
+def test_every_example_of_a_fault_may_be_given() -> None:
+    examples = [json.loads(text) for text in re.findall(r"```json\n(.*?)\n```", page("docs/faults.md"))]
+    assert [example["name"] for example in examples] == list(CATALOGUE)
+    for example in examples:
+        given = {name: value for name, value in example.items() if name not in ("cmd", "name")}
+        read(CATALOGUE[example["name"]], given)
 
 
 @pytest.mark.parametrize("name", NAMED)

@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from broker.gateway.errors import GatewayError
-from broker.gateway.faults.catalogue import find
-from broker.gateway.faults.fault import read
+from broker.gateway.faults import find, read
 from options import NEW_YORK
 
 if TYPE_CHECKING:

@@ -4,7 +4,20 @@
 edits messages, quotes or orders on their way; the gateway knows only that somebody may.
 """
 
-from broker.gateway.faults.catalogue import CATALOGUE, SUBJECTS, described
+from broker.gateway.faults.catalogue import CATALOGUE, SUBJECTS, described, find
+from broker.gateway.faults.fault import ENDINGS, Fault, accepted, read
+from broker.gateway.faults.requests import Request
 from broker.gateway.faults.ward import Faults
 
-__all__ = ["CATALOGUE", "SUBJECTS", "Faults", "described"]
+__all__ = [
+    "CATALOGUE",
+    "ENDINGS",
+    "SUBJECTS",
+    "Fault",
+    "Faults",
+    "Request",
+    "accepted",
+    "described",
+    "find",
+    "read",
+]

@@ -98,6 +98,14 @@ class Parameter:
         return self.default is dataclasses.MISSING
 
     @property
+    def shown_default(self) -> object:
+        """The default as it would be given."""
+        names = [name for name, value in (self.choices or {}).items() if value == self.default]
+        if not names:
+            return self.default
+        return self.default if isinstance(self.default, int) and names[0].isdigit() else names[0]
+
+    @property
     def allowed(self) -> str:
         """What may be given, in words."""
         if self.choices:
