@@ -149,7 +149,8 @@ class DataDesk:
             for req_id, line in session.lines.items():
                 if changed.isdisjoint(con_id for con_id, _ in line.legs):
                     continue
-                key = (line.legs, id(line.shown), line.delayed, line.generic)
+                knows = (id(line.shown.quote), line.shown.vols, line.shown.at) if line.shown else None
+                key = (line.legs, line.delayed, line.generic, knows)
                 if key not in made:
                     single = line.contract.sec_type is not SecType.COMBO
                     quote = quotes[line.legs[0][0]] if single else self._quote(line, now)

@@ -4,14 +4,13 @@ A tick's bytes are the same for every subscription but for the request id in the
 encoded once for all who watch the same contract.
 """
 
-import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from broker.gateway.quotes import MISSING, Quote
 from broker.gateway.venues import best_letters
-from broker.gateway.wire import Value, text
+from broker.gateway.wire import LENGTH, Value, encoded
 from options import Contract, SecType
 
 BID, ASK, LAST, HIGH, LOW, CLOSE, OPEN, MARK = 1, 2, 4, 6, 7, 9, 14, 37
@@ -83,16 +82,12 @@ class Ticks:
     def frames(self, req_id: int) -> bytes:
         """All of them, one frame behind the other."""
         if not self._parts:
-            self._parts = [(_encoded(tick.head), _encoded((tick.kind, *tick.values))) for tick in self.ticks]
+            self._parts = [(encoded(tick.head), encoded((tick.kind, *tick.values))) for tick in self.ticks]
         number = b"%d\0" % req_id
         framed: list[bytes] = []
         for head, tail in self._parts:
-            framed += (struct.pack(">I", len(head) + len(number) + len(tail)), head, number, tail)
+            framed += (LENGTH.pack(len(head) + len(number) + len(tail)), head, number, tail)
         return b"".join(framed)
-
-
-def _encoded(fields: Iterable[Value]) -> bytes:
-    return "".join(text(value) + "\0" for value in fields).encode("ascii", "backslashreplace")
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ _OPTIONS = (
     *(("NASDAQBX", "T"), ("MEMX", "U"), ("CBOE2", "W"), ("PHLX", "X"), ("BATS", "Z")),
 )
 _MAPS = {SHARE_COMPONENTS: _SHARES, OPTION_COMPONENTS: _OPTIONS}
+_RINGS = {name: "".join(letter for _, letter in venues) * 2 for name, venues in _MAPS.items()}
 
 
 def exchanges_of(contract: Contract) -> tuple[str, ...]:
@@ -39,10 +40,9 @@ def components_of(contract: Contract) -> str:
 
 def best_letters(contract: Contract, size: int) -> str:
     """The venues that show a best price of `size` contracts: more of them, the larger it is."""
-    letters = [letter for _, letter in _MAPS[components_of(contract)]]
-    first = contract.con_id % len(letters)
-    count = min(1 + size // 50, len(letters))
-    return "".join((letters * 2)[first : first + count])
+    ring = _RINGS[components_of(contract)]
+    first = contract.con_id % (len(ring) // 2)
+    return ring[first : first + min(1 + size // 50, len(ring) // 2)]
 
 
 def smart_components(req_id: int, name: str) -> list[Value]:

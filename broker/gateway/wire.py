@@ -46,11 +46,16 @@ def text(value: Value) -> str:
     return _real(value) if isinstance(value, float) else str(value)
 
 
-def frame(fields: Sequence[Value]) -> bytes:
-    """The bytes of one message; characters beyond ASCII are escaped as the official clients expect."""
+def encoded(fields: Sequence[Value]) -> bytes:
+    """Fields one behind the other; characters beyond ASCII are escaped as the official clients expect."""
     get = WRITERS.get
     body = "\0".join([get(type(field), text)(field) for field in fields])
-    return framed(f"{body}\0".encode("ascii", "backslashreplace"))
+    return f"{body}\0".encode("ascii", "backslashreplace")
+
+
+def frame(fields: Sequence[Value]) -> bytes:
+    """The bytes of one message."""
+    return framed(encoded(fields))
 
 
 def framed(body: bytes) -> bytes:
