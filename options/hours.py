@@ -54,6 +54,11 @@ def next_trading_day(day: date) -> date:
     return later if is_trading_day(later) else next_trading_day(later)
 
 
+def previous_trading_day(day: date) -> date:
+    earlier = day - timedelta(days=1)
+    return earlier if is_trading_day(earlier) else previous_trading_day(earlier)
+
+
 def is_open(now: datetime) -> bool:
     day = trading_day(now)
     return is_trading_day(day) and opening(day) <= now < closing(day)

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -13,7 +13,15 @@ from options import ConId, Contract, Right, SecType
 from options.hours import closing
 
 COMBO_CON_ID = 28812380
-REAL_CON_IDS = {"SPY": 756733, "QQQ": 320227571, "IWM": 9579970, "VIX": 13455763}
+REAL_CON_IDS = {
+    "SPY": 756733,
+    "QQQ": 320227571,
+    "IWM": 9579970,
+    "VIX": 13455763,
+    "AAPL": 265598,
+    "NVDA": 4815747,
+    "KO": 8894,
+}
 INDEXES = {"VIX", "SPX", "XSP", "NDX", "RUT"}
 SECURITY_TYPES = frozenset(
     ("STK", "OPT", "IND", "FUT", "FOP", "CASH", "CFD", "CONTFUT", "BOND", "FUND", "CMDTY", "WAR", "CRYPTO")
@@ -152,6 +160,15 @@ class Listings:
         self._by_symbol[contract.symbol].append(contract)
         self._by_terms[contract.symbol, contract.expiry, contract.strike, contract.right] = contract
         return contract
+
+    def remove(self, contracts: Iterable[Contract]) -> None:
+        """Forgets contracts that have long expired."""
+        gone = {contract.con_id for contract in contracts}
+        for con_id in gone:
+            contract = self._by_id.pop(con_id)
+            del self._by_terms[contract.symbol, contract.expiry, contract.strike, contract.right]
+        for symbol, listed in self._by_symbol.items():
+            self._by_symbol[symbol] = [contract for contract in listed if contract.con_id not in gone]
 
     def get(self, con_id: int) -> Contract | None:
         return self._by_id.get(ConId(con_id))

@@ -14,6 +14,7 @@ RUN_EXAMPLES = """\
 examples:
   optiond gateway                                     a calm market in real time, API on port 4002
   optiond gateway --speed 600                         ten minutes pass in a second
+  optiond gateway --scenario crash_2020 --speed 600   the worst month in years, in a quarter of an hour
   optiond gateway --state paper.json                  the account is still there tomorrow
   optiond gateway --record today.rec                  keep everything that is said
 
@@ -54,6 +55,12 @@ def read_arguments(argv: Sequence[str]) -> argparse.Namespace:
     market.add_argument("--market", choices=("model", "replay", "script"), default="model", help=_MARKET_HELP)
     market.add_argument("--seed", type=int, default=1, metavar="N", help="of the model market (default 1)")
     market.add_argument(
+        "--scenario",
+        default="calm",
+        metavar="NAME",
+        help="model: calm (default), grind, crash_2020, volmageddon_2018, gap, squeeze, vol_crush, frozen",
+    )
+    market.add_argument(
         "--start",
         type=_zoned,
         metavar="TIME",
@@ -76,6 +83,13 @@ def read_arguments(argv: Sequence[str]) -> argparse.Namespace:
         type=float,
         metavar="N",
         help="simulated seconds per second; 0: by command (default 1; script 0)",
+    )
+
+    time.add_argument(
+        "--nights",
+        choices=("skip", "keep"),
+        default="skip",
+        help="model: keep lets nights and weekends pass, with shares quoted before and after hours",
     )
 
     account = parser.add_argument_group("account")

@@ -47,7 +47,13 @@ def _market(arguments: argparse.Namespace) -> tuple[Market, list[Holding]]:
             raise GatewayError(
                 "the model market makes its own quotes and holdings: leave out --quotes, --positions"
             )
-        model = ModelMarket(arguments.seed, arguments.start, arguments.quote_every)
+        model = ModelMarket(
+            arguments.seed,
+            arguments.start,
+            arguments.quote_every,
+            arguments.scenario,
+            keep_nights=arguments.nights == "keep",
+        )
         return model, model.first_holdings()
     if arguments.market == "replay":
         if not arguments.quotes:

@@ -42,16 +42,16 @@ async def test_the_chain_has_holes_that_answer_200(open_bench, connect, heard):
         errors = heard(ib)
         chain = (await ib.reqSecDefOptParamsAsync("SPY", "", "STK", 756733))[0]
         weekly = next(e for e in chain.expirations if e == "20260410")
-        assert 689.0 in chain.strikes
-        assert await ib.reqContractDetailsAsync(Option("SPY", weekly, 689, "C", "SMART")) == []
-        assert len(await ib.reqContractDetailsAsync(Option("SPY", "20260417", 689, "C", "SMART"))) == 1
+        assert 653.0 in chain.strikes
+        assert await ib.reqContractDetailsAsync(Option("SPY", weekly, 653, "C", "SMART")) == []
+        assert len(await ib.reqContractDetailsAsync(Option("SPY", "20260417", 653, "C", "SMART"))) == 1
         assert [code for _, code in errors] == [200]
 
 
-async def test_expiries_reach_from_days_to_ten_weeks(open_bench, connect):
+async def test_expiries_reach_from_days_to_five_months(open_bench, connect):
     async with open_bench() as bench, connect(bench) as ib:
         chain = (await ib.reqSecDefOptParamsAsync("IWM", "", "STK", 9579970))[0]
-        assert (min(chain.expirations), max(chain.expirations)) == ("20260306", "20260508")
+        assert (min(chain.expirations), max(chain.expirations)) == ("20260306", "20260821")
 
 
 async def test_details_of_a_combo_are_refused_by_a_warning(script, connect, heard, until):
