@@ -257,7 +257,7 @@ def order_status(order: Order, status: str | None = None) -> list[Value]:
     price = order.fill_price or 0
     return [
         *(3, order.order_id, status or order.status, order.filled, order.remaining, price, order.perm_id),
-        *(order.request.parent_id, order.last_price or 0.0, order.client_id, order.why_held, 0),
+        *(order.request.parent_id, order.last_price or 0, order.client_id, order.why_held, 0),
     ]
 
 

@@ -1,8 +1,11 @@
 """The messages around orders in the order in which a gateway sends them, by number and status."""
 
-import pytest
-from ib_async import ExecutionFilter, LimitOrder, MarketOrder
+import asyncio
 
+import pytest
+from ib_async import IB, ExecutionFilter, LimitOrder, MarketOrder
+
+UNSET_LONG = 9223372036854775807
 ORDER_KINDS = {"3", "4", "5", "11", "59"}
 
 
@@ -53,6 +56,75 @@ async def test_a_combo_is_filled_as_a_whole_before_its_legs(script, connect, raw
         assert [fields[14].split(".")[2] for fields in fills] == ["01", "02", "03"]
         assert {fields[1] for fields in fills} == {"-1"}
         assert len({fields[20] for fields in fills}) == 3
+
+
+async def test_parts_of_an_order_fill_with_growing_sums_and_averages(script, connect, raw, of, until):
+    leg = (await script.list_condor())["P95"]
+    async with connect(script) as ib:
+        await script.tell("quote", con_id=leg.conId, bid=1.15, ask=1.25, bid_size=2, ask_size=2)
+        frames = raw(ib)
+        trade = ib.placeOrder(leg, LimitOrder("BUY", 5, 1.30, tif="DAY"))
+        await until(lambda: trade.orderStatus.filled == 2)
+        assert (trade.orderStatus.status, trade.orderStatus.remaining) == ("Submitted", 3)
+        await script.tell("quote", con_id=leg.conId, bid=1.20, ask=1.30, bid_size=9, ask_size=9)
+        await until(lambda: trade.isDone() and len(of(frames, 59)) == 2)
+        assert [(f[19], f[20], f[24], f[25]) for f in of(frames, 11)] == [
+            ("2", "1.25", "2", "1.25"),
+            ("3", "1.3", "5", "1.28"),
+        ]
+        statuses = [(*fields[2:6], fields[8]) for fields in of(frames, 3)]
+        assert list(dict.fromkeys(statuses)) == [
+            ("Submitted", "0", "5", "0", "0"),
+            ("Submitted", "2", "3", "1.25", "1.25"),
+            ("Filled", "5", "0", "1.28", "1.3"),
+        ]
+        assert [f.execution.cumQty for f in await ib.reqExecutionsAsync()] == [2, 5]
+
+
+async def test_a_bracket_waits_for_its_last_order_and_its_children_for_their_parent(
+    script, connect, raw, of, until
+):
+    leg = (await script.list_condor())["P95"]
+    async with connect(script) as ib:
+        frames = raw(ib)
+        bracket = ib.bracketOrder("BUY", 1, 1.00, 1.50, 0.80)
+        for order in bracket[:2]:
+            ib.placeOrder(leg, order)
+        await ib.reqCurrentTimeAsync()
+        assert of(frames, 5) == of(frames, 3) == []
+        ib.placeOrder(leg, bracket[2])
+        await until(lambda: len(of(frames, 3)) == 3)
+        parent = bracket[0].orderId
+        assert [(fields[2], fields[7], fields[10]) for fields in of(frames, 3)] == [
+            ("Submitted", "0", ""),
+            ("PreSubmitted", str(parent), "child"),
+            ("PreSubmitted", str(parent), "child,trigger"),
+        ]
+        assert len({fields[6] for fields in of(frames, 3)}) == 3
+        ib.cancelOrder(bracket[0])
+        await until(lambda: all(trade.isDone() for trade in ib.trades()))
+        done = await ib.reqCompletedOrdersAsync(False)
+        assert {trade.order.parentPermId for trade in done} == {UNSET_LONG, bracket[0].permId}
+
+
+async def test_orders_of_older_versions_come_back_in_their_layout(script, until):
+    leg = (await script.list_condor())["P95"]
+    for version, fields in ((157, 128), (158, 129), (160, 130), (162, 131), (170, 136), (177, 135)):
+        ib = IB()
+        ib.client.MaxClientVersion = version
+        async with asyncio.timeout(5):
+            await ib.connectAsync("127.0.0.1", script.port, version, raiseSyncErrors=True)
+        assert ib.client.serverVersion() == version
+        counts = []
+        decode = ib.client.decoder.handlers[5]
+        ib.client.decoder.handlers[5] = lambda f, c=counts, d=decode: (c.append(len(f)), d(f))
+        trade = ib.placeOrder(leg, LimitOrder("BUY", 1, 0.5, tif="DAY"))
+        await until(lambda t=trade: t.orderStatus.status == "Submitted")
+        ib.cancelOrder(trade.order)
+        await until(lambda t=trade: t.orderStatus.status == "Cancelled")
+        assert set(counts) == {fields}
+        ib.disconnect()
+        await asyncio.sleep(0)
 
 
 async def test_a_change_is_confirmed_and_a_cancel_passes_through_its_stations(script, connect, raw, until):
