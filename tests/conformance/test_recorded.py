@@ -13,7 +13,7 @@ async def talk(version: int, ref: str) -> dict[str, list[Message]]:
     """What the gateway says when shares are looked up, ordered, bought, and sold again."""
     async with quoted_gateway() as (port, control):
         await control.tell("contract", symbol="SPY")
-        await control.tell("quote", symbol="SPY", bid=500.1, ask=500.2)
+        await control.tell("quote", symbol="SPY", bid=500.1, ask=500.2, bid_size=500, ask_size=500)
         async with bare(port, version) as client:
             await client.ask(*details(version, SHARES))
             asked = await client.until(52)
@@ -81,7 +81,7 @@ async def test_shares_are_held_where_they_are_listed_with_rights_as_in_printed_p
     items have it as primary exchange and the right 0."""
     async with quoted_gateway() as (port, control):
         await control.tell("contract", symbol="SPY")
-        await control.tell("quote", symbol="SPY", bid=500.1, ask=500.2)
+        await control.tell("quote", symbol="SPY", bid=500.1, ask=500.2, bid_size=500, ask_size=500)
         async with bare(port, 178) as client:
             await client.ask(*order(178, 1, SHARES, "BUY", 100, "MKT", ""))
             await client.until(59)
