@@ -51,7 +51,7 @@ SHOWN: dict[str, Value] = {
     "dontUseAutoPriceForHedge": 1,
 }
 
-TERMS = "action totalQuantity orderType lmtPrice auxPrice tif ocaGroup"
+TERMS = "orderType lmtPrice auxPrice tif ocaGroup"
 ORIGIN = "openClose origin orderRef"
 TO_GOOD_AFTER = "outsideRth hidden discretionaryAmt goodAfterTime"
 ADVISER = "faGroup faMethod faPercentage"
@@ -132,7 +132,8 @@ def open_order(
     allocation = f"{perm_id}.0/{account}/100" if perm_id else ""
     bounds = (state.commission_bounds, state.commission_bounds, state.currency, state.warning)
     return [
-        *(5, order_id, *_order_contract(request, legs), *_shown(request, TERMS), account),
+        *(5, order_id, *_order_contract(request, legs), request.action, request.quantity),
+        *(*_shown(request, TERMS), account),
         *(*_shown(request, ORIGIN), client_id, perm_id, *_shown(request, TO_GOOD_AFTER), allocation),
         *_adviser(request, version),
         *(*_shown(request, TO_EXEMPT), *_shown(request, "auctionStrategy " + TO_DISPLAY)),
@@ -150,10 +151,11 @@ def open_order(
 
 
 def completed_order(order: Order, account: str, version: int, parent: Order | None = None) -> list[Value]:
-    """completedOrder (101); it names its parent by the permanent id."""
+    """completedOrder (101); its quantity is what was left of the order, its parent the permanent id."""
     request = order.request
     return [
-        *(101, *_order_contract(request, order.legs), *_shown(request, TERMS), account),
+        *(101, *_order_contract(request, order.legs), request.action, order.remaining),
+        *(*_shown(request, TERMS), account),
         *(*_shown(request, ORIGIN), order.perm_id, *_shown(request, TO_GOOD_AFTER)),
         *(*_adviser(request, version), *_shown(request, TO_EXEMPT), *_shown(request, TO_DISPLAY)),
         *_shown(request, "sweepToFill allOrNone minQty ocaType " + VOLATILITY),
@@ -163,8 +165,8 @@ def completed_order(order: Order, account: str, version: int, parent: Order | No
         *(*_delta_contract(request), *_algo(request), *_shown(request, "solicited"), order.status),
         *(*_shown(request, RANDOMIZED), *_benchmark(request), *_conditions(request)),
         *(_unset(request.trail_stop_price), *_shown(request, "lmtPriceOffset cashQty")),
-        *(*_shown(request, "dontUseAutoPriceForHedge isOmsContainer"), "", order.filled, 0),
-        *(*_shown(request, "autoCancelParent"), "Not an insider or substantial shareholder", 0, 0),
+        *(*_shown(request, "dontUseAutoPriceForHedge isOmsContainer"), "", order.filled),
+        *(UNSET_INT, *_shown(request, "autoCancelParent"), "Not an insider or substantial shareholder", 0, 0),
         *(
             parent.perm_id if parent else UNSET_LONG,
             ib_time(order.done, version) if order.done else "",

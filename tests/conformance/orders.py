@@ -192,7 +192,7 @@ async def day_of_books(day: Day) -> None:
     }
     contract, order, state = ended["single"]
     day.same(101, contract, conId=day.con_ids["C110"], secType="OPT", strike=110.0, right="C")
-    day.same(101, order, action="BUY", totalQuantity=2, orderType="MKT", filledQuantity=2, account=ACCOUNT)
+    day.same(101, order, action="BUY", totalQuantity=0, orderType="MKT", filledQuantity=2, account=ACCOUNT)
     day.same(101, state, status="Filled", completedStatus="Filled Size: 2")
     _, order, state = ended["resting"]
     day.same(101, order, action="BUY", totalQuantity=2, lmtPrice=0.32, filledQuantity=0)

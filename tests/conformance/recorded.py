@@ -1,8 +1,9 @@
 """The forms of real messages, recorded from gateways by others and published in their repositories.
 
 A form has one letter for each field: `i` an integer, `d` a number with a decimal point, `t` other text,
-`_` nothing, `U` `I` `L` the unset double, int and long, `?` and `N` those texts (`N`: "None"). It tells the
-number, order and form of the fields and nothing of what they said.
+`_` nothing, `U` `I` `L` the unset double, int and long, `?` and `N` those texts (`N`: "None"), `*` a field
+that is not compared because another kind of contract was traded. It tells the number, order and form of the
+fields and nothing of what they said.
 """
 
 import re
@@ -30,10 +31,10 @@ UNSET = {
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """`version`: the server's when it was recorded. `source`: repository and path.
+    """`version`: the server's when it was recorded. `source`: repository and path, or issue.
 
-    Ours is to be compared at the same `moment` of a trade in shares; it is the last one which has all
-    fields of `holding`.
+    Ours is to be compared at the same `moment` of a trade in shares whose orders have the reference `ref`;
+    it is the last one which has all fields of `holding`.
     """
 
     kind: int
@@ -43,6 +44,7 @@ class Recording:
     source: str
     moment: str
     holding: tuple[str, ...] = ()
+    ref: str = ""
 
 
 def form(fields: Sequence[str]) -> str:
@@ -82,6 +84,7 @@ RECORDINGS = (
         _open_order("t", "____", "__i_____"),
         f"{NAUTILUS}open_order_1.txt",
         "resting",
+        ref="ours",
     ),
     Recording(10, 164, "shares", "iitt_i_tttttid_ttiitt_tttttt__itti__t_tiii", RUST_CONTRACTS, "asked"),
     Recording(11, 164, "shares bought", "iiiitt_d__tttttttttidiiiid____i", RUST_ORDERS, "bought"),
@@ -92,6 +95,16 @@ RECORDINGS = (
         "iiiitt_d__tttttttttidiiiidt___i",
         f"{NAUTILUS}execution_details_1.txt",
         "bought",
+        ref="ours",
+    ),
+    Recording(
+        11,
+        178,
+        "a purchase, asked for",
+        "iiiitt_d__ttt_tttttidiiiidi___ii",
+        "`ib-api-reloaded/ib_async` issue 188",
+        "books",
+        ref="77",
     ),
     Recording(59, 164, "an opening trade", "iitdtUU_", RUST_ORDERS, "bought"),
     Recording(59, 176, "an opening trade", "iitdtUU_", f"{NAUTILUS}commission_report_1.txt", "bought"),
@@ -99,5 +112,15 @@ RECORDINGS = (
     Recording(61, 176, "a closed position", "iititt_d___tttid", f"{NAUTILUS}position_1.txt", "sold"),
     Recording(63, 176, "an amount", "iiittdt", f"{NAUTILUS}account_summary_1.txt", "asked"),
     Recording(73, 164, "an amount", "iiit_tdt", RUST_ANSWERS, "asked", ("CashBalance",)),
+    Recording(
+        101,
+        173,
+        "a cancelled order",
+        "iitt*i?*tttttitddt_t_i_iiii__________i_i_____Iii_ii_iN_iii_ii___iiiII___tii_itiii*Uiii_iIitiiLtt"
+        "_____",
+        f"{RUST} src/orders/common/test_data.rs",
+        "books",
+        ("Cancelled",),
+    ),
     Recording(99, 176, "bid and ask", "iiiiddiii", f"{NAUTILUS}quote_tick_1.txt", "asked"),
 )

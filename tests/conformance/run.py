@@ -3,7 +3,7 @@
 from collections import defaultdict
 from dataclasses import dataclass
 
-from tests.conformance import account, contracts, history, orders, prices, start
+from tests.conformance import account, contracts, history, lives, orders, prices, start
 from tests.conformance.clients import NAMES
 from tests.conformance.day import open_day
 
@@ -33,6 +33,13 @@ SCENES = (
     orders.single_fill,
     orders.combos,
     orders.what_if,
+    lives.types,
+    lives.times,
+    lives.conditions,
+    lives.bracket,
+    lives.group,
+    lives.unsupported,
+    lives.end_of_all,
     orders.day_of_books,
     history.bars,
     history.beginning,

@@ -23,16 +23,20 @@ async def talk(version: int, ref: str) -> dict[str, list[Message]]:
             asked += await client.until(74)
             await client.ask(97, 9, *SHARES, "BidAsk", 0, 0)
             asked += await client.until(99)
-            await client.ask(*order(version, 1, SHARES, "BUY", 100, "LMT", "400", ref=ref))
+            await client.ask(*order(version, 1, SHARES, "BUY", 10, "LMT", "400", ref=ref))
             resting = await client.until(3)
-            await client.ask(*order(version, 2, SHARES, "BUY", 100, "MKT", "", ref=ref))
+            await client.ask(*order(version, 2, SHARES, "BUY", 10, "MKT", "", ref=ref))
             bought = await client.until(59)
             await client.ask(61, 1)
             held = await client.until(62)
-            await client.ask(*order(version, 3, SHARES, "SELL", 100, "MKT", "", ref=ref))
+            await client.ask(*order(version, 3, SHARES, "SELL", 10, "MKT", "", ref=ref))
             sold = await client.until(61)
             await client.ask(4, 1, 1, *([""] if version >= 169 else []))
             cancelled = await client.until(4)
+            await client.ask(7, 3, 9, 0, "", "", "", "", "", "")
+            books = await client.until(55)
+            await client.ask(99, 0)
+            books += await client.until(102)
     return {
         "asked": asked,
         "resting": resting,
@@ -40,6 +44,7 @@ async def talk(version: int, ref: str) -> dict[str, list[Message]]:
         "held": held,
         "sold": sold,
         "cancelled": cancelled,
+        "books": books,
     }
 
 
@@ -58,13 +63,13 @@ def differences(real: str, message: Message) -> list[str]:
     return [
         f"field {place} is {field!r} ({one}), in the real message it is {other}"
         for place, (one, other, field) in enumerate(zip(ours, real, message, strict=True))
-        if one != other and {one, other} != {"t", "_"}
+        if other not in (one, "*") and {one, other} != {"t", "_"}
     ]
 
 
 @pytest.mark.parametrize("recording", RECORDINGS, ids=lambda found: f"{found.kind}-{found.version}")
 async def test_a_message_has_the_form_of_the_real_one(recording: Recording) -> None:
-    told = await talk(recording.version, "ours" if "reference" in recording.what else "")
+    told = await talk(recording.version, recording.ref)
     assert differences(recording.form, counterpart(recording, told)) == []
 
 
@@ -83,7 +88,7 @@ async def test_shares_are_held_where_they_are_listed_with_rights_as_in_printed_p
         await control.tell("contract", symbol="SPY")
         await control.tell("quote", symbol="SPY", bid=500.1, ask=500.2, bid_size=500, ask_size=500)
         async with bare(port, 178) as client:
-            await client.ask(*order(178, 1, SHARES, "BUY", 100, "MKT", ""))
+            await client.ask(*order(178, 1, SHARES, "BUY", 10, "MKT", ""))
             await client.until(59)
             await client.ask(61, 1)
             (position,) = [m for m in await client.until(62) if m[0] == "61"]
