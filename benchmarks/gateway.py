@@ -9,6 +9,7 @@ import asyncio
 import cProfile
 import io
 import json
+import logging
 import multiprocessing
 import os
 import pstats
@@ -238,6 +239,7 @@ def _judge(name: str, value: float, limit: float, unit: str, above: bool = False
 
 def main() -> None:
     """Print every figure with its limit."""
+    logging.getLogger("asyncio").setLevel(logging.ERROR)  # it warns of each write to a client that has gone
     said = _said()
     _judge("start to the ready line, median of 5", _start_s(), 1.0, "s")
     with multiprocessing.get_context("spawn").Pool(1) as pool:
