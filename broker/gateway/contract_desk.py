@@ -81,10 +81,10 @@ class ContractDesk:
         classes: dict[str, list[Contract]] = defaultdict(list)
         for contract in self.exchange.market.listings.chain(owner.symbol, now):
             classes[contract.trading_class].append(contract)
-        for name, options in classes.items():
-            for venue in exchanges_of(options[0]):
-                if only_at in ("", venue):
-                    session.send(*chain_parameters(req_id, venue, owner, name, options))
+        for options in classes.values():
+            venues = [venue for venue in exchanges_of(options[0]) if only_at in ("", venue)]
+            for message in chain_parameters(req_id, venues, owner, options):
+                session.send(*message)
 
     def matching_symbols(self, session: Session, fields: Fields) -> None:
         """reqMatchingSymbols (81)."""

@@ -1,6 +1,6 @@
 """What the gateway says about contracts, in the field order of the client's version."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime
 
 from broker.gateway import hours
@@ -81,13 +81,16 @@ def _sizes(contract: Contract, version: int) -> list[Value]:
 
 
 def chain_parameters(
-    req_id: int, exchange: str, owner: Contract, trading_class: str, options: Sequence[Contract]
-) -> list[Value]:
-    """securityDefinitionOptionParameter (75): every expiry and every strike that any of the options has."""
+    req_id: int, exchanges: Iterable[str], owner: Contract, options: Sequence[Contract]
+) -> Iterator[list[Value]]:
+    """securityDefinitionOptionParameter (75) for each exchange: every expiry and every strike that any of
+    the options, which are of one trading class, has."""
     expiries: list[date] = sorted({c.expiry for c in options if c.expiry})
     strikes: list[float] = sorted({c.strike for c in options if c.strike})
-    head: list[Value] = [75, req_id, exchange, owner.con_id, trading_class, options[0].multiplier]
-    return [*head, len(expiries), *expiries, len(strikes), *strikes]
+    kind: tuple[Value, ...] = (owner.con_id, options[0].trading_class, options[0].multiplier)
+    lists: tuple[Value, ...] = (len(expiries), *expiries, len(strikes), *strikes)
+    for exchange in exchanges:
+        yield [75, req_id, exchange, *kind, *lists]
 
 
 def symbol_samples(req_id: int, found: Sequence[Contract], version: int) -> list[Value]:

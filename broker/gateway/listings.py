@@ -121,19 +121,23 @@ class Query:
     def fits(self, contract: Contract) -> bool:
         """Whether a listed contract has everything that the request names."""
         right = RIGHTS.get(self.right)
-        expiry = f"{contract.expiry:%Y%m%d}" if contract.expiry else ""
         return (
             self.symbol in ("", contract.symbol)
-            and self.sec_type in ("", contract.sec_type)
-            and expiry.startswith(self.expiry)
             and self.strike in (0.0, contract.strike)
             and (right is None or right is contract.right)
+            and self.sec_type in ("", contract.sec_type)
+            and (not self.expiry or _day(contract).startswith(self.expiry))
             and self.multiplier in ("", str(contract.multiplier))
-            and self.exchange in ("", *exchanges_of(contract))
             and self.currency in ("", contract.currency)
             and self.local_symbol in ("", contract.local_symbol)
             and self.trading_class in ("", contract.trading_class)
+            and (not self.exchange or self.exchange in exchanges_of(contract))
         )
+
+
+def _day(contract: Contract) -> str:
+    """Its expiry as requests write it; empty without one."""
+    return f"{contract.expiry:%Y%m%d}" if contract.expiry else ""
 
 
 class Listings:

@@ -20,6 +20,8 @@ _OPTIONS = (
     *(("NASDAQBX", "T"), ("MEMX", "U"), ("CBOE2", "W"), ("PHLX", "X"), ("BATS", "Z")),
 )
 _MAPS = {SHARE_COMPONENTS: _SHARES, OPTION_COMPONENTS: _OPTIONS}
+_SHARE_EXCHANGES = ("SMART", *(name for name, _ in _SHARES))
+_OPTION_EXCHANGES = ("SMART", *(name for name, _ in _OPTIONS))
 _RINGS = {name: "".join(letter for _, letter in venues) * 2 for name, venues in _MAPS.items()}
 
 
@@ -27,10 +29,10 @@ def exchanges_of(contract: Contract) -> tuple[str, ...]:
     """Where the contract can be traded or watched."""
     match contract.sec_type:
         case SecType.OPTION:
-            return ("SMART", *(name for name, _ in _OPTIONS))
+            return _OPTION_EXCHANGES
         case SecType.INDEX:
             return (contract.exchange,)
-    return ("SMART", *(name for name, _ in _SHARES))
+    return _SHARE_EXCHANGES
 
 
 def components_of(contract: Contract) -> str:

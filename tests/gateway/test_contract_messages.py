@@ -100,7 +100,8 @@ def test_symbol_samples_have_descriptions_from_176_on():
 
 def test_a_chain_lists_the_union_of_strikes_so_that_it_has_holes():
     options = [PUT, option("SPY", date(2026, 5, 15), 650.0, Right.CALL)]
-    _, told = heard(say.chain_parameters(4, "CBOE", SPY, "SPY", options), 178)
+    (message,) = say.chain_parameters(4, ["CBOE"], SPY, options)
+    _, told = heard(message, 178)
     assert told[1:] == ("CBOE", "756733", "SPY", "100", ["20260417", "20260515"], [645.0, 650.0])
 
 
