@@ -15,6 +15,7 @@ from broker.gateway.faults import described
 from broker.gateway.gateway import Gateway
 from broker.gateway.recording import Mark
 from broker.gateway.script import ScriptMarket
+from options import ConId
 
 log = logging.getLogger("gateway")
 
@@ -39,6 +40,7 @@ class ControlPort:
             "contract": self._contract,
             "quote": self._quote,
             "entitlement": self._entitlement,
+            "order_by_hand": self._order_by_hand,
             "fault": self._fault,
             "faults": self._faults,
             "heal": lambda _: {"healed": self.gateway.faults.heal()},
@@ -187,6 +189,17 @@ class ControlPort:
         con_id = self._script().set(command, self.gateway.clock.now)
         self.gateway.publish([con_id])
         return {"con_id": con_id}
+
+    # -- orders by hand -------------------------------------------------------------------------------
+
+    def _order_by_hand(self, command: dict[str, Any]) -> Reply:
+        """BUYs or SELLs `quantity` of a contract, at `limit` or (without it) at the market."""
+        action, limit = str(command["action"]), command.get("limit")
+        if action not in ("BUY", "SELL"):
+            raise GatewayError(f"action {action!r} is neither BUY nor SELL")
+        con_id, quantity = ConId(int(command["con_id"])), int(command["quantity"])
+        price = None if limit is None else float(limit)
+        return {"perm_id": self.gateway.place_by_hand(con_id, action, quantity, price).perm_id}
 
     # -- subscriptions --------------------------------------------------------------------------------
 

@@ -18,9 +18,11 @@ from broker.gateway.errors import GatewayError, MessageError, OrderRefused
 from broker.gateway.exchange import Exchange
 from broker.gateway.faults import Faults
 from broker.gateway.history_desk import HistoryDesk
+from broker.gateway.listings import Query
 from broker.gateway.market import Market
 from broker.gateway.order import Order
 from broker.gateway.order_desk import OrderDesk
+from broker.gateway.order_request import OrderRequest
 from broker.gateway.recording import Mark, Tape, moment
 from broker.gateway.session import Session
 from broker.gateway.state import write_state
@@ -253,20 +255,25 @@ class Gateway:
 
     # -- the exchange's witness -----------------------------------------------------------------------
 
+    def _owner(self, order: Order) -> Session | None:
+        """Who is told of an order's life: its client; of one placed by hand client 0, if it asked to be."""
+        session = self.sessions.get(order.client_id)
+        return session if session and (session.binds_orders or not order.by_hand) else None
+
     def order_changed(self, order: Order) -> None:
         self.save()
-        session = self.sessions.get(order.client_id)
+        session = self._owner(order)
         if session:
             self.orders.send_order(session, order)
 
     def order_warned(self, order: Order, code: int, text: str) -> None:
-        session = self.sessions.get(order.client_id)
+        session = self._owner(order)
         if session:
             session.error(order.order_id, code, text)
 
     def order_refused(self, order: Order, refusal: OrderRefused) -> None:
         self.save()
-        session = self.sessions.get(order.client_id)
+        session = self._owner(order)
         if session:
             self.orders.announce_refusal(session, order, refusal)
 
@@ -274,14 +281,14 @@ class Gateway:
         self.save()
         label = order.request.order_ref or str(order.order_id)
         log.info("order %s: %d filled at %.2f", label, order.filled, order.fill_price or 0.0)
-        session = self.sessions.get(order.client_id)
+        session = self._owner(order)
         if session:
             self.orders.announce_fill(session, order, executions)
         self.accounts.holdings_changed(self.in_order(), self.clock.now)
 
     def order_cancelled(self, order: Order, reason: str) -> None:
         self.save()
-        session = self.sessions.get(order.client_id)
+        session = self._owner(order)
         if session:
             self.orders.announce_cancel(session, order, reason)
 
@@ -291,6 +298,21 @@ class Gateway:
         self.accounts.holdings_changed(self.in_order(), self.clock.now)
 
     # -- by command -----------------------------------------------------------------------------------
+
+    def place_by_hand(self, con_id: ConId, action: str, quantity: int, limit_price: float | None) -> Order:
+        """An order that no API client sends, as if given at the broker's own screen; raises GatewayError."""
+        request = OrderRequest(
+            contract=Query(con_id, "", "", "", 0.0, "", "", "", "", "", "", ""),
+            action=action,
+            quantity=quantity,
+            order_type="MKT" if limit_price is None else "LMT",
+            limit_price=limit_price,
+            tif="GTC",
+        )
+        try:
+            return self.orders.place_by_hand(request, self.sessions.get(0), self.clock.now)
+        except OrderRefused as refusal:
+            raise GatewayError(f"the exchange refuses the order: {refusal.text} ({refusal.code})") from None
 
     def publish(self, con_ids: Collection[ConId] | None = None) -> None:
         """Sends the present quotes of these contracts (None: of all that are watched) to whoever listens,

@@ -79,6 +79,11 @@ class Order:
     outcome: str = ""
 
     @property
+    def by_hand(self) -> bool:
+        """Whether it came from no API client: such orders belong to client 0 and count from -1 downwards."""
+        return self.order_id < 0
+
+    @property
     def lives(self) -> bool:
         return self.status not in ENDS
 

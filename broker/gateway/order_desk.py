@@ -13,6 +13,7 @@ from broker.gateway.order_messages import (
     completed_order,
     exec_details,
     open_order,
+    order_bound,
     order_opened,
     order_status,
 )
@@ -110,10 +111,26 @@ class OrderDesk:
         session.send(*order_status(order))
 
     def bind(self, session: Session, fields: Fields) -> None:
-        """reqAutoOpenOrders (15): orders placed by hand would be client 0's from now on; there are none."""
+        """reqAutoOpenOrders (15): whether orders placed by hand are client 0's to watch and to change."""
         fields.skip(1)
-        if fields.flag() and session.client_id:
-            session.error(-1, 321, ONLY_CLIENT_0)
+        wanted = fields.flag()
+        if session.client_id:
+            if wanted:
+                session.error(-1, 321, ONLY_CLIENT_0)
+            return
+        session.binds_orders = wanted
+        for order in self.exchange.working() if wanted else ():
+            if order.by_hand:
+                session.send(*order_bound(order))
+
+    def place_by_hand(self, request: OrderRequest, session: Session | None, now: datetime) -> Order:
+        """An order that no API client sends; raises OrderRefused. `session` is client 0's, if it is there."""
+        order_id = -1 - sum(order.by_hand for order in self.exchange.orders.values())
+        self.exchange.place(0, order_id, request, now)
+        order = self.exchange.orders[0, order_id]
+        if session and session.binds_orders:
+            session.send(*order_bound(order))
+        return order
 
     def completed_orders(self, session: Session) -> None:
         """reqCompletedOrders (99); all orders come by the API, so that its one field changes nothing."""

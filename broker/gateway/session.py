@@ -45,8 +45,8 @@ class Session:
     """`sent` and `received` count frames as ib_async does: the handshake reply is sent but not received.
 
     `client_id` is -1 until startApi. `version` was agreed in the handshake: the layouts of many messages
-    depend on it. `feeds` are by kind and request id. `tape` hears all that passes, as connection `number`;
-    None when nothing is recorded.
+    depend on it. `binds_orders`: orders placed by hand are this client's. `feeds` are by kind and request
+    id. `tape` hears all that passes, as connection `number`; None when nothing is recorded.
 
     For faults: `silent` drops everything that would be sent, `editor` decides what goes out instead of a
     message, `pipe` takes a frame's bytes and puts them out when it likes; each is unset on good days.
@@ -56,6 +56,7 @@ class Session:
     writer: asyncio.StreamWriter
     client_id: int = -1
     version: int = NEWEST_VERSION
+    binds_orders: bool = False
     sent: int = 0
     received: int = 0
     silent: bool = False

@@ -195,6 +195,31 @@ async def test_only_client_0_may_bind_orders_placed_by_hand(script, connect, hea
         assert none == []
 
 
+async def test_orders_placed_by_hand_are_seen_on_request_and_bound_by_client_0(
+    script, connect, raw, of, until
+):
+    leg = (await script.list_condor())["P95"]
+    async with connect(script, 1) as ib:
+        by_hand = {"con_id": leg.conId, "action": "BUY", "quantity": 1}
+        waiting = await script.tell("order_by_hand", **by_hand, limit=0.5)
+        assert not (await script.ask("order_by_hand", **{**by_hand, "action": "KEEP"}))["ok"]
+        assert "434" in (await script.ask("order_by_hand", **{**by_hand, "quantity": 0}, limit=1))["error"]
+        assert ib.openTrades() == []
+        (seen,) = await ib.reqAllOpenOrdersAsync()
+        assert (seen.order.permId, seen.order.orderId) == (waiting["perm_id"], -1)
+        async with connect(script, 0) as first:
+            frames = raw(first)
+            first.reqAutoOpenOrders(True)
+            await until(lambda: of(frames, 100) == [["100", str(waiting["perm_id"]), "0", "-1"]])
+            filled = await script.tell("order_by_hand", **by_hand)
+            await until(lambda: of(frames, 59) and len(of(frames, 100)) == 2)
+            assert of(frames, 100)[1:] == [["100", str(filled["perm_id"]), "0", "-2"]]
+            first.client.cancelOrder(-1)
+            await until(lambda: not script.gateway.exchange.working())
+        await until(ib.positions)
+        assert [e.execution.permId for e in await ib.reqExecutionsAsync()] == [filled["perm_id"]]
+
+
 async def test_a_message_of_another_layout_than_agreed_is_refused(script, connect, heard, until):
     async with connect(script) as ib:
         errors = heard(ib)
