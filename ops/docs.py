@@ -18,6 +18,7 @@ FOLDER = Path(__file__).parents[1] / "docs"
 
 EXAMPLES: Mapping[str, object] = {
     "by_usd": 5.0,
+    "code": 1300,
     "con_id": 756733,
     "count": 10,
     "key": "NetLiquidation",

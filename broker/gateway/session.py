@@ -95,10 +95,14 @@ class Session:
         if self.writer.is_closing():
             self.note_end()
         elif not self.silent:
-            if self.pipe is None:
-                self.write(frame(fields), 1)
-            else:
-                self.pipe(frame(fields))
+            self.put(frame(fields))
+
+    def put(self, data: bytes) -> None:
+        """Sends one frame."""
+        if self.pipe is None:
+            self.write(data, 1)
+        else:
+            self.pipe(data)
 
     def write(self, data: bytes, frames: int) -> None:
         """Queues bytes with which so many frames are complete; a client that reads too slowly loses its
@@ -131,10 +135,13 @@ class Session:
             self.error(req_id, refusal.code, refusal.text)
 
     def error(self, req_id: int, code: int, text: str) -> None:
-        rejection_details = ("",) if self.version >= 166 else ()
-        self.send(4, 2, req_id, code, text, *rejection_details)
+        self.send(*self.error_message(req_id, code, text))
         if not 2100 <= code < 2200:  # notices of how its connections are
             log.debug("client %d is told %d: %s", self.client_id, code, text)
+
+    def error_message(self, req_id: int, code: int, text: str) -> list[Value]:
+        rejection_details = [""] if self.version >= 166 else []
+        return [4, 2, req_id, code, text, *rejection_details]
 
     def close(self) -> None:
         self.writer.close()

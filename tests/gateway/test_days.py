@@ -1,11 +1,13 @@
 """Plans of faults: where a mistake in one stands, when each fault happens, and that the shipped ones do."""
 
+import asyncio
 import logging
 from datetime import datetime
 
 import pytest
 from ib_async import IB, LimitOrder
 
+from broker.gateway import main
 from broker.gateway.days import SHIPPED, read_day
 from broker.gateway.errors import GatewayError
 from options import NEW_YORK
@@ -128,3 +130,23 @@ async def test_a_shipped_day_happens_to_its_end_and_the_account_is_whole(name, o
         assert [trade.order.orderRef for trade in await ib.reqAllOpenOrdersAsync()] == ["lives"]
         assert bench.gateway.exchange.account.cash_usd == bench.gateway.exchange.account.deposit_usd
         ib.disconnect()
+
+
+async def test_a_recorded_bad_day_is_said_again_byte_for_byte(tmp_path, open_bench, until):
+    record = tmp_path / "day.rec"
+    async with open_bench("--seed", "3", "--faults", "a_day_in_the_life", "--record", str(record)) as bench:
+        ib = IB()
+        await bench.tell("fault", name="torn")
+        connecting = asyncio.ensure_future(ib.connectAsync("127.0.0.1", bench.port, 1, timeout=20))
+        while not connecting.done():
+            await bench.step(0.05)
+        held = ib.positions()[0].contract
+        held.exchange = "SMART"
+        ib.reqMktData(held)
+        await bench.tell("fault", name="delay", delay_s=2)
+        await bench.step(10)
+        await bench.tell("heal")
+        await bench.step(3600)
+        ib.disconnect()
+        await until(lambda: not bench.gateway.sessions)
+    assert await asyncio.to_thread(main, ["check", str(record)]) == 0

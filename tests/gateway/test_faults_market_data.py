@@ -101,7 +101,15 @@ async def test_a_halt_is_a_tick_and_empty_quotes(script, connect, until):
         await until(lambda: (ticker.halted, ticker.bid, ticker.ask) == (1, -1, -1))
         trade = ib.placeOrder(legs["P90"], LimitOrder("BUY", 1, 0.70, tif="DAY"))
         await until(lambda: trade.orderStatus.status == "Submitted")
+        stock = Stock("XYZ", "SMART", "USD")
+        await ib.qualifyContractsAsync(stock)
+        await script.tell("quote", symbol="XYZ", bid=99.9, ask=100.1)
+        late = ib.reqMktData(stock)
+        await ib.reqCurrentTimeAsync()
+        await script.step(0.1)
+        await until(lambda: late.halted == 1)
         await script.heal()
+        await until(lambda: (late.halted, late.bid) == (0, 99.9))
         await until(lambda: (ticker.halted, ticker.bid, trade.orderStatus.status) == (0, 0.45, "Filled"))
 
 
@@ -226,24 +234,30 @@ async def test_a_storm_of_errors_changes_nothing_but_fires_each_time(script, con
 
 @pytest.mark.fault("connectivity")
 @pytest.mark.parametrize(
-    ("restored", "streams", "alive"),
-    [(1101, "as_told", False), (1102, "as_told", True), (1102, "stop", False), (1101, "go_on", True)],
+    ("lost", "restored", "streams", "alive"),
+    [
+        (1100, 1101, "as_told", False),
+        (1100, 1102, "as_told", True),
+        (1100, 1102, "stop", False),
+        (1100, 1101, "go_on", True),
+        (2110, 1102, "as_told", True),
+    ],
 )
 async def test_lost_connectivity_stops_ticks_and_only_the_code_tells_whether_they_come_back(
-    script, connect, heard, until, restored, streams, alive
+    script, connect, heard, until, lost, restored, streams, alive
 ):
     legs = await script.list_condor()
     async with connect(script) as ib:
         errors = heard(ib)
         ticker = await watched(ib, legs["P90"], until)
-        await script.inflict("connectivity", code=1100)
+        await script.inflict("connectivity", code=lost)
         await quote(script, legs["P90"], 0.30)
         assert await ib.reqCurrentTimeAsync()
         assert (ticker.bid, ib.isConnected()) == (0.45, True)
         await script.inflict("connectivity", code=restored, streams=streams)
         await quote(script, legs["P90"], 0.20)
         await ib.reqCurrentTimeAsync()
-        assert [code for _, code in errors] == [1100, restored]
+        assert [code for _, code in errors] == [lost, restored]
         assert (ticker.bid == 0.20) is alive
         assert len(ib.tickers()) == 1, "it believes in its subscription"
 
@@ -291,3 +305,17 @@ async def test_without_its_farm_history_ends_empty(script, connect, heard):
         assert [code for _, code in errors] == [2105, 162]
         await script.inflict("farm", code=2106)
         assert (await script.tell("faults"))["active"] == []
+
+
+@pytest.mark.fault("notice")
+@pytest.mark.parametrize("code", [1300, 2100, 2107, 2108, 2119, 2157, 2158, 504])
+async def test_a_notice_without_an_id_is_heard_and_changes_nothing(script, connect, heard, until, code):
+    legs = await script.list_condor()
+    async with connect(script) as ib:
+        errors = heard(ib)
+        ticker = await watched(ib, legs["P90"], until)
+        await script.inflict("notice", code=code)
+        await until(lambda: errors == [(-1, code)])
+        await quote(script, legs["P90"], 0.20)
+        await until(lambda: ticker.bid == 0.20)
+        assert ib.isConnected()

@@ -66,6 +66,24 @@ async def test_a_warned_order_has_a_status_of_the_clients_own_making_and_lives(s
         assert [str(order.status) for order in script.gateway.exchange.working()] == ["Submitted"]
 
 
+WARNINGS = (105, 110, 165, 321, 329, 399, 404, 434, 492, 10167, 2100, 2199)
+ENDS = (103, 104, 200, 201, 202, 300, 322, 10147, 10148, 10182, 10349)
+
+
+@pytest.mark.fault("notice")
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [*((code, "ValidationError") for code in WARNINGS), *((code, "Cancelled") for code in ENDS)],
+)
+async def test_a_code_decides_what_becomes_of_an_order_that_lives(script, connect, until, code, status):
+    legs = await script.list_condor()
+    async with connect(script) as ib:
+        trade = await placed(ib, legs["P90"], buy(0.10), until)
+        await script.inflict("notice", code=code, req_id=trade.order.orderId)
+        await until(lambda: trade.orderStatus.status == status)
+        assert [str(order.status) for order in script.gateway.exchange.working()] == ["Submitted"]
+
+
 @pytest.mark.fault("fill_while_away")
 async def test_a_fill_while_away_fires_no_event_and_is_found_only_by_asking(script, connect, until):
     legs = await script.list_condor()

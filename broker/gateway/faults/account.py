@@ -1,6 +1,6 @@
 """Faults of what the gateway says about the account: holdings and values that are not so."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,9 +19,13 @@ OneContract = Annotated[int, "the contract's id", 1]
 
 POSITION, PORTFOLIO, POSITION_MULTI, POSITION_END = 61, 7, 71, 62
 # Where the contract's id, the quantity and the average cost stand in the messages about holdings.
-HOLDING_AT = {POSITION: (3, 14, 15), PORTFOLIO: (2, 13, 16), POSITION_MULTI: (4, 15, 16)}
+HOLDING_AT: Mapping[Value, tuple[int, int, int]] = {
+    POSITION: (3, 14, 15),
+    PORTFOLIO: (2, 13, 16),
+    POSITION_MULTI: (4, 15, 16),
+}
 # Where the key and the value stand in the messages about the account.
-VALUE_AT = {6: (2, 3), 63: (4, 5), 73: (5, 6)}
+VALUE_AT: Mapping[Value, tuple[int, int]] = {6: (2, 3), 63: (4, 5), 73: (5, 6)}
 
 
 def edited(message: Message, at: int, value: Value) -> Edit:
@@ -62,7 +66,7 @@ class WrongPosition(Fault):
         def outgoing(_: Session, message: Message) -> Edit | None:
             if message[0] == POSITION_END and not self._is_held(gateway):
                 return [self._phantom(gateway), message]
-            at = HOLDING_AT.get(int(str(message[0])))
+            at = HOLDING_AT.get(message[0])
             return edited(message, at[1], self.quantity) if at and message[at[0]] == self.con_id else None
 
         def opened(session: Session) -> None:
@@ -106,7 +110,7 @@ class WrongCost(Fault):
 
     def begin(self, gateway: "Gateway") -> Effect:
         def outgoing(_: Session, message: Message) -> Edit | None:
-            at = HOLDING_AT.get(int(str(message[0])))
+            at = HOLDING_AT.get(message[0])
             if not at or message[at[0]] != self.con_id:
                 return None
             return edited(message, at[2], float(str(message[at[2]])) + self.by_usd)
@@ -128,7 +132,7 @@ class WrongAccountValue(Fault):
 
     def begin(self, gateway: "Gateway") -> Effect:
         def outgoing(_: Session, message: Message) -> Edit | None:
-            at = VALUE_AT.get(int(str(message[0])))
+            at = VALUE_AT.get(message[0])
             return edited(message, at[1], self.value) if at and message[at[0]] == self.key else None
 
         return told(gateway, outgoing)

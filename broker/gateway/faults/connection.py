@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from broker.gateway.faults.fault import Effect, Fault
 from broker.gateway.faults.notices import TEXTS
-from broker.gateway.faults.requests import Client, Request, body
-from broker.gateway.faults.stream import suffering
+from broker.gateway.faults.requests import Client, Request, body, request_id, suffering
 from broker.gateway.session import Session
 from broker.gateway.wire import frame
 
@@ -138,7 +137,7 @@ class ClientIdInUse(Fault):
 
     def begin(self, gateway: "Gateway") -> Effect:
         def take(session: Session, kind: int, values: Sequence[str]) -> bool:
-            if kind != Request.START_API or self.client not in (None, int(values[2])):
+            if kind != Request.START_API or self.client not in (None, request_id(kind, values)):
                 return False
             session.error(-1, 326, TEXTS[326])
             session.close()

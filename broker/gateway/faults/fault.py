@@ -44,6 +44,7 @@ class Effect:
     `quote`: the quote that a contract has instead of the market's; None leaves it.
     `order`: why an order is refused; None does not.
     `end`: takes the fault back.
+    `requotes`: whether quotes or fills look different once it has begun or ended.
     `client`: the only client that suffers; None for all.
     """
 
@@ -53,6 +54,7 @@ class Effect:
     quote: Callable[[ConId, Quote], Quote | None] | None = None
     order: Callable[[OrderRequest], OrderRefused | None] | None = None
     end: Callable[[], None] | None = None
+    requotes: bool = False
     client: int | None = None
 
 

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from broker.gateway.entitlements import DataType
 from broker.gateway.faults.fault import Edit, Effect, Fault, Message
 from broker.gateway.faults.notices import TEXTS
-from broker.gateway.faults.requests import Request, request_id
+from broker.gateway.faults.requests import Request, body, request_id
+from broker.gateway.faults.servers import tick_of
 from broker.gateway.quotes import MISSING, Quote
 from broker.gateway.session import Session
-from broker.gateway.tick_messages import DELAYED, NOT_COMPUTED
+from broker.gateway.tick_messages import DELAYED, HALTED, NOT_COMPUTED
 from broker.gateway.wire import UNSET_DOUBLE, Value
 
 if TYPE_CHECKING:
@@ -19,16 +20,6 @@ if TYPE_CHECKING:
 
 OneContract = Annotated[int, "the contract's id", 1]
 AnyContract = Annotated[int | None, "the contract's id; all when left out", 1]
-
-TICKS = frozenset((1, 2, 21, 45, 46))
-
-
-def tick_of(message: Message) -> tuple[Value, Value] | None:
-    """(request id, tick type) of a tick, None for other messages."""
-    if message[0] not in TICKS:
-        return None
-    at = 1 if message[0] == 21 else 2
-    return message[at], message[at + 1]
 
 
 def concerned(session: Session, message: Message, con_id: int | None) -> bool:
@@ -127,7 +118,7 @@ class Stale(Fault):
         def outgoing(session: Session, message: Message) -> Edit | None:
             return [] if concerned(session, message, self.con_id) else None
 
-        return Effect(outgoing=outgoing, end=lambda: send_anew(gateway))
+        return Effect(outgoing=outgoing, end=lambda: send_anew(gateway), requotes=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +136,12 @@ class Halt(Fault):
         def tell(session: Session, value: int) -> None:
             for req_id, line in session.lines.items():
                 if line.contract.con_id in halted:
-                    session.send(45, 6, req_id, 49, value)
+                    session.send(45, 6, req_id, HALTED, value)
+
+        def take(session: Session, kind: int, _: Sequence[str]) -> bool:
+            if kind == Request.MARKET_DATA:
+                gateway.faults.later(0.0, lambda: tell(session, 1))
+            return False
 
         def end() -> None:
             for session in gateway.in_order():
@@ -153,6 +149,7 @@ class Halt(Fault):
 
         return Effect(
             opened=lambda session: tell(session, 1),
+            incoming=take,
             quote=lambda con_id, _: MISSING if con_id in halted else None,
             end=end,
         )
@@ -196,7 +193,8 @@ class Greeks(Fault):
                 return None
             return [] if self.value is Lack.MISSING else [[*message[:4], *LACKS[self.value]]]
 
-        return Effect(outgoing=outgoing, opened=lambda _: send_anew(gateway), end=lambda: send_anew(gateway))
+        send_anew(gateway)
+        return Effect(outgoing=outgoing, end=lambda: send_anew(gateway), requotes=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +244,11 @@ class MarketDataType(Fault):
 
         already = {session.client_id: set(session.lines) for session in gateway.in_order()}
         return Effect(
-            opened=lambda session: tell(session, self.type), outgoing=outgoing, incoming=take, end=end
+            opened=lambda session: tell(session, self.type),
+            outgoing=outgoing,
+            incoming=take,
+            end=end,
+            requotes=True,
         )
 
 
@@ -287,10 +289,15 @@ class NoMarketData(Fault):
 
     def begin(self, gateway: "Gateway") -> Effect:
         def take(session: Session, kind: int, values: Sequence[str]) -> bool:
-            refused = kind == Request.MARKET_DATA and (self.con_id is None or values[3] == str(self.con_id))
-            if refused:
-                session.error(request_id(kind, values), self.code, TEXTS[self.code])
-            return refused
+            if kind != Request.MARKET_DATA:
+                return False
+            fields = body(values)
+            fields.skip(1)
+            req_id, con_id = fields.integer(), fields.integer()
+            if self.con_id not in (None, con_id):
+                return False
+            session.error(req_id, self.code, TEXTS[self.code])
+            return True
 
         return Effect(incoming=take)
 

@@ -2,9 +2,6 @@
 
 from collections.abc import Mapping
 
-from broker.gateway.faults.fault import Message
-from broker.gateway.session import Session
-
 VALIDATION = "Error validating request.-'bW' : cause - "
 HISTORY = "Historical Market Data Service error message:"
 
@@ -13,9 +10,13 @@ TEXTS: Mapping[int, str] = {
     101: "Max number of tickers has been reached",
     103: "Duplicate order id",
     104: "Cannot modify a filled order.",
+    105: "Order being modified does not match original order",
+    110: "The price does not conform to the minimum price variation for this contract.",
     162: f"{HISTORY}API historical data query cancelled: pacing violation",
     200: "No security definition has been found for the request",
     201: "Order rejected - reason:by command",
+    202: "Order Canceled - reason:by command",
+    300: "Can't find EId with tickerId",
     321: f"{VALIDATION}by command",
     322: "Error processing request.-'bT' : cause - by command",
     326: "Unable to connect as the client id is already in use. Retry with a unique client id.",
@@ -25,6 +26,8 @@ TEXTS: Mapping[int, str] = {
     1100: "Connectivity between IBKR and Trader Workstation has been lost.",
     1101: "Connectivity between IBKR and Trader Workstation has been restored - data lost.",
     1102: "Connectivity between IBKR and Trader Workstation has been restored - data maintained.",
+    1300: "Socket port has been reset and this connection is being dropped.",
+    2100: "API client has been unsubscribed from account data.",
     2103: "Market data farm connection is broken:usfarm",
     2104: "Market data farm connection is OK:usfarm",
     2105: "HMDS data farm connection is broken:ushmds",
@@ -44,12 +47,7 @@ TEXTS: Mapping[int, str] = {
     10167: "Requested market data is not subscribed. Displaying delayed market data.",
     10168: "Requested market data is not subscribed. Delayed market data is not enabled.",
     10186: "Requested market data is not subscribed. Delayed market data is not enabled.",
+    10182: "Failed to request live updates (disconnected).",
     10197: "No market data during competing live session",
     10349: "Order TIF was set to DAY based on order preset.",
 }
-
-
-def error(session: Session, req_id: int, code: int, text: str = "") -> Message:
-    """The error message (4) that a desk would send; without a text the broker's usual one."""
-    details = ("",) if session.version >= 166 else ()
-    return [4, 2, req_id, code, text or TEXTS[code], *details]

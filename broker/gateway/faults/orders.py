@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from broker.gateway.errors import OrderRefused
 from broker.gateway.faults.fault import Edit, Effect, Fault, Held, Message
-from broker.gateway.faults.notices import TEXTS, error
-from broker.gateway.faults.requests import Request, body
+from broker.gateway.faults.notices import TEXTS
+from broker.gateway.faults.requests import Request, body, request_id
 from broker.gateway.order_messages import order_status
 from broker.gateway.order_request import OrderRequest
 from broker.gateway.session import Session
@@ -54,7 +54,7 @@ class HoldFills(Fault):
         def end() -> None:
             gateway.exchange.hold_fills = False
 
-        return Effect(end=end)
+        return Effect(end=end, requotes=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +184,7 @@ class SlowCancel(Fault):
         def take(session: Session, kind: int, values: Sequence[str]) -> bool:
             if kind != Request.CANCEL_ORDER:
                 return False
-            order = gateway.exchange.orders.get((session.client_id, int(values[2])))
+            order = gateway.exchange.orders.get((session.client_id, request_id(kind, values)))
             if order is None or not order.lives:
                 return False
             session.send(*order_status(order, "PendingCancel"))
@@ -233,9 +233,9 @@ class WhatIf(Fault):
                 case Answer.NO_COMMISSION:
                     return [[*message[: at + 9], *unset[:3], "", *message[at + 13 :]]]
                 case Answer.REJECTED:
-                    return [error(session, order_id, 201)]
+                    return [session.error_message(order_id, 201, TEXTS[201])]
                 case Answer.WARNING:
-                    return [error(session, order_id, 399)]
+                    return [session.error_message(order_id, 399, TEXTS[399])]
             return []
 
         return Effect(outgoing=outgoing)

@@ -65,6 +65,7 @@ WITH_ID_AFTER_VERSION = frozenset(
         Request.CONTRACT_DETAILS,
         Request.ACCOUNT_SUMMARY,
         Request.ACCOUNT_MULTI,
+        Request.START_API,
     )
 )
 ABOUT_ORDERS = frozenset(
@@ -95,10 +96,9 @@ class End(IntEnum):
     COMPLETED_ORDERS = 102
 
 
-def request_id(kind: int, values: Sequence[str]) -> int:
-    """The id that an answer to a client's message carries; -1 when it has none."""
-    at = 1 if kind in WITH_ID_FIRST else 2 if kind in WITH_ID_AFTER_VERSION else 0
-    return int(values[at]) if at else -1
+def suffering(gateway: "Gateway", client: int | None) -> list[Session]:
+    """The connected clients that a fault concerns."""
+    return [session for session in gateway.in_order() if client in (None, session.client_id)]
 
 
 def body(values: Sequence[str]) -> Fields:
@@ -106,6 +106,16 @@ def body(values: Sequence[str]) -> Fields:
     fields = Fields(values)
     fields.skip(1)
     return fields
+
+
+def request_id(kind: int, values: Sequence[str]) -> int:
+    """The id that an answer to a client's message carries, -1 when it has none; raises MessageError."""
+    fields = body(values)
+    if kind in WITH_ID_AFTER_VERSION:
+        fields.skip(1)
+    elif kind not in WITH_ID_FIRST:
+        return -1
+    return fields.integer()
 
 
 @dataclass(frozen=True, slots=True)

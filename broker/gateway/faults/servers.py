@@ -1,20 +1,21 @@
 """Faults between the gateway and its servers: connectivity and data farms."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from broker.gateway.faults.fault import Edit, Effect, Fault, Message
 from broker.gateway.faults.notices import HISTORY, TEXTS
-from broker.gateway.faults.requests import Request, request_id
+from broker.gateway.faults.requests import Client, Request, request_id, suffering
 from broker.gateway.session import Session
+from broker.gateway.wire import Value
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from broker.gateway.gateway import Gateway
 
-TICKS = frozenset((1, 2, 21, 45, 46, 99))
+# The messages that carry ticks of a line, and where their request id stands, just before their tick type.
+TICKS: Mapping[Value, int] = {1: 2, 2: 2, 21: 1, 45: 2, 46: 2}
 FARM_DOWN = f"{HISTORY}HMDS server disconnect occurred.  Attempting reconnection..."
 
 
@@ -45,8 +46,6 @@ class Connectivity(Fault):
             session.error(-1, self.code, TEXTS[self.code])
             if self.code == 1101 and as_told:
                 session.lines.clear()
-        if self.code == 1102 and as_told:
-            gateway.publish()
         stopped = self.code in (1100, 2110) if as_told else self.streams is Streams.STOP
         return paused(gateway) if stopped else None
 
@@ -73,9 +72,13 @@ class Farm(Fault):
             return _dead_streams(gateway)
         if self.streams is Streams.AS_TOLD and self.code == 2103:
             return paused(gateway)
-        if self.streams is Streams.AS_TOLD and self.code == 2104:
-            gateway.publish()
         return Effect(incoming=_no_history) if self.code == 2105 else None
+
+
+def tick_of(message: Message) -> tuple[Value, Value] | None:
+    """(request id, tick type) of a tick, None for other messages."""
+    at = TICKS.get(message[0])
+    return None if at is None else (message[at], message[at + 1])
 
 
 def paused(gateway: "Gateway") -> Effect:
@@ -85,7 +88,7 @@ def paused(gateway: "Gateway") -> Effect:
     def go_on() -> None:
         gateway.data.paused = False
 
-    return Effect(end=go_on)
+    return Effect(end=go_on, requotes=True)
 
 
 def _dead_streams(gateway: "Gateway") -> Effect:
@@ -93,17 +96,38 @@ def _dead_streams(gateway: "Gateway") -> Effect:
     dead = {(session.client_id, req_id) for session in gateway.in_order() for req_id in session.lines}
 
     def outgoing(session: Session, message: Message) -> Edit | None:
-        at = 1 if message[0] in (21, 99) else 2
-        lost = message[0] in TICKS and (session.client_id, message[at]) in dead
-        return [] if lost else None
+        tick = tick_of(message)
+        return [] if tick and (session.client_id, tick[0]) in dead else None
 
     return Effect(outgoing=outgoing)
 
 
-def _no_history(session: Session, kind: int, values: "Sequence[str]") -> bool:
+def _no_history(session: Session, kind: int, values: Sequence[str]) -> bool:
     if kind == Request.HISTORICAL_DATA:
         session.error(request_id(kind, values), 162, FARM_DOWN)
     return kind == Request.HISTORICAL_DATA
 
 
-FAULTS: tuple[type[Fault], ...] = (Connectivity, Farm)
+@dataclass(frozen=True, slots=True)
+class Notice(Fault):
+    name = "notice"
+    wire = "One error message of any code, once, and nothing else happens."
+    suffers = (
+        "Without an id: `errorEvent` and a log line, whatever it says (1300 does not make it reconnect)."
+        " With the id of a living order: ValidationError for 105, 110, 165, 321, 329, 399, 404, 434, 492"
+        " and 2100 to 2199, else Cancelled. With the id of a request: ends it empty, but for those codes."
+    )
+    source = "TWS_PROTOCOL.md 10"
+    lasts = False
+    code: Annotated[int, "the code", 1]
+    req_id: Annotated[int, "the request or order that it names; -1: none", -1] = -1
+    text: Annotated[str, "the broker's words; the usual ones when left out"] = ""
+    client: Client = None
+
+    def begin(self, gateway: "Gateway") -> None:
+        text = self.text or TEXTS.get(self.code, f"Error {self.code} by command")
+        for session in suffering(gateway, self.client):
+            session.error(self.req_id, self.code, text)
+
+
+FAULTS: tuple[type[Fault], ...] = (Connectivity, Farm, Notice)

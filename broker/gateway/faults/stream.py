@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 from broker.gateway.faults.fault import Edit, Effect, Fault, Held, Message
-from broker.gateway.faults.requests import Client
+from broker.gateway.faults.requests import Client, suffering
 from broker.gateway.session import LARGEST_BACKLOG, Session
 from broker.gateway.wire import frame
 
@@ -181,7 +181,7 @@ class Garbage(Fault):
 
     def begin(self, gateway: "Gateway") -> None:
         for session in suffering(gateway, self.client):
-            session.write(RUBBISH[self.what], 1)
+            session.put(RUBBISH[self.what])
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,11 +201,6 @@ class SlowConsumer(Fault):
                 session.largest_backlog = LARGEST_BACKLOG
 
         return Effect(opened=opened, end=end)
-
-
-def suffering(gateway: "Gateway", client: int | None) -> list[Session]:
-    """The connected clients that a fault concerns."""
-    return [session for session in gateway.in_order() if client in (None, session.client_id)]
 
 
 FAULTS: tuple[type[Fault], ...] = (Delay, Slow, Torn, Merged, Garbage, SlowConsumer)

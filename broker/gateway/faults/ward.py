@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from broker.gateway.errors import OrderRefused
+from broker.gateway.errors import MessageError, OrderRefused
 from broker.gateway.faults.catalogue import find
 from broker.gateway.faults.fault import Effect, Ending, Fault, Held, Message, read
 from broker.gateway.order_request import OrderRequest
@@ -81,35 +81,37 @@ class Faults:
         """Begins a fault, or ends it (`on: false`); raises GatewayError for what cannot be meant."""
         fault, ending = read(find(name), given)
         log.info("fault %s %s", name, dict(given))
-        self._end_same(fault, given, all_of_it=not ending.on)
-        if ending.on:
-            self._begin(fault, given, ending)
-        else:
-            self._gateway.publish()
+        ended = self._end_same(fault, given, all_of_it=not ending.on)
+        begun = self._begin(fault, given, ending) if ending.on else None
+        self._requote(*ended, begun)
 
-    def _begin(self, fault: Fault, given: Mapping[str, object], ending: Ending) -> None:
+    def _begin(self, fault: Fault, given: Mapping[str, object], ending: Ending) -> Active | None:
         effect = fault.begin(self._gateway)
         if effect is None:
-            return
+            return None
         until = self.now + timedelta(seconds=ending.seconds) if ending.seconds is not None else None
         active = Active(fault, given, effect, self.now, until, ending.times or fault.times)
         self._active.append(active)
         if until:
             self.at(until, lambda: self._expire(active))
         self._hook()
-        if effect.quote:
-            self._gateway.publish()
         if effect.opened:
             for session in self._gateway.connections:
                 effect.opened(session)
+        return active
+
+    def _requote(self, *changed: Active | None) -> None:
+        """Tells everybody what is to be seen now, if that is different for one of these."""
+        if any(active and (active.effect.quote or active.effect.requotes) for active in changed):
+            self._gateway.publish()
 
     def heal(self) -> list[str]:
         """Ends everything that is active; its names."""
-        healed = [active.fault.name for active in self._active]
-        for active in list(self._active):
+        healed = list(self._active)
+        for active in healed:
             self._end(active, release=True)
-        self._gateway.publish()
-        return healed
+        self._requote(*healed)
+        return [active.fault.name for active in healed]
 
     def describe(self) -> list[dict[str, Any]]:
         """What is active, oldest first."""
@@ -125,18 +127,23 @@ class Faults:
             for active in self._active
         ]
 
-    def _end_same(self, fault: Fault, given: Mapping[str, object], all_of_it: bool) -> None:
+    def _end_same(self, fault: Fault, given: Mapping[str, object], all_of_it: bool) -> list[Active]:
         """Ends what the fault replaces; `all_of_it`: also those whose targets were not named."""
-        for active in list(self._active):
-            named = [name for name in fault.targets if name in given or not all_of_it]
-            if active.fault.name == fault.name and all(
-                getattr(active.fault, name) == getattr(fault, name) for name in named
-            ):
-                self._end(active, release=True)
+        named = [name for name in fault.targets if name in given or not all_of_it]
+        same = [
+            active
+            for active in self._active
+            if active.fault.name == fault.name
+            and all(getattr(active.fault, name) == getattr(fault, name) for name in named)
+        ]
+        for active in same:
+            self._end(active, release=True)
+        return same
 
     def _expire(self, active: Active) -> None:
-        self._end(active, release=True)
-        self._gateway.publish()
+        if not active.over:
+            self._end(active, release=True)
+            self._requote(active)
 
     def _end(self, active: Active, release: bool) -> None:
         """`release`: what it holds back goes out now."""
@@ -241,12 +248,18 @@ class Faults:
             self._hook()
 
     def _take(self, session: Session, kind: int, values: Sequence[str]) -> bool:
-        """Whether a fault takes the client's message away."""
+        """Whether a fault takes the client's message away; never one without sense, for the desks know
+        what to say of it."""
         for active in list(self._active):
             take = active.effect.incoming
-            if take and active.concerns(session) and take(session, kind, values):
-                self.count(active)
-                return True
+            if take and active.concerns(session):
+                try:
+                    taken = take(session, kind, values)
+                except MessageError:
+                    return False
+                if taken:
+                    self.count(active)
+                    return True
         return False
 
     def _distort(self, con_id: ConId, quote: Quote) -> Quote:
