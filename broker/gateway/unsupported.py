@@ -33,6 +33,7 @@ NO_ADVISER = (
 NO_EVENTS = "the event calendar is not simulated: earnings show in the prices only"
 NO_VERIFYING = "clients are not verified: connect with startApi alone"
 NO_GROUPS = "there are no windows and so no display groups: name the contract in each request"
+NO_REAL_TIME = "five-second bars are not simulated: ask for bars kept up to date with reqHistoricalData"
 NO_HISTOGRAM = "histograms are not simulated: count the closes of reqHistoricalData"
 
 UNSUPPORTED: dict[int, Unsupported] = {
@@ -59,6 +60,8 @@ UNSUPPORTED: dict[int, Unsupported] = {
         None,
         (19, 1, "<ScanParameterResponse/>"),
     ),
+    50: Unsupported("reqRealTimeBars", 420, f"Invalid Real-time Query: {NO_REAL_TIME}"),
+    51: Unsupported("cancelRealTimeBars", 300, f"Can't find EId: {NO_REAL_TIME}"),
     52: Unsupported(
         "reqFundamentalData",
         430,

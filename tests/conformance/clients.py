@@ -21,6 +21,7 @@ import ibapi.contract
 import ibapi.execution
 import ibapi.order
 import ibapi.order_condition
+import ibapi.scanner
 import ibapi.tag_value
 
 from tests.conformance.strict import Heard, Listener, StrictOfficial, strict_decoder
@@ -82,10 +83,18 @@ async def connected(name: str, port: int, client_id: int) -> AsyncIterator[ApiCl
 
 LIBRARIES: dict[str, ModuleType] = {"ib_async": ib_async, "ib_insync": ib_insync}
 
+OFFICIAL_MODULES = (
+    ibapi.contract,
+    ibapi.order,
+    ibapi.execution,
+    ibapi.tag_value,
+    ibapi.order_condition,
+    ibapi.scanner,
+)
 OFFICIAL_PARTS = SimpleNamespace(
     **{
         name: getattr(module, name)
-        for module in (ibapi.contract, ibapi.order, ibapi.execution, ibapi.tag_value, ibapi.order_condition)
+        for module in OFFICIAL_MODULES
         for name in dir(module)
         if name[0].isupper()
     }

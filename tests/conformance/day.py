@@ -13,10 +13,15 @@ from tests.conformance.stage import EXPIRY, Control, quoted_gateway
 
 @dataclass
 class Day:
-    """`compared` has the names (or places) of the values that were found equal, by message number."""
+    """`compared` has the names (or places) of the values that were found equal, by message number.
+
+    `others` are the clients that joined for a while.
+    """
 
     client: ApiClient
     control: Control
+    port: int
+    others: list[ApiClient] = field(default_factory=list)
     compared: dict[int, set[str]] = field(default_factory=lambda: defaultdict(set))
     requests: Any = field(default_factory=lambda: count(9001))
     orders: Any = field(default_factory=lambda: count(1))
@@ -27,6 +32,13 @@ class Day:
 
     async def tell(self, cmd: str, **arguments: Any) -> dict[str, Any]:
         return await self.control.tell(cmd, **arguments)
+
+    @asynccontextmanager
+    async def joined(self, client_id: int) -> AsyncIterator[ApiClient]:
+        """A second client of the same name."""
+        async with connected(self.client.name, self.port, client_id) as other:
+            self.others.append(other)
+            yield other
 
     def request(self) -> int:
         """A request id that was never used."""
@@ -97,4 +109,4 @@ class Day:
 async def open_day(name: str) -> AsyncIterator[Day]:
     """A new gateway with quotes, and the client of that name connected to it."""
     async with quoted_gateway() as (port, control), connected(name, port, 1) as client:
-        yield Day(client, control)
+        yield Day(client, control, port)

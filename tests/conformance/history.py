@@ -77,3 +77,18 @@ async def _ticks(day: Day, show: str, told: str) -> tuple[Any, ...]:
     start = f"{START:%Y%m%d %H:%M:%S}" + " US/Eastern" * (day.client.version >= 174)
     day.client.calls.reqHistoricalTicks(asked, day.contract(), start, "", 3, show, 1, False, [])
     return await day.client.told(told, lambda req_id, *_: req_id == asked)
+
+
+async def schedule(day: Day) -> None:
+    """When the share could be traded; the oldest client does not know such an answer."""
+    client, calls = day.client, day.client.calls
+    asked = day.request()
+    calls.reqHistoricalData(asked, day.contract(), "", "2 D", "1 day", "SCHEDULE", 1, 1, False, [])
+    if client.version < 165:
+        error = await client.told("error", lambda req_id, *_: req_id == asked)
+        day.equal(4, error[1], 321)
+        return
+    _, _, _, zone, sessions = await client.told("historicalSchedule", lambda req_id, *_: req_id == asked)
+    day.equal(106, zone, "US/Eastern", "zone")
+    day.same(106, sessions[-1], startDateTime="20260302-09:30:00", refDate="20260302")
+    day.same(106, sessions[-1], endDateTime="20260302-16:00:00")

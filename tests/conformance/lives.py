@@ -119,3 +119,18 @@ async def end_of_all(day: Day) -> None:
     day.client.calls.reqOpenOrders()
     await day.client.told("openOrderEnd", since=since)
     assert "openOrder" not in [name for name, _ in day.client.listener.told[since:]]
+
+
+async def by_hand(day: Day) -> None:
+    """An order given at the broker's own screen: everyone may ask for it, client 0 may have it for its own."""
+    placed = {"con_id": day.con_ids["P90"], "action": "BUY", "quantity": 1, "limit": 0.2}
+    perm_id = (await day.tell("order_by_hand", **placed))["perm_id"]
+    since = day.client.now
+    day.client.calls.reqAllOpenOrders()
+    _, _, order, _ = await day.client.told("openOrder", since=since)
+    day.same(5, order, permId=perm_id, orderId=-1, clientId=0, action="BUY", lmtPrice=0.2)
+    async with day.joined(0) as owner:
+        owner.calls.reqAutoOpenOrders(True)
+        day.equal(100, await owner.told("orderBound"), (perm_id, 0, -1))
+        owner.calls.cancelOrder(-1)
+        await owner.told("orderStatus", lambda order_id, text, *_: (order_id, text) == (-1, "Cancelled"))

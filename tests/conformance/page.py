@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from broker.gateway.unsupported import UNSUPPORTED
 from tests.conformance.recorded import RECORDINGS
 from tests.conformance.run import Run
 
@@ -23,6 +24,7 @@ TOLD = {
     11: "execDetails",
     15: "managedAccounts",
     17: "historicalData",
+    19: "scannerParameters",
     21: "tickOptionComputation",
     45: "tickGeneric",
     46: "tickString",
@@ -44,9 +46,13 @@ TOLD = {
     74: "accountUpdateMultiEnd",
     75: "secDefOptParams",
     76: "secDefOptParamsEnd",
+    77: "softDollarTiers",
+    78: "familyCodes",
     79: "symbolSamples",
+    80: "mktDepthExchanges",
     81: "tickReqParams",
     82: "smartComponents",
+    85: "newsProviders",
     88: "headTimestamp",
     90: "historicalDataUpdate",
     93: "marketRule",
@@ -59,6 +65,7 @@ TOLD = {
     100: "orderBound",
     101: "completedOrder",
     102: "completedOrdersEnd",
+    106: "historicalSchedule",
     107: "userInfo",
 }
 ASKED = {
@@ -93,6 +100,8 @@ ASKED = {
     76: "reqAccountUpdatesMulti",
     77: "cancelAccountUpdatesMulti",
     78: "reqSecDefOptParams",
+    79: "reqSoftDollarTiers",
+    80: "reqFamilyCodes",
     81: "reqMatchingSymbols",
     83: "reqSmartComponents",
     87: "reqHeadTimestamp",
@@ -108,6 +117,12 @@ ASKED = {
     99: "reqCompletedOrders",
     104: "reqUserInfo",
 }
+
+# What a client is too old to know.
+NEWER_TOLD = {"ibapi": {106, 107}}
+NEWER_ASKED = {"ibapi": {100, 101, 103, 104}}
+# Refused with words that help. The clients cannot ask for 65, 66, 72, 73 and 102 with their plain calls.
+REFUSED = {kind: entry.name for kind, entry in UNSUPPORTED.items() if kind not in (65, 66, 72, 73, 102)}
 
 _BLOCK = re.compile(r"(<!-- from the run: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -143,10 +158,16 @@ def _heard(run: Run, kind: int) -> str:
 
 def _asked(runs: Sequence[Run]) -> str:
     rows = (
-        (f"{kind} {name}", *("yes" if kind in run.asked else "–" for run in runs))
-        for kind, name in ASKED.items()
+        (f"{kind} {name}", *(_answer(run, kind) for run in runs))
+        for kind, name in sorted((ASKED | REFUSED).items())
     )
     return _table(("request", *_clients(runs)), rows)
+
+
+def _answer(run: Run, kind: int) -> str:
+    if kind not in run.asked:
+        return "–"
+    return "refused" if kind in REFUSED else "answered"
 
 
 def _recorded() -> str:

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from dataclasses import dataclass
 
-from tests.conformance import account, contracts, history, lives, orders, prices, start
+from tests.conformance import account, contracts, history, lives, orders, prices, refusals, start
 from tests.conformance.clients import NAMES
 from tests.conformance.day import open_day
 
@@ -40,10 +40,15 @@ SCENES = (
     lives.group,
     lives.unsupported,
     lives.end_of_all,
+    lives.by_hand,
     orders.day_of_books,
     history.bars,
     history.beginning,
     history.ticks,
+    history.schedule,
+    refusals.of_requests,
+    refusals.without_id,
+    refusals.nothing_to_tell,
 )
 
 
@@ -65,13 +70,19 @@ async def play(name: str) -> Run:
     async with open_day(name) as day:
         for scene in SCENES:
             await scene(day)
-        client = day.client
+    clients = [day.client, *day.others]
+    messages = [heard for client in clients for heard in client.heard]
     lengths: dict[int, set[int]] = defaultdict(set)
-    for heard in client.heard:
+    for heard in messages:
         lengths[heard.kind].add(len(heard.fields))
-    complaints = tuple(f"{heard.complaint}: {heard.fields}" for heard in client.heard if heard.complaint)
-    compared = {kind: len(names) for kind, names in day.compared.items()}
-    return Run(name, client.version, dict(lengths), compared, complaints, frozenset(client.sent))
+    return Run(
+        name,
+        day.client.version,
+        dict(lengths),
+        {kind: len(names) for kind, names in day.compared.items()},
+        tuple(f"{heard.complaint}: {heard.fields}" for heard in messages if heard.complaint),
+        frozenset(number for client in clients for number in client.sent),
+    )
 
 
 async def play_all() -> list[Run]:

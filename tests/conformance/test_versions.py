@@ -4,6 +4,7 @@ import ib_async
 import ib_insync
 import ibapi.server_versions
 import pytest
+from ibapi.message import OUT
 
 from broker.gateway.session import NEWEST_VERSION, OLDEST_VERSION
 from tests.conformance.bare import CALL, BareClient, bare, details, order
@@ -73,6 +74,19 @@ async def test_ib_async_reads_every_layout_at_every_version(version: int) -> Non
     unsure = {79} if version < 176 else set()
     unsure |= {5} if version == 158 else set()
     assert [found for found in decoder.heard if found.complaint and found.kind not in unsure] == []
+
+
+async def test_no_request_of_the_official_client_is_unknown() -> None:
+    """One without any fields makes no sense (320), but its number is known (never 505)."""
+    numbers = [value for name, value in vars(OUT).items() if name.isupper() and value != OUT.START_API]
+    assert len(numbers) > 70
+    async with quoted_gateway() as (port, _), bare(port, OLDEST_VERSION) as client:
+        for number in numbers:
+            await client.ask(number)
+        await client.ask(OUT.REQ_MATCHING_SYMBOLS, 2, "XYZ")
+        codes = {message[3] for message in await client.until(79) if message[0] == "4"}
+    assert "320" in codes
+    assert "505" not in codes
 
 
 def test_the_versions_are_those_of_the_clients() -> None:
