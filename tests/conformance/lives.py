@@ -122,7 +122,7 @@ async def end_of_all(day: Day) -> None:
 
 
 async def by_hand(day: Day) -> None:
-    """An order given at the broker's own screen: everyone may ask for it, client 0 may have it for its own."""
+    """An order given at the broker's own screen: everyone may see it, client 0 may make it its own."""
     placed = {"con_id": day.con_ids["P90"], "action": "BUY", "quantity": 1, "limit": 0.2}
     perm_id = (await day.tell("order_by_hand", **placed))["perm_id"]
     since = day.client.now
