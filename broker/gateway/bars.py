@@ -42,12 +42,13 @@ def slots(since: datetime, until: datetime, seconds: int) -> Iterator[tuple[date
 def bars_of(
     prices: Sequence[Price], since: datetime, until: datetime, seconds: int, stand: bool
 ) -> list[Bar]:
-    """What happened before `until`, as bars that begin in [since, until). With `stand` a price holds until
+    """What has happened by `until`, as bars that begin in [since, until). With `stand` a price holds until
     the next one, else a bar without any price is left out. `prices` are in order of time."""
     times = [price.at for price in prices]
     bars = []
     for begin, end in slots(since, until, seconds):
-        first, behind = bisect_left(times, begin), bisect_left(times, min(end, until))
+        first = bisect_left(times, begin)
+        behind = bisect_left(times, end) if end <= until else bisect_right(times, until)
         inside = prices[first:behind]
         levels = [price.price for price in inside]
         if stand and first and (not inside or inside[0].at > begin):
@@ -55,12 +56,6 @@ def bars_of(
         if levels:
             bars.append(_bar(begin, levels, sum(price.volume for price in inside), len(inside)))
     return bars
-
-
-def last_price(prices: Sequence[Price], at: datetime) -> float | None:
-    """The latest price up to `at`."""
-    place = bisect_right([price.at for price in prices], at)
-    return prices[place - 1].price if place else None
 
 
 def _bar(begin: datetime, levels: Sequence[float], volume: int, count: int) -> Bar:

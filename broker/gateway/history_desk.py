@@ -41,11 +41,14 @@ from options import ConId, Contract, SecType
 from options.hours import is_trading_day, opening, trading_day
 
 UPDATE_EVERY = timedelta(seconds=5)
-# Bars end before their `until`, and what happens at this very moment belongs to the present one.
-PRESENT = timedelta(microseconds=1)
 SERVICE = "Historical Market Data Service error message:"
 MOST_TICKS = 1000
-LABELS = {Show.BID_ASK: "BidAsk", Show.HISTORICAL_VOLATILITY: "HistoricalVolatility"}
+LABELS = {
+    Show.BID_ASK: "BidAsk",
+    Show.ADJUSTED_LAST: "Trades",
+    Show.HISTORICAL_VOLATILITY: "HistoricalVolatility",
+    Show.OPTION_IMPLIED_VOLATILITY: "ImpliedVolatility",
+}
 DUPLICATE = "Error processing request.-'bM' : cause - Duplicate ticker ID for API historical data query"
 BAD_TICKS = f"Historical ticks need a start or an end, not both, and a number of ticks from 1 to {MOST_TICKS}"
 # A year has 365 days of 86,400 seconds and 252 of trading.
@@ -98,8 +101,7 @@ class HistoryDesk:
             return
         if (end - begin) / CALENDAR_PER_TRADING / timedelta(seconds=request.seconds) > MOST_BARS:
             raise RequestRefused(162, f"{SERVICE}Time length exceed max.")
-        until = min(end, now) + PRESENT * (end >= now)
-        found = self._history(contract, now).bars(request.show, request.size, begin, until)
+        found = self._history(contract, now).bars(request.show, request.size, begin, min(end, now))
         if not found:
             raise RequestRefused(162, f"{SERVICE}HMDS query returned no data: {_chart(request, contract)}")
         told = [(_when(bar, request, session), bar) for bar in found]
@@ -141,7 +143,7 @@ class HistoryDesk:
         """The bar that was told last, if it has changed since, and those that have begun after it."""
         kept.has_news, kept.due = False, now + UPDATE_EVERY
         request, history = kept.request, self._history(kept.contract, now)
-        for bar in history.bars(request.show, request.size, kept.told.start, now + PRESENT):
+        for bar in history.bars(request.show, request.size, kept.told.start, now):
             if bar != kept.told:
                 session.send(*historical_update(request.req_id, _when(bar, request, session), bar))
                 kept.told = bar

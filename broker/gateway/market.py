@@ -55,7 +55,7 @@ class Market(Protocol):
 
     def bars(self, con_id: ConId, since: datetime, until: datetime, seconds: int) -> list[Bar]:
         """Bars of `seconds` of the middle price, oldest first, that begin in [since, until) during regular
-        trading hours, of what happened before `until`; none where the market knows no price. May lie
+        trading hours, of what has happened by `until`; none where the market knows no price. May lie
         before the account's time began."""
         ...
 

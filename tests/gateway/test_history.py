@@ -11,11 +11,12 @@ XYZ = Stock("XYZ", "SMART", "USD")
 
 @pytest.fixture
 async def priced(script):
-    """XYZ at 100, 101, 102 and 103, a minute between them, from 10:00 on; it is 10:04 then."""
+    """XYZ at 100, 101, 102 and 103, a minute between them, from 10:00 on; it is 10:04:01 then."""
     await script.tell("contract", symbol="XYZ")
     for price in (100.0, 101.0, 102.0, 103.0):
         await script.tell("quote", symbol="XYZ", bid=price - 0.05, ask=price + 0.05)
         await script.step(60)
+    await script.step(1)
     return script
 
 
@@ -93,9 +94,8 @@ async def test_bars_that_are_kept_up_to_date_grow_every_five_seconds(priced, con
         bars = await ask(ib, keepUpToDate=True)
         grown = []
         bars.updateEvent += lambda _, has_new: grown.append((bars[-1].close, has_new))
-        await priced.step(1)
         await priced.tell("quote", symbol="XYZ", bid=104.9, ask=105.1)
-        await priced.step(3)
+        await priced.step(4)
         assert grown == []
         await priced.step(1)
         await until(lambda: grown == [(105.0, False)])
@@ -238,7 +238,7 @@ async def test_an_index_has_trades_only_and_volatilities_belong_to_shares(open_b
         await bench.tell("quote", symbol="XYZ", bid=99.9, ask=100.1)
         terms = {"symbol": "XYZ", "expiry": "2026-04-17", "strike": 100.0, "right": "C"}
         await bench.tell("quote", **terms, bid=4.0, ask=4.2, iv=0.30, delta=0.5, vega=0.1)
-        await bench.step(60)
+        await bench.step(61)
         assert [bar.close for bar in await ask(ib, vix)] == [20.0, 20.0]
         assert not await ask(ib, vix, whatToShow="BID")
         assert [code for _, code in errors] == [162]
