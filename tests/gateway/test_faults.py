@@ -104,6 +104,10 @@ async def test_a_fault_ends_after_its_applications_after_its_time_and_by_command
         assert [fault["con_id"] for fault in (await script.tell("faults"))["active"]] == [1, 2]
         await script.inflict("chain_hole", con_id=1, on=False)
         assert [fault["con_id"] for fault in (await script.tell("faults"))["active"]] == [2]
+        await script.inflict("chain_hole", con_id=3)
+        await script.inflict("chain_hole", on=False)
+        assert (await script.tell("faults"))["active"] == []
+        await script.inflict("chain_hole", con_id=4)
         assert await script.heal() == ["chain_hole"]
         assert (await script.tell("faults"))["active"] == []
 

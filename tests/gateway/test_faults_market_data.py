@@ -290,6 +290,10 @@ async def test_streams_that_died_with_their_farm_look_like_a_quiet_market(script
         ib.cancelMktData(legs["P90"])
         fresh = ib.reqMktData(legs["P90"])
         await until(lambda: fresh.bid == 0.20)
+    await until(lambda: not script.gateway.sessions)
+    async with connect(script) as ib:
+        again = ib.reqMktData(legs["P90"])
+        await until(lambda: again.bid == 0.20)
 
 
 @pytest.mark.fault("farm")

@@ -117,6 +117,18 @@ async def test_after_a_huge_length_the_client_is_connected_deaf_and_growing(scri
         other.cancel()
 
 
+@pytest.mark.fault("slow")
+async def test_one_client_can_be_slow_beside_a_quick_one_also_after_it_has_come_back(script, connect, until):
+    await script.inflict("slow", bytes_per_s=1000, client=2)
+    async with connect(script, 1) as quick:
+        slow = asyncio.ensure_future(IB().connectAsync("127.0.0.1", script.port, 2, timeout=20))
+        await until(lambda: 2 in script.gateway.sessions)
+        assert await quick.reqCurrentTimeAsync()
+        assert not slow.done()
+        await script.heal()
+        (await slow).disconnect()
+
+
 async def test_the_same_commands_under_the_same_faults_give_the_same_bytes(open_bench):
     """Delay, tearing and duplicates included: the stream depends on simulated time alone."""
 

@@ -189,7 +189,7 @@ class Pacing(Fault):
         struck: dict[int, int] = {}
 
         def take(session: Session, kind: int, values: Sequence[str]) -> bool:
-            moments = came.setdefault(session.client_id, deque())
+            moments = came.setdefault(session.number, deque())
             now = gateway.faults.now
             while moments and moments[0] <= now - timedelta(seconds=1):
                 moments.popleft()
@@ -198,9 +198,8 @@ class Pacing(Fault):
                 return False
             moments.pop()
             session.error(-1, 100, TEXTS[100])
-            struck[session.client_id] = struck.get(session.client_id, 0) + 1
-            if struck[session.client_id] == self.strikes:
-                del struck[session.client_id], came[session.client_id]
+            struck[session.number] = struck.get(session.number, 0) + 1
+            if struck[session.number] == self.strikes:
                 gateway.disconnect(session)
             return True
 

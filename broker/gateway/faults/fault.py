@@ -174,21 +174,22 @@ class Ending:
     on: bool = True
 
 
-def read(fault: type[Fault], given: Mapping[str, object]) -> tuple[Fault, Ending]:
-    """The fault with its parameters, and how it ends; raises GatewayError for what cannot be meant."""
+def read(fault: type[Fault], given: Mapping[str, object]) -> tuple[dict[str, Any], Ending]:
+    """A fault's parameters as given, and how it ends; raises GatewayError for what cannot be meant. What
+    ends now may leave out everything."""
     known = {each.name: each for each in accepted(fault)}
-    for name in given:
+    values: dict[str, Any] = {}
+    for name, value in given.items():
         if name not in known:
             raise GatewayError(f"fault {fault.name} has no parameter {name!r}: it takes {', '.join(known)}")
-    values: dict[str, Any] = {}
-    for name, each in known.items():
-        if name not in given:
-            if each.required:
-                raise GatewayError(f"fault {fault.name}: parameter {name} is missing: give {each.meaning}")
-            continue
         try:
-            values[name] = each.parse(given[name])
+            values[name] = known[name].parse(value)
         except ValueError as error:
             raise GatewayError(f"fault {fault.name}: parameter {name} {error}") from None
-    ending = {each.name: values.pop(each.name) for each in ENDINGS if each.name in values}
-    return fault(**values), Ending(**ending)
+    ending = Ending(
+        **{each.name: values.pop(each.name) for each in ENDINGS if each.name in values and fault.lasts}
+    )
+    for each in known.values() if ending.on else ():
+        if each.required and each.name not in values:
+            raise GatewayError(f"fault {fault.name}: parameter {each.name} is missing: give {each.meaning}")
+    return values, ending

@@ -222,8 +222,8 @@ class MarketDataType(Fault):
                 return [[*message[:3], int(self.type)]]
             if tick is None:
                 return None
-            key = (session.client_id, *tick)
-            if frozen and (key in seen or tick[0] in already.get(session.client_id, ())):
+            key = (session.number, *tick)
+            if frozen and (key in seen or tick[0] in already.get(session.number, ())):
                 return []
             seen.add(key)
             return as_delayed(message) if delayed else None
@@ -242,7 +242,7 @@ class MarketDataType(Fault):
                 tell(session, DataType.LIVE)
             send_anew(gateway)
 
-        already = {session.client_id: set(session.lines) for session in gateway.in_order()}
+        already = {session.number: set(session.lines) for session in gateway.in_order()}
         return Effect(
             opened=lambda session: tell(session, self.type),
             outgoing=outgoing,

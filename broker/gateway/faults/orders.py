@@ -149,21 +149,21 @@ class ShuffledFill(Fault):
     first: Annotated[First, "what comes before its time"] = First.STATUS
 
     def begin(self, gateway: "Gateway") -> Effect:
-        executed: set[Value] = set()
+        executed: set[tuple[int, Value]] = set()
 
         def held(message: Message, kind: int, at: int, value: Value) -> Edit:
             """Until a message of that kind with that value, or the next moment."""
             return [Held(message, AT_THE_LATEST_S, lambda gone: gone[0] == kind and gone[at] == value)]
 
-        def outgoing(_: Session, message: Message) -> Edit | None:
+        def outgoing(session: Session, message: Message) -> Edit | None:
             fresh = message[0] == EXECUTION and message[1] == -1
             if self.first is First.COMMISSION:
                 return held(message, COMMISSION, 2, message[14]) if fresh and message[5] != "BAG" else None
             if self.first is First.STATUS:
                 return held(message, ORDER_STATUS, 1, message[2]) if fresh else None
             if fresh:
-                executed.add(message[2])
-            early = message[0] in (OPEN_ORDER, ORDER_STATUS) and message[1] not in executed
+                executed.add((session.number, message[2]))
+            early = message[0] in (OPEN_ORDER, ORDER_STATUS) and (session.number, message[1]) not in executed
             return held(message, EXECUTION, 2, message[1]) if early else None
 
         return Effect(outgoing=outgoing)

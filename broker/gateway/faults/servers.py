@@ -93,11 +93,11 @@ def paused(gateway: "Gateway") -> Effect:
 
 def _dead_streams(gateway: "Gateway") -> Effect:
     """No ticks on the lines that are open now."""
-    dead = {(session.client_id, req_id) for session in gateway.in_order() for req_id in session.lines}
+    dead = {(session.number, req_id) for session in gateway.in_order() for req_id in session.lines}
 
     def outgoing(session: Session, message: Message) -> Edit | None:
         tick = tick_of(message)
-        return [] if tick and (session.client_id, tick[0]) in dead else None
+        return [] if tick and (session.number, tick[0]) in dead else None
 
     return Effect(outgoing=outgoing)
 

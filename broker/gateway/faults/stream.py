@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 from broker.gateway.faults.fault import Edit, Effect, Fault, Held, Message
-from broker.gateway.faults.requests import Client, suffering
+from broker.gateway.faults.requests import Client, Request, request_id, suffering
 from broker.gateway.session import LARGEST_BACKLOG, Session
 from broker.gateway.wire import frame
 
@@ -61,14 +61,23 @@ class Pipe:
 
 
 def piped(gateway: "Gateway", client: int | None, gap_s: float, take: Take) -> Effect:
-    """Lets every connection's frames go through a pipe of its own until the effect ends."""
+    """Lets every connection's frames go through a pipe of its own until the effect ends; one client's as
+    soon as it has said who it is."""
     pipes: list[tuple[Session, Pipe]] = []
+
+    def fit(session: Session) -> None:
+        pipe = Pipe(gateway, session, gap_s, take)
+        pipes.append((session, pipe))
+        session.pipe = pipe.put
 
     def opened(session: Session) -> None:
         if client in (None, session.client_id):
-            pipe = Pipe(gateway, session, gap_s, take)
-            pipes.append((session, pipe))
-            session.pipe = pipe.put
+            fit(session)
+
+    def introduced(session: Session, kind: int, values: Sequence[str]) -> bool:
+        if kind == Request.START_API and request_id(kind, values) == client:
+            fit(session)
+        return False
 
     def end() -> None:
         for session, pipe in pipes:
@@ -76,7 +85,7 @@ def piped(gateway: "Gateway", client: int | None, gap_s: float, take: Take) -> E
             if session.pipe == pipe.put:
                 session.pipe = None
 
-    return Effect(opened=opened, end=end)
+    return Effect(opened=opened, incoming=introduced, end=end)
 
 
 @dataclass(frozen=True, slots=True)

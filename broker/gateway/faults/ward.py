@@ -79,11 +79,17 @@ class Faults:
 
     def inflict(self, name: str, given: Mapping[str, object]) -> None:
         """Begins a fault, or ends it (`on: false`); raises GatewayError for what cannot be meant."""
-        fault, ending = read(find(name), given)
+        kind = find(name)
+        values, ending = read(kind, given)
         log.info("fault %s %s", name, dict(given))
-        ended = self._end_same(fault, given, all_of_it=not ending.on)
-        begun = self._begin(fault, given, ending) if ending.on else None
-        self._requote(*ended, begun)
+        if not ending.on:
+            self._requote(
+                *self._end_same(name, {each: values[each] for each in kind.targets if each in values})
+            )
+            return
+        fault = kind(**values)
+        ended = self._end_same(name, {each: getattr(fault, each) for each in kind.targets})
+        self._requote(*ended, self._begin(fault, given, ending))
 
     def _begin(self, fault: Fault, given: Mapping[str, object], ending: Ending) -> Active | None:
         effect = fault.begin(self._gateway)
@@ -127,14 +133,13 @@ class Faults:
             for active in self._active
         ]
 
-    def _end_same(self, fault: Fault, given: Mapping[str, object], all_of_it: bool) -> list[Active]:
-        """Ends what the fault replaces; `all_of_it`: also those whose targets were not named."""
-        named = [name for name in fault.targets if name in given or not all_of_it]
+    def _end_same(self, name: str, targets: Mapping[str, object]) -> list[Active]:
+        """Ends what is active of this fault with these targets; what it was."""
         same = [
             active
             for active in self._active
-            if active.fault.name == fault.name
-            and all(getattr(active.fault, name) == getattr(fault, name) for name in named)
+            if active.fault.name == name
+            and all(getattr(active.fault, each) == value for each, value in targets.items())
         ]
         for active in same:
             self._end(active, release=True)
