@@ -53,7 +53,7 @@ def _claim(home: Path, inputs: dict[str, str]) -> None:
     note = home / NOTE
     if note.exists():
         before = json.loads(note.read_text())
-        if before != inputs and (home / "gateway" / "replay.json").exists():
+        if before != inputs and (home / "gateway" / "replay.sqlite").exists():
             raise SettingsError(
                 f"{home} holds a demo of {before['quotes']} with {before['positions']}; choose another --home"
             )

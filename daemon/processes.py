@@ -67,6 +67,17 @@ class GatewayPorts:
     control_port: int
 
 
+def _gateway_state(home: Path, market: str) -> Path:
+    """Where the embedded gateway keeps its account; raises SettingsError beside one of an earlier version."""
+    earlier = home / "gateway" / f"{market}.json"
+    if earlier.exists():
+        raise SettingsError(
+            f"{earlier} holds the gateway's account in the form of an earlier version, which cannot be read:"
+            " move it away to start anew"
+        )
+    return home / "gateway" / f"{market}.sqlite"
+
+
 async def start_gateway(home: Path, settings: Settings) -> tuple[Child, GatewayPorts]:
     """The embedded gateway with the settings' market, ready to be connected to.
 
@@ -79,7 +90,7 @@ async def start_gateway(home: Path, settings: Settings) -> tuple[Child, GatewayP
         "--seed",
         str(simulation.seed),
         "--state",
-        str(home / "gateway" / f"{simulation.market}.json"),
+        str(_gateway_state(home, simulation.market)),
     ]
     arguments += ["--home", str(home), "--lines", "100"]
     if simulation.market == "model":

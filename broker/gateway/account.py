@@ -2,7 +2,7 @@
 
 Average cost is Interactive Brokers' own: USD per contract, commission included (a short's cost is what it
 brought in, less commission). At all times
-`cash + sum(quantity x average_cost) == deposit + realized`, to the last fraction of a cent.
+`cash + sum(quantity x average_cost) == deposit + realized + dividends`, to the last fraction of a cent.
 """
 
 from dataclasses import dataclass, field
@@ -55,6 +55,7 @@ class Account:
     cash_usd: float
     realized_usd: float = 0.0
     holdings: dict[ConId, Holding] = field(default_factory=dict)
+    dividends_usd: float = 0.0
 
     @classmethod
     def open(cls, account_id: str, deposit_usd: float, holdings: list[Holding]) -> "Account":
@@ -89,3 +90,23 @@ class Account:
             contract, left, average if left else UsdPerContract(0.0), held.realized_usd + realized
         )
         return realized if closed else None
+
+    def deliver(self, option: Contract, quantity: int, share: Contract, shares: int, strike: float) -> float:
+        """Options leave for shares at the strike; the USD realized by shares that this closes.
+
+        `quantity` is the signed change of the option's holding, `shares` that of the share's. The option
+        realizes nothing: what it cost (or brought) becomes part of the price of the shares.
+        """
+        held = self.holdings[option.con_id]
+        premium = -quantity * held.average_cost
+        realized = self.book(share, shares, strike + premium / shares, 0.0) or 0.0
+        self.cash_usd += premium
+        left = held.quantity + quantity
+        average = held.average_cost if left else UsdPerContract(0.0)
+        self.holdings[option.con_id] = Holding(option, left, average, held.realized_usd)
+        return realized
+
+    def receive_dividend(self, amount_usd: float) -> None:
+        """Negative: paid by a seller of borrowed shares."""
+        self.cash_usd += amount_usd
+        self.dividends_usd += amount_usd

@@ -41,6 +41,8 @@ class ControlPort:
             "quote": self._quote,
             "entitlement": self._entitlement,
             "order_by_hand": self._order_by_hand,
+            "dividend": self._dividend,
+            "settlements": lambda _: {"settlements": self._settlements()},
             "fault": self._fault,
             "faults": self._faults,
             "heal": lambda _: {"healed": self.gateway.faults.heal()},
@@ -150,6 +152,21 @@ class ControlPort:
             for execution in self.gateway.exchange.executions
         ]
 
+    def _settlements(self) -> list[Reply]:
+        return [
+            {
+                "time": event.time.isoformat(),
+                "kind": event.kind,
+                "con_id": event.contract.con_id,
+                "quantity": event.quantity,
+                "share_con_id": event.share,
+                "shares": event.shares,
+                "cash_usd": event.cash_usd,
+                "realized_usd": event.realized_usd,
+            }
+            for event in self.gateway.exchange.settlement.events
+        ]
+
     def _holdings(self) -> list[Reply]:
         return [
             {
@@ -170,8 +187,10 @@ class ControlPort:
             "deposit_usd": account.deposit_usd,
             "cash_usd": account.cash_usd,
             "realized_usd": account.realized_usd,
+            "dividends_usd": account.dividends_usd,
             "net_liquidation_usd": values.net_liquidation,
             "initial_margin_usd": values.initial_margin,
+            "maintenance_margin_usd": values.maintenance_margin,
         }
 
     # -- script market --------------------------------------------------------------------------------
@@ -184,6 +203,10 @@ class ControlPort:
 
     def _contract(self, command: dict[str, Any]) -> Reply:
         return {"con_id": self._script().add(command).con_id}
+
+    def _dividend(self, command: dict[str, Any]) -> Reply:
+        self._script().announce(command)
+        return {}
 
     def _quote(self, command: dict[str, Any]) -> Reply:
         con_id = self._script().set(command, self.gateway.clock.now)

@@ -6,7 +6,7 @@ book and the executions hold it. How orders fill is the business of `floor` and 
 
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
-from datetime import date, datetime
+from datetime import datetime
 
 from broker.gateway import groups, order_rules
 from broker.gateway.account import Account, Execution
@@ -21,7 +21,7 @@ from broker.gateway.order import Legs, Order, Status
 from broker.gateway.order_book import OrderBook
 from broker.gateway.order_request import OrderRequest
 from broker.gateway.quotes import Quote
-from broker.gateway.settlement import expired, settle
+from broker.gateway.settlement import InstructionRefused, Settlement
 from broker.gateway.time_in_force import lifetime, trades_extended
 from broker.gateway.values import Values, account_values
 from options import NEW_YORK, ConId, Leg, SecType, hours
@@ -44,6 +44,7 @@ class Exchange:
         self.market = market
         self.account = account
         self.witness = witness
+        self.settlement = Settlement(market, account, seed)
         self.book = OrderBook()
         self.fills = Fills(account)
         self.floor = Floor(self.book, self.fills, witness, self._afford, seed)
@@ -251,7 +252,7 @@ class Exchange:
         """Settles what has expired, then looks at the orders whose time has come or whose contracts are among
         those that were quoted anew, `changed`."""
         self.floor.displayed.renew(changed)
-        self._settle(now, hours.trading_day(now))
+        self._settle(now)
         self._work(self.book.concerned(changed, now), now)
 
     def _work(self, orders: list[Order], now: datetime) -> None:
@@ -260,15 +261,26 @@ class Exchange:
             quotes.fetch(sorted({contract.con_id for order in orders for contract, _ in order.legs}))
             self.floor.work(orders, quotes)
 
-    def _settle(self, now: datetime, today: date) -> None:
-        """Settles what has expired and cancels the orders for it."""
-        due = expired(self.account, now, today)
-        settled = settle(self.account, due, self._prices(now)[1]) if due else []
-        for order in self.book.living() if settled else ():
-            if order.lives and any(contract.con_id in settled for contract, _ in order.legs):
+    def _settle(self, now: datetime) -> None:
+        """Settles what is due and ends the orders for what has expired."""
+        closes = now >= self.settlement.next_moment
+        events = self.settlement.pass_time(now)
+        for order in self.book.living() if closes else ():
+            if order.lives and any(c.expiry and hours.closing(c.expiry) <= now for c, _ in order.legs):
                 self.floor.end(order, now, "the option has expired")
-        if settled:
-            self.witness.holdings_changed(settled)
+        if events:
+            self.witness.holdings_changed(sorted({con_id for event in events for con_id in event.con_ids}))
+
+    def exercise(
+        self, con_id: ConId, quantity: int, lapse: bool, override: bool, account: str, now: datetime
+    ) -> None:
+        """Takes a wish for the next close: to exercise, or (`lapse`) not to; raises OrderRefused."""
+        if account not in ("", self.account.account_id):
+            raise rejection(f"account {account} is not {self.account.account_id}")
+        try:
+            self.settlement.instruct(con_id, quantity, lapse, override, now)
+        except InstructionRefused as refusal:
+            raise OrderRefused(322, f"Error processing request.-'exercise' : cause - {refusal}") from None
 
     def restore(self, orders: Iterable[Order], executions: Iterable[Execution]) -> None:
         """Gives an exchange that was stopped its books back; every order is looked at first of all."""

@@ -25,7 +25,7 @@ from broker.gateway.order_desk import OrderDesk
 from broker.gateway.order_request import OrderRequest
 from broker.gateway.recording import Mark, Tape, moment
 from broker.gateway.session import Session
-from broker.gateway.state import write_state
+from broker.gateway.state import StateFile
 from broker.gateway.tick_desk import TickDesk
 from broker.gateway.unsupported import UNSUPPORTED, refuse
 from broker.gateway.wire import Fields
@@ -72,21 +72,31 @@ class Gateway:
         self.failure: GatewayError | None = None
         self.tape: Tape | None = None
         self._visits = 0
-        self._state = state
+        self._state_path = state
+        self._state: StateFile | None = None
         self._handlers = self._table()
 
     @property
     def market(self) -> Market:
         return self.exchange.market
 
-    def save(self) -> None:
-        """Writes the state file, if there is one; a disk that fails ends the gateway before it says more."""
-        if self._state:
+    def save(self, *orders: Order) -> None:
+        """Writes these orders and all else that has changed to the state file, if there is one; a disk that
+        fails ends the gateway before it says more."""
+        if self._state_path:
             try:
-                write_state(self._state, self.exchange, self.clock.now)
+                self._state = self._state or StateFile(self._state_path)
+                self._state.write(self.exchange, self.clock.now, orders)
             except GatewayError as error:
                 self.fail(error)
                 raise
+
+    def close(self) -> None:
+        """Writes all that lives and lets go of the state file."""
+        if not self.failure:
+            self.save(*(order for order in self.exchange.orders.values() if order.lives))
+        if self._state:
+            self._state.close()
 
     def fail(self, error: GatewayError) -> None:
         """Ends the gateway with this error."""
@@ -223,6 +233,7 @@ class Gateway:
             self.exchange.next_event(),
             self.data.next_event(self.sessions.values()),
             self.history.next_event(self.sessions.values()),
+            self.exchange.settlement.next_moment,
             self.faults.next_event(),
             self.accounts.next_news(self.sessions.values(), now),
         )
@@ -263,6 +274,8 @@ class Gateway:
     def order_changed(self, order: Order) -> None:
         self.save()
         session = self._owner(order)
+        self.save(order)
+        session = self.sessions.get(order.client_id)
         if session:
             self.orders.send_order(session, order)
 
@@ -274,11 +287,13 @@ class Gateway:
     def order_refused(self, order: Order, refusal: OrderRefused) -> None:
         self.save()
         session = self._owner(order)
+        self.save(order)
+        session = self.sessions.get(order.client_id)
         if session:
             self.orders.announce_refusal(session, order, refusal)
 
     def order_filled(self, order: Order, executions: list[Execution]) -> None:
-        self.save()
+        self.save(order)
         label = order.request.order_ref or str(order.order_id)
         log.info("order %s: %d filled at %.2f", label, order.filled, order.fill_price or 0.0)
         session = self._owner(order)
@@ -289,6 +304,8 @@ class Gateway:
     def order_cancelled(self, order: Order, reason: str) -> None:
         self.save()
         session = self._owner(order)
+        self.save(order)
+        session = self.sessions.get(order.client_id)
         if session:
             self.orders.announce_cancel(session, order, reason)
 

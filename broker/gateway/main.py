@@ -16,6 +16,7 @@ examples:
   optiond gateway --speed 600                         ten minutes pass in a second
   optiond gateway --scenario crash_2020 --speed 600   the worst month in years, in a quarter of an hour
   optiond gateway --state paper.json                  the account is still there tomorrow
+  optiond gateway --state paper.sqlite                  the account is still there tomorrow
   optiond gateway --record today.rec                  keep everything that is said
 
 and with what was recorded:

@@ -85,7 +85,7 @@ def _gateway(arguments: argparse.Namespace, saved: dict[str, Any] | None) -> Gat
     if speed < 0:
         raise GatewayError(f"--speed {speed} is below 0: use 0 or more")
     if saved is None and arguments.state:
-        saved = read_state(arguments.state, market)
+        saved = read_state(arguments.state, market.name)
     if saved is None:
         account = Account.open(arguments.account, DEPOSIT_USD, holdings)
         return Gateway(market, account, market.start(), speed, arguments.lines, arguments.state)
@@ -111,7 +111,7 @@ def _header(arguments: argparse.Namespace) -> Header:
     files = {str(value): digest(value) for value in decisive.values() if isinstance(value, Path)}
     plain = {name: str(value) if isinstance(value, Path) else value for name, value in decisive.items()}
     state = arguments.state
-    saved = json.loads(state.read_text(encoding="utf-8")) if state and state.exists() else None
+    saved = read_state(state, arguments.market) if state else None
     return Header(plain, files, saved, versions())
 
 
@@ -174,9 +174,9 @@ async def serving(arguments: argparse.Namespace) -> AsyncIterator[tuple[Gateway,
         clock.cancel()
         if tape:
             tape.close()
+    gateway.close()
     if gateway.failure:
         raise gateway.failure
-    gateway.save()
 
 
 def _wants_view(arguments: argparse.Namespace) -> bool:

@@ -31,9 +31,10 @@ class ScriptMarket:
         self._quotes: dict[ConId, Quote] = {}
         self._marks: dict[ConId, float] = {}
         self._past: dict[ConId, deque[Price]] = defaultdict(lambda: deque(maxlen=LONGEST_PAST))
+        self._dividends: dict[str, list[Dividend]] = {}
 
     def read(self, path: Path) -> None:
-        """Takes contracts and quotes from `{"contracts": [...], "quotes": [...]}`; raises GatewayError."""
+        """Takes `{"contracts": [...], "quotes": [...], "dividends": [...]}`; raises GatewayError."""
         try:
             described = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
@@ -42,6 +43,8 @@ class ScriptMarket:
             self.add(terms)
         for terms in described.get("quotes", []):
             self.set(terms)
+        for terms in described.get("dividends", []):
+            self.announce(terms)
 
     def add(self, terms: dict[str, Any]) -> Contract:
         """Lists an underlying (symbol alone) or an option; raises GatewayError for senseless terms."""
@@ -94,6 +97,22 @@ class ScriptMarket:
                 self._past[contract.con_id].append(Price(now, quote.mark, traded))
         return contract.con_id
 
+    def announce(self, terms: dict[str, Any]) -> None:
+        """Adds a dividend: symbol, ex_date, amount_usd per share; raises GatewayError."""
+        try:
+            amount_usd = float(terms["amount_usd"])
+            dividend = Dividend(date.fromisoformat(terms["ex_date"]), amount_usd)
+            symbol = str(terms["symbol"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise GatewayError(
+                f"dividend {terms} makes no sense ({error!r}): give symbol, ex_date, amount_usd"
+            ) from None
+        if amount_usd <= 0:
+            raise GatewayError(f"dividend {terms} pays {amount_usd} USD: give more than 0")
+        known = self._dividends.setdefault(symbol, [])
+        known.append(dividend)
+        known.sort(key=lambda announced: announced.ex_date)
+
     def start(self) -> datetime:
         return self._start
 
@@ -109,7 +128,7 @@ class ScriptMarket:
         return bars_of(list(self._past.get(con_id, ())), since, until, seconds, stand=True)
 
     def dividends(self, symbol: str) -> Sequence[Dividend]:
-        return ()
+        return self._dividends.get(symbol, ())
 
     def next_change(self, watched: Collection[ConId], now: datetime) -> datetime | None:
         return None
@@ -124,13 +143,23 @@ class ScriptMarket:
         return False
 
     def save(self) -> dict[str, Any]:
-        return {"contracts": [_terms(c) for c in self.listings], "quotes": self._saved_quotes()}
+        return {
+            "contracts": [_terms(c) for c in self.listings],
+            "quotes": self._saved_quotes(),
+            "dividends": [
+                {"symbol": symbol, "ex_date": paid.ex_date.isoformat(), "amount_usd": paid.amount_usd}
+                for symbol, announced in self._dividends.items()
+                for paid in announced
+            ],
+        }
 
     def load(self, saved: dict[str, Any]) -> None:
         for terms in saved["contracts"]:
             self.add(terms)
         for terms in saved["quotes"]:
             self.set(terms)
+        for terms in saved["dividends"]:
+            self.announce(terms)
 
     def _saved_quotes(self) -> list[dict[str, Any]]:
         return [

@@ -1,33 +1,175 @@
-"""The state file: account, orders, executions, simulated time and the market's state, as one JSON document.
+"""The state file: account, orders, executions, simulated time and the market's state, as an SQLite database.
 
-It is replaced atomically and reaches the disk before an execution is announced, so a kill of the process
-loses market time at most.
+What has changed is on the disk before an execution is announced, so a kill of the process loses market time
+at most. What a change costs does not grow with the history: an order's row is replaced, executions and
+settlement events are appended.
 """
 
 import json
-import os
-from dataclasses import asdict
-from datetime import date, datetime
+import sqlite3
+from collections.abc import Sequence
+from datetime import datetime
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from broker.gateway.account import Account, Execution, Holding
 from broker.gateway.errors import GatewayError
 from broker.gateway.exchange import Exchange
-from broker.gateway.listings import Query
-from broker.gateway.market import Market
-from broker.gateway.order import Legging, Order, Status
-from broker.gateway.order_request import ComboLeg, OrderRequest
-from options import ConId, Contract, Right, SecType, UsdPerContract
+from broker.gateway.order import Order
+from broker.gateway.settlement import Event, Instruction
+from options import ConId
 
-FORMAT = 2
-MOMENTS = ("placed", "starts", "ends", "ready_since", "wakes", "done")
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
+FORMAT = 3
+TABLES = """
+CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE holdings (con_id INTEGER UNIQUE, value TEXT NOT NULL);
+CREATE TABLE orders (perm_id INTEGER PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE executions (number INTEGER PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE events (number INTEGER PRIMARY KEY, value TEXT NOT NULL);
+"""
+# In the order in which they were first held: that is the order in which clients hear of them.
+KEEP_HOLDING = "INSERT INTO holdings VALUES (?, ?) ON CONFLICT (con_id) DO UPDATE SET value = excluded.value"
+ROWS = ("holdings", "orders", "executions", "events")
 
 
-def write_state(path: Path, exchange: Exchange, now: datetime) -> None:
-    """Replaces the file; raises GatewayError when it cannot be written."""
-    account = exchange.account
-    document = {
+Record = Holding | Order | Execution | Event
+
+
+class StateFile:
+    """Writes what has changed since the last write; raises GatewayError when the file cannot be written."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._facts: dict[str, str] = {}
+        self._holdings: dict[ConId, Holding] = {}
+        self._written = {"executions": 0, "events": 0}
+        self._living: dict[int, Order] | None = None
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._database = sqlite3.connect(path, timeout=0, isolation_level=None)
+            self._database.execute("PRAGMA locking_mode = EXCLUSIVE")
+            self._database.execute("PRAGMA journal_mode = WAL")
+            self._database.execute("PRAGMA synchronous = FULL")
+            self._database.execute("BEGIN IMMEDIATE")
+            if not self._database.execute("SELECT 1 FROM sqlite_master").fetchone():
+                for statement in TABLES.strip().splitlines():
+                    self._database.execute(statement)
+            self._database.execute("COMMIT")
+            for table in self._written:
+                (count,) = self._database.execute(f"SELECT count(*) FROM {table}").fetchone()
+                self._written[table] = count
+        except (OSError, sqlite3.Error) as error:
+            raise self._unwritable(error) from None
+
+    def write(self, exchange: Exchange, now: datetime, orders: Sequence[Order]) -> None:
+        """Brings the file up to `now`, with these orders and whatever else is new."""
+        database = self._database
+        appended: dict[str, Sequence[Record]] = {
+            "executions": exchange.executions,
+            "events": exchange.settlement.events,
+        }
+        try:
+            database.execute("BEGIN")
+            for name, value in _facts(exchange, now).items():
+                text = json.dumps(value)
+                if self._facts.get(name) != text:
+                    database.execute("REPLACE INTO facts VALUES (?, ?)", (name, text))
+                    self._facts[name] = text
+            for con_id, holding in exchange.account.holdings.items():
+                if self._holdings.get(con_id) is not holding:
+                    database.execute(KEEP_HOLDING, (con_id, _text(holding)))
+                    self._holdings[con_id] = holding
+            self._forget_lost(exchange, orders)
+            for order in orders:
+                database.execute("REPLACE INTO orders VALUES (?, ?)", (order.perm_id, _text(order)))
+            for table, records in appended.items():
+                for number in range(self._written[table], len(records)):
+                    database.execute(f"INSERT INTO {table} VALUES (?, ?)", (number, _text(records[number])))
+                self._written[table] = len(records)
+            database.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise self._unwritable(error) from None
+
+    def _forget_lost(self, exchange: Exchange, orders: Sequence[Order]) -> None:
+        """Takes out the orders that the exchange has lost as if they had never arrived."""
+        known = self._living
+        if known is None:
+            known = {order.perm_id: order for order in exchange.orders.values()}
+        for order in known.values():
+            if exchange.orders.get((order.client_id, order.order_id)) is not order:
+                self._database.execute("DELETE FROM orders WHERE perm_id = ?", (order.perm_id,))
+        still = (order for order in (*known.values(), *orders) if order.lives)
+        self._living = {order.perm_id: order for order in still}
+
+    def close(self) -> None:
+        self._database.close()
+
+    def _unwritable(self, error: Exception) -> GatewayError:
+        return GatewayError(
+            f"state file {self._path} cannot be written ({error}): free the disk, stop the other gateway that"
+            " uses it, or name another"
+        )
+
+
+def read_state(path: Path, market: str) -> dict[str, Any] | None:
+    """All that the file holds, as JSON; None when there is no file; raises GatewayError when it is not one of
+    this market."""
+    if not path.exists():
+        return None
+    try:
+        database = sqlite3.connect(path, timeout=0)
+        found = dict(database.execute("SELECT name, value FROM facts"))
+        document: dict[str, Any] = {name: json.loads(value) for name, value in found.items()}
+        for table in ROWS:
+            document[table] = [
+                json.loads(row[-1]) for row in database.execute(f"SELECT * FROM {table} ORDER BY rowid")
+            ]
+        database.close()
+    except (OSError, sqlite3.Error, json.JSONDecodeError) as error:
+        raise GatewayError(
+            f"state file {path} cannot be read ({error}): it may be of an older version or in use; stop its"
+            " gateway, or move it away to start anew"
+        ) from None
+    if document.get("format") != FORMAT:
+        raise GatewayError(f"state file {path} has an unknown format: move it away to start anew")
+    if document.get("market") != market:
+        raise GatewayError(
+            f"state file {path} belongs to market {document.get('market')}, not {market}: name another"
+        )
+    return document
+
+
+def restored_account(document: dict[str, Any]) -> Account:
+    """The account of a document."""
+    account = Account(**document["account"])
+    for holding in document["holdings"]:
+        restored = _adapters()[Holding].validate_python(holding)
+        account.holdings[restored.contract.con_id] = restored
+    return account
+
+
+def restore_books(document: dict[str, Any], exchange: Exchange) -> None:
+    """Gives the exchange its orders, executions, settlement and counters back."""
+    exchange.next_perm_id, exchange.fills.next_fill = document["next_perm_id"], document["next_fill"]
+    order, execution = _adapters()[Order], _adapters()[Execution]
+    exchange.restore(
+        [order.validate_python(saved) for saved in document["orders"]],
+        [execution.validate_python(saved) for saved in document["executions"]],
+    )
+    settlement = exchange.settlement
+    settlement.events += [_adapters()[Event].validate_python(saved) for saved in document["events"]]
+    settlement.begin(datetime.fromisoformat(document["dealt_until"]))
+    for con_id, saved in document["instructions"].items():
+        settlement.instructions[ConId(int(con_id))] = Instruction(**saved)
+
+
+def _facts(exchange: Exchange, now: datetime) -> dict[str, Any]:
+    account, settlement = exchange.account, exchange.settlement
+    return {
         "format": FORMAT,
         "market": exchange.market.name,
         "time": now.isoformat(),
@@ -37,123 +179,25 @@ def write_state(path: Path, exchange: Exchange, now: datetime) -> None:
             "deposit_usd": account.deposit_usd,
             "cash_usd": account.cash_usd,
             "realized_usd": account.realized_usd,
-            "holdings": [asdict(holding) for holding in account.holdings.values()],
+            "dividends_usd": account.dividends_usd,
         },
-        "orders": [asdict(order) for order in exchange.orders.values()],
-        "executions": [asdict(execution) for execution in exchange.executions],
         "next_perm_id": exchange.next_perm_id,
         "next_fill": exchange.fills.next_fill,
+        "dealt_until": settlement.dealt_until.isoformat(),
+        "instructions": {
+            con_id: {"quantity": wish.quantity, "lapse": wish.lapse}
+            for con_id, wish in settlement.instructions.items()
+        },
     }
-    draft = path.with_name(path.name + ".new")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with draft.open("w", encoding="utf-8") as file:
-            json.dump(document, file, default=_plain)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-    except OSError as error:
-        raise GatewayError(
-            f"state file {path} cannot be written ({error}): free the disk or name another"
-        ) from None
 
 
-def read_state(path: Path, market: Market) -> dict[str, Any] | None:
-    """The document, None when there is no file; raises GatewayError when it is not one for this market."""
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise GatewayError(
-            f"state file {path} cannot be read ({error}): move it away to start anew"
-        ) from None
-    if not isinstance(document, dict) or document.get("format") != FORMAT:
-        raise GatewayError(f"state file {path} has an unknown format: move it away to start anew")
-    if document["market"] != market.name:
-        raise GatewayError(
-            f"state file {path} belongs to market {document['market']}, not {market.name}: name another"
-        )
-    return document
+@cache
+def _adapters() -> "dict[type, TypeAdapter[Any]]":
+    """What turns records into JSON and back."""
+    from pydantic import TypeAdapter  # an eighth of a second that a gateway without a state file saves
+
+    return {kind: TypeAdapter(kind) for kind in (Holding, Order, Execution, Event)}
 
 
-def restored_account(document: dict[str, Any]) -> Account:
-    """The account of a document."""
-    saved = document["account"]
-    account = Account(
-        saved["account_id"], saved["deposit_usd"], saved["cash_usd"], realized_usd=saved["realized_usd"]
-    )
-    for holding in saved["holdings"]:
-        contract = _contract(holding["contract"])
-        account.holdings[contract.con_id] = Holding(
-            contract, holding["quantity"], UsdPerContract(holding["average_cost"]), holding["realized_usd"]
-        )
-    return account
-
-
-def restore_books(document: dict[str, Any], exchange: Exchange) -> None:
-    """Gives the exchange its orders, executions and counters back."""
-    exchange.next_perm_id, exchange.fills.next_fill = document["next_perm_id"], document["next_fill"]
-    orders = [_order(saved) for saved in document["orders"]]
-    exchange.restore(orders, [_execution(saved) for saved in document["executions"]])
-
-
-def _plain(value: object) -> str:
-    if isinstance(value, date):
-        return value.isoformat()
-    raise TypeError(f"{value!r} has no place in the state file")
-
-
-def _contract(saved: dict[str, Any]) -> Contract:
-    return Contract(
-        **{
-            **saved,
-            "con_id": ConId(saved["con_id"]),
-            "sec_type": SecType(saved["sec_type"]),
-            "expiry": date.fromisoformat(saved["expiry"]) if saved["expiry"] else None,
-            "right": Right(saved["right"]) if saved["right"] else None,
-        }
-    )
-
-
-def _execution(saved: dict[str, Any]) -> Execution:
-    contract = _contract(saved["contract"]) if saved["contract"] else None
-    return Execution(**{**saved, "contract": contract, "time": datetime.fromisoformat(saved["time"])})
-
-
-def _order(saved: dict[str, Any]) -> Order:
-    request = saved["request"]
-    return Order(
-        **{
-            **saved,
-            "request": OrderRequest(
-                **{
-                    **request,
-                    "contract": Query(**request["contract"]),
-                    "legs": tuple(
-                        ComboLeg(**{**leg, "terms": tuple(leg["terms"])}) for leg in request["legs"]
-                    ),
-                    **{name: _tuples(request[name]) for name in ("routing", "algo", "conditions")},
-                    **{name: tuple(request[name]) for name in ("leg_prices", "delta_contract")},
-                }
-            ),
-            "legs": tuple((_contract(contract), amount) for contract, amount in saved["legs"]),
-            "status": Status(saved["status"]),
-            "legging": _legging(saved["legging"]) if saved["legging"] else None,
-            **{name: _moment(saved[name]) for name in MOMENTS},
-        }
-    )
-
-
-def _legging(saved: dict[str, Any]) -> Legging:
-    return Legging(
-        saved["lots"], tuple(saved["limits"]), tuple(saved["prices"]), datetime.fromisoformat(saved["due"])
-    )
-
-
-def _tuples(rows: list[list[str]]) -> tuple[tuple[str, ...], ...]:
-    return tuple(tuple(row) for row in rows)
-
-
-def _moment(text: str | None) -> datetime | None:
-    return datetime.fromisoformat(text) if text else None
+def _text(record: Record) -> str:
+    return json.dumps(_adapters()[type(record)].dump_python(record, mode="json"))

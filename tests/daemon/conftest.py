@@ -250,7 +250,7 @@ def replay(start_gateway: Callable[..., Gateway], tmp_path: Path) -> Callable[..
     def start(story: Story = Story(), speed: float = 30, account: str = "DU1234567", **ports: int) -> Gateway:
         quotes, positions = write_market(tmp_path, story)
         files = ("--quotes", str(quotes), "--positions", str(positions))
-        state = ("--state", str(tmp_path / "gateway.json"))
+        state = ("--state", str(tmp_path / "gateway.sqlite"))
         how = ("--speed", str(speed), "--account", account)
         return start_gateway("--market", "replay", *files, *state, *how, **ports)
 

@@ -429,8 +429,16 @@ def test_wrong_words_are_one_line_that_points_to_the_help(
 
 
 def test_a_gateway_state_that_is_damaged_is_named(finished: Any, copy: Path) -> None:
-    state = copy / "gateway" / "replay.json"
+    state = copy / "gateway" / "replay.sqlite"
     state.write_text("{")
     said = refusal(demo(copy, finished.quotes, finished.positions))
     assert f"state file {state} cannot be read" in said
     assert decisions(copy)
+
+
+def test_a_gateway_account_of_an_earlier_version_is_not_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "gateway").mkdir()
+    (tmp_path / "gateway" / "model.json").write_text('{"format": 1, "market": "model"}')
+    said = refusal(run(tmp_path))
+    assert str(tmp_path / "gateway" / "model.json") in said
+    assert "move it away" in said

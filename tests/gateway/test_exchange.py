@@ -205,18 +205,17 @@ def test_a_defined_risk_structure_needs_what_it_can_lose_and_a_naked_short_more(
     assert traded.values(DEFAULT_START).initial_margin == pytest.approx(500 + 100 * (1.0 + 0.2 * 110 + 1.0))
 
 
-def test_expired_options_leave_the_account_at_their_intrinsic_value():
+def test_expired_options_wait_for_a_price_and_then_become_shares_or_nothing():
     ledger, (_, put, call, _) = exchange()
     traded = ledger.exchange
     traded.account.book(put, -1, 2.0, 0.0)
     traded.account.book(call, 1, 2.0, 0.0)
     after = closing(put.expiry)
+    traded.pass_time(after - timedelta(seconds=1))
     traded.pass_time(after)
     assert ledger.changes == []
     traded.market.set({"symbol": "XYZ", "bid": 92.0, "ask": 92.0})
-    traded.pass_time(after - timedelta(seconds=1))
-    assert ledger.changes == []
-    traded.pass_time(after)
+    traded.pass_time(after + timedelta(seconds=1))
     assert ledger.changes == [(0, "Expired")]
-    assert [h.quantity for h in traded.account.holdings.values()] == [0, 0]
-    assert traded.account.cash_usd == pytest.approx(DEPOSIT - 300)
+    assert [h.quantity for h in traded.account.holdings.values()] == [0, 0, 100]
+    assert traded.account.cash_usd == pytest.approx(DEPOSIT - 9500)

@@ -2,6 +2,7 @@ import asyncio
 import json
 import os
 import signal
+import sqlite3
 import sys
 from datetime import datetime, timedelta
 
@@ -11,6 +12,7 @@ from ib_async import IB, LimitOrder
 from broker.gateway.errors import GatewayError
 from broker.gateway.main import main, read_arguments
 from broker.gateway.program import build
+from broker.gateway.state import FORMAT, StateFile
 
 
 async def books(bench):
@@ -18,7 +20,7 @@ async def books(bench):
 
 
 async def test_account_orders_and_time_continue_after_a_restart(open_bench, connect, tmp_path, until):
-    argv = ("--speed", "0", "--state", str(tmp_path / "new" / "gateway.json"))
+    argv = ("--speed", "0", "--state", str(tmp_path / "new" / "gateway.sqlite"))
     async with open_bench(*argv) as bench, connect(bench) as ib:
         held = ib.positions()[0].contract
         held.exchange = "SMART"
@@ -44,7 +46,7 @@ async def test_account_orders_and_time_continue_after_a_restart(open_bench, conn
 
 
 async def test_a_kill_loses_no_execution_that_was_announced(tmp_path):
-    state = tmp_path / "gateway.json"
+    state = tmp_path / "gateway.sqlite"
     command = (
         sys.executable,
         "-m",
@@ -74,17 +76,29 @@ async def test_a_kill_loses_no_execution_that_was_announced(tmp_path):
     assert gateway.exchange.account.holdings[held.conId].quantity == 1
 
 
+def other_kind(path, kind):
+    """A file that is not a state file of the model market."""
+    if kind == "an older version's":
+        path.write_text('{"format": 1, "market": "model"}')
+        return
+    StateFile(path).close()
+    if kind == "another market's":
+        with sqlite3.connect(path) as database:
+            rows = [("format", str(FORMAT)), ("market", '"script"')]
+            database.executemany("INSERT INTO facts VALUES (?, ?)", rows)
+
+
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("kind", "says"),
     [
-        ("{", "cannot be read"),
-        ("[]", "unknown format"),
-        ('{"format": 2, "market": "script"}', "belongs to market"),
+        ("an older version's", "older version"),
+        ("one without anything", "unknown format"),
+        ("another market's", "belongs to market script"),
     ],
 )
-def test_a_state_file_of_another_kind_is_refused(tmp_path, capsys, text, says):
-    path = tmp_path / "gateway.json"
-    path.write_text(text)
+def test_a_state_file_of_another_kind_is_refused(tmp_path, capsys, kind, says):
+    path = tmp_path / "gateway.sqlite"
+    other_kind(path, kind)
     assert main(["--state", str(path), "--port", "0", "--control-port", "0"]) == 2
     err = capsys.readouterr().err
     assert says in err
@@ -92,14 +106,41 @@ def test_a_state_file_of_another_kind_is_refused(tmp_path, capsys, text, says):
 
 
 def test_a_damaged_state_file_is_refused(tmp_path):
-    path = tmp_path / "gateway.json"
-    path.write_text('{"format": 1, "market": "model", "market_state": {}}')
+    path = tmp_path / "gateway.sqlite"
+    StateFile(path).close()
+    with sqlite3.connect(path) as database:
+        rows = [("format", str(FORMAT)), ("market", '"model"'), ("market_state", "{}")]
+        database.executemany("INSERT INTO facts VALUES (?, ?)", rows)
     with pytest.raises(GatewayError, match="damaged"):
         build(read_arguments(["--state", str(path)]))
 
 
+async def test_two_gateways_cannot_write_one_state_file(open_bench, tmp_path, capsys):
+    path = tmp_path / "gateway.sqlite"
+    async with open_bench("--state", str(path)):
+        with pytest.raises(GatewayError, match="in use"):
+            build(read_arguments(["--state", str(path)]))
+
+
+async def test_what_an_order_costs_to_keep_does_not_grow_with_the_history(
+    open_bench, connect, tmp_path, until
+):
+    argv = ("--speed", "0", "--state", str(tmp_path / "gateway.sqlite"))
+    async with open_bench(*argv) as bench, connect(bench) as ib:
+        held = ib.positions()[0].contract
+        held.exchange = "SMART"
+        written = bench.gateway._state._database
+        sizes = []
+        for n in range(40):
+            before = written.total_changes
+            ib.placeOrder(held, LimitOrder("BUY", 1, 0.01, tif="GTC", orderRef=str(n)))
+            await until(lambda n=n: len(bench.gateway.exchange.orders) == n + 1)
+            sizes.append(written.total_changes - before)
+    assert max(sizes[1:]) == min(sizes[1:]) <= 5
+
+
 async def test_the_next_day_begins_where_the_last_ended(open_bench, tmp_path):
-    argv = ("--speed", "0", "--state", str(tmp_path / "gateway.json"))
+    argv = ("--speed", "0", "--state", str(tmp_path / "gateway.sqlite"))
     async with open_bench(*argv, "--start", "2026-03-02T15:59:00-05:00") as bench:
         await bench.step(90)
         ended = bench.gateway.clock.now
