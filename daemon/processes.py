@@ -96,7 +96,13 @@ async def start_gateway(home: Path, settings: Settings) -> tuple[Child, GatewayP
     if simulation.market == "model":
         # Four quotes a second are what an eye can follow; at high speed more would only cost.
         arguments += ["--quote-every", str(min(30, max(1, round(simulation.speed / 4))))]
-    for option, value in (("--quotes", simulation.quotes), ("--positions", simulation.positions)):
+        arguments += ["--scenario", simulation.scenario]
+    given = {
+        "--quotes": simulation.quotes,
+        "--positions": simulation.positions,
+        "--faults": simulation.faults,
+    }
+    for option, value in given.items():
         if value is not None:
             arguments += [option, str(value)]
     log = home / "logs" / "gateway.log"

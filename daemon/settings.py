@@ -58,11 +58,13 @@ class TradingSettings(Strict):
 
 
 class SimulationSettings(Strict):
-    """The embedded gateway's market. `speed` simulated seconds per second."""
+    """The embedded gateway's market. `speed` simulated seconds per second; `faults` a plan of bad days."""
 
     market: str = Field(default="model", pattern="^(model|replay)$")
     speed: float = Field(default=60.0, gt=0, le=1_000_000)
     seed: int = 7
+    scenario: str = "calm"
+    faults: str | None = None
     quotes: Path | None = None
     positions: Path | None = None
 

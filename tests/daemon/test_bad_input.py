@@ -80,6 +80,15 @@ def copy(finished: Any, tmp_path: Path) -> Path:
 # --- ports and gateways ---------------------------------------------------------------------------
 
 
+def test_a_scenario_or_plan_of_faults_that_there_is_not_is_refused_with_those_that_there_are(tmp_path):
+    said = refusal(run(tmp_path / "home", SIMULATION__SCENARIO="doom"))
+    assert "'doom'" in said
+    assert "crash_2020" in said
+    said = refusal(run(tmp_path / "home", SIMULATION__FAULTS="doom"))
+    assert "doom" in said
+    assert "a_day_in_the_life" in said
+
+
 def test_no_gateway_at_the_port(tmp_path: Path) -> None:
     port, started = free_port(), time.monotonic()
     said = refusal(run(tmp_path, BROKER__KIND="interactive_brokers", BROKER__PORT=port))
