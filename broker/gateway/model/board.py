@@ -5,14 +5,13 @@ dividends that are announced up to expiry are what moves; the forward of a slice
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import date, datetime, timedelta
 
 import numpy as np
 from numpy.typing import NDArray
 
 from broker.gateway.model.course import CALM_VOLS
-from broker.gateway.model.paths import State
 from broker.gateway.model.shares import SHARES, SYMBOLS, Share
 from broker.gateway.model.surface import money_variance, total_variance
 from broker.gateway.model.variance_time import at, at_close
@@ -46,6 +45,10 @@ class Slices:
     ex_at: Floats
     ex_reported: Floats
     ex_usd: Floats
+
+    def repeated(self, count: int) -> "Slices":
+        """A single slice, so many times."""
+        return Slices(*(np.repeat(getattr(self, column.name), count, axis=0) for column in fields(self)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -111,55 +114,54 @@ def slices_of(keys: Sequence[tuple[int, date]], day: date) -> Slices:
     return Slices(np.array([place for place, _ in keys], dtype=np.intp), *columns, *ex)
 
 
-def worth(rows: Rows, slices: Slices, state: State, now: datetime) -> Worth:
-    """What the rows are worth in a state; NaN for those that have ended."""
-    moment, passed = now.timestamp(), at(now)
-    share = slices.shares
+def worth(
+    rows: Rows, slices: Slices, spots: Floats, vols: Floats, moment: Floats | float, passed: Floats | float
+) -> Worth:
+    """What the rows are worth; NaN for those that have ended.
+
+    Per slice: `spots` and short `vols` (slices,) of its share, and `moment` (epoch seconds) and `passed`
+    (variance time), which may also be one for all.
+    """
+    calm = CALM_VOLS[slices.shares]
     with np.errstate(all="ignore"):
         years = np.where(slices.ends > moment, (slices.ends - moment) / SECONDS_PER_YEAR, np.nan)
-        thetas = (
-            money_variance(state.vols[share], CALM_VOLS[share], slices.ends_at - passed) + slices.reported
-        )
-        ex_years = np.maximum(slices.ex_days - moment, 1.0) / SECONDS_PER_YEAR
-        worths = slices.ex_usd * np.exp(-RATE * np.nan_to_num(ex_years))
-        ex_thetas = np.stack(
-            [
-                money_variance(state.vols[share], CALM_VOLS[share], np.maximum(at_ex - passed, 1e-9))
-                + reported
-                for at_ex, reported in zip(slices.ex_at.T, slices.ex_reported.T, strict=True)
-            ],
-            axis=1,
-        )
-        return _worth(rows, slices, state, years, thetas, ex_years, ex_thetas, np.cumsum(worths, axis=1))
+        thetas = money_variance(vols, calm, slices.ends_at - passed) + slices.reported
+        paid = np.zeros_like(spots)
+        chances = []
+        for column in range(MOST_DIVIDENDS):
+            until = np.maximum(slices.ex_days[:, column] - moment, 1.0) / SECONDS_PER_YEAR
+            if np.isfinite(until).any():
+                variance = money_variance(vols, calm, np.maximum(slices.ex_at[:, column] - passed, 1e-9))
+                chances.append((until, paid, variance + slices.ex_reported[:, column]))
+                paid = paid + slices.ex_usd[:, column] * np.exp(-RATE * np.nan_to_num(until))
+        return _worth(rows, slices, spots, years, thetas, paid, chances)
 
 
 def _worth(
     rows: Rows,
     slices: Slices,
-    state: State,
+    spots: Floats,
     years: Floats,
     thetas: Floats,
-    ex_years: Floats,
-    ex_thetas: Floats,
     paid: Floats,
+    ex_days: Sequence[tuple[Floats, Floats, Floats]],
 ) -> Worth:
-    """`paid` (slices, MOST_DIVIDENDS) is the present value of the dividends up to and with each one."""
+    """`ex_days` are (years until, dividends paid before, total variance at the money until) per slice."""
     place, share = rows.slices, slices.shares[rows.slices]
-    spots, terms = state.prices[share], (SKEWS[share], CURVES[share])
 
-    def vols(years: Floats, thetas: Floats, less: Floats) -> tuple[Floats, Floats]:
-        k = np.log(rows.strikes / (spots - less)) - RATE * years
-        return np.sqrt(total_variance(k, thetas, *terms) / years), k
+    def vols(years: Floats, thetas: Floats, paid: Floats) -> tuple[Floats, Floats]:
+        k = np.log(rows.strikes / (spots - paid)[place]) - RATE * years[place]
+        return np.sqrt(total_variance(k, thetas[place], SKEWS[share], CURVES[share]) / years[place]), k
 
-    less = paid[place, -1]
-    vol, k = vols(years[place], thetas[place], less)
-    chances = []
-    for column in np.flatnonzero(np.isfinite(ex_years).any(axis=0)):
-        before = paid[place, column - 1] if column else np.zeros(len(place))
-        until = ex_years[place, column]
-        chances.append(LastChance(until, before, vols(until, ex_thetas[place, column], before)[0]))
-    greeks = escrowed_american(spots, rows.strikes, years[place], vol, rows.calls, RATE, less, chances)
-    return Worth(vol, greeks, k / np.sqrt(thetas[place]), spots, rows.strikes)
+    vol, k = vols(years, thetas, paid)
+    chances = [
+        LastChance(until[place], before[place], vols(until, theta, before)[0])
+        for until, before, theta in ex_days
+    ]
+    greeks = escrowed_american(
+        spots[place], rows.strikes, years[place], vol, rows.calls, RATE, paid[place], chances
+    )
+    return Worth(vol, greeks, k / np.sqrt(thetas[place]), spots[place], rows.strikes)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -65,6 +65,7 @@ class ModelMarket:
 
     def _begin(self, seed: int, first_day: date, scenario: str) -> None:
         self._paths = Paths(Course(seed, first_day, scenario_named(scenario)))
+        self._charts = Charts(self._paths)
         self._reaches: dict[tuple[int, date], Reach] = {}
         self._today: Today | None = None
         self._moment: tuple[datetime, State, dict[ConId, Quote]] | None = None
@@ -159,7 +160,7 @@ class ModelMarket:
         contract = self.listings.get(con_id)
         if contract is None:
             return []
-        return Charts(self._paths).bars(contract, since, until, seconds)
+        return self._charts.bars(contract, since, until, seconds)
 
     def dividends(self, symbol: str) -> Sequence[Dividend]:
         if symbol not in SYMBOLS:

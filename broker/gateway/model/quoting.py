@@ -8,7 +8,7 @@ from itertools import repeat
 
 import numpy as np
 
-from broker.gateway.model.board import Board, slices_of, worth
+from broker.gateway.model.board import Board, Rows, Slices, Worth, slices_of, worth
 from broker.gateway.model.course import CALM_VOLS, COUNT, FEAR, index_of, index_years
 from broker.gateway.model.paths import Paths, State, quoted_at_night
 from broker.gateway.model.shares import INDEX, SHARES, SYMBOLS
@@ -24,7 +24,7 @@ from broker.gateway.model.spreads import (
     sizes,
     stress,
 )
-from broker.gateway.model.variance_time import session_share
+from broker.gateway.model.variance_time import at, session_share
 from broker.gateway.quotes import Quote
 from options import Contract
 from options.hours import closing, is_open, next_trading_day, opening, previous_trading_day
@@ -66,7 +66,7 @@ class Today:
         board = Board.of(contracts, day)
         eve = previous_trading_day(day)
         then = closing(eve) - LAST_SECOND
-        before = worth(board.rows, slices_of(board.keys, eve), paths.at(then), then)
+        before = _worth_in(board.rows, slices_of(board.keys, eve), paths.at(then), then)
         shares = board.slices.shares[board.rows.slices]
         ids = board.ids
         steps = np.array([2.0 * share.step for share in SHARES])[shares]
@@ -143,7 +143,7 @@ class Today:
         places = np.array([board.place[con_id] for con_id in con_ids], dtype=np.intp)
         rows = board.rows.take(places)
         shares = board.slices.shares[rows.slices]
-        found = worth(rows, board.slices, state, now)
+        found = _worth_in(rows, board.slices, state, now)
         passed = (now - opening(self.day)).total_seconds()
         factors = (stress(state.vols, CALM_VOLS) * self.nervous)[shares]
         factors *= opening_factor(passed / 60) * self.spread_factor
@@ -176,6 +176,11 @@ class Today:
             np.round(found.spots, 2).tolist(),
         )
         return [Quote(*row) for row in zip(*columns, strict=False)]
+
+
+def _worth_in(rows: Rows, slices: Slices, state: State, now: datetime) -> Worth:
+    share = slices.shares
+    return worth(rows, slices, state.prices[share], state.vols[share], now.timestamp(), at(now))
 
 
 def _reports_next(day: date) -> list[bool]:

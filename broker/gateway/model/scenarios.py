@@ -44,7 +44,7 @@ class Scenario:
     about: str
     vix: float = 17.5
     mean_vix: float = 17.5
-    pull: float = 6.0
+    pull: float = 9.0
     vix_vol: float = 1.35
     drift: float = 0.06
     jumps_per_year: float = 3.0

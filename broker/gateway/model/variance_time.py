@@ -50,13 +50,14 @@ def at_close(day: date) -> float:
 def at(now: datetime) -> float:
     """Years that have passed at a moment, on the same scale."""
     day = trading_day(now)
-    if is_trading_day(day) and now >= opening(day):
-        part = min((now - opening(day)).total_seconds() / session_s(day), 1.0)
+    trading = is_trading_day(day)
+    if trading and opening(day) <= now < closing(day):
+        part = (now - opening(day)).total_seconds() / session_s(day)
         left = (1.0 - OVERNIGHT) * (1.0 - float(session_share(part)))
         return at_close(day) - left / UNITS_PER_YEAR
-    following = day if is_trading_day(day) else next_trading_day(day)
-    begin, end = closing(previous_trading_day(following)), opening(following)
-    part = (now - begin) / (end - begin)
-    start = at_close(previous_trading_day(following))
+    following = day if trading and now < opening(day) else next_trading_day(day)
+    before = previous_trading_day(following)
+    part = (now - closing(before)) / (opening(following) - closing(before))
+    start = at_close(before)
     at_opening = at_close(following) - (1.0 - OVERNIGHT) / UNITS_PER_YEAR
     return start + part * (at_opening - start)
