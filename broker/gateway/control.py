@@ -236,7 +236,7 @@ class ControlPort:
 
     def _fault(self, command: dict[str, Any]) -> Reply:
         given = {name: value for name, value in command.items() if name not in ("cmd", "name")}
-        self.gateway.faults.inflict(command["name"], given)
+        self.gateway.faults.inflict(str(command.get("name", "")), given)
         return {}
 
     def _faults(self, _: dict[str, Any]) -> Reply:

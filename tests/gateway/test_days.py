@@ -29,7 +29,7 @@ MORNING = ("--market", "script", "--start", "2026-03-02T09:30:00-05:00")
         ("- at: 10\n  fault: drop\n", "line 1, column 3: at: 10 is no time of day: write it like 10:05"),
         ("- after_s: soon\n  fault: drop\n", "line 1, column 3: after_s: soon is no number of seconds"),
         ("- after_s: -1\n  fault: drop\n", "line 1, column 3: after_s: -1 is no number of seconds"),
-        ("- at: 10:00\n  fault: dorp\n", "line 2, column 3: no fault 'dorp': there are drop"),
+        ("- at: 10:00\n  fault: dorp\n", "line 2, column 3: no fault 'dorp': did you mean drop?"),
         (
             "- at: 10:00\n  fault: drop\n  how: soft\n",
             "line 3, column 3: fault drop: parameter how is 'soft'",

@@ -31,7 +31,8 @@ def test_every_fault_says_what_it_does_and_what_it_takes(name):
 @pytest.mark.parametrize(
     ("name", "given", "complaint"),
     [
-        ("dorp", {}, "no fault 'dorp': there are drop, silent, "),
+        ("dorp", {}, "no fault 'dorp': did you mean drop? the command faults lists them all"),
+        ("zz", {}, "no fault 'zz': the command faults lists them all"),
         ("drop", {"hwo": "fin"}, "fault drop has no parameter 'hwo': it takes client, how, "),
         ("drop", {"how": "soft"}, "fault drop: parameter how is 'soft' and should be fin or rst or torn"),
         ("drop", {"client": -1}, "fault drop: parameter client is -1 and should be a whole number from 0"),
@@ -79,6 +80,12 @@ async def test_the_control_port_lists_the_catalogue_and_what_is_active(script, c
         await script.step(10)
         listed = await script.tell("faults")
         assert [fault["name"] for fault in listed["catalogue"]] == list(CATALOGUE)
+        assert listed["catalogue"][0]["parameters"][1] == {
+            "name": "how",
+            "takes": "fin or rst or torn",
+            "meaning": "how the connection ends",
+            "default": "fin",
+        }
         lost, stale = listed["active"]
         assert (lost["fault"], lost["request"], lost["applied"], lost["left"]) == (
             "unanswered",

@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from ib_async import IB, LimitOrder, Option, Stock
+from ib_async import IB, LimitOrder, Option, RequestError, Stock
 
 
 def option(strike=90.0):
@@ -99,6 +99,9 @@ async def test_any_other_error_ends_the_request_with_an_empty_list(script, conne
         await script.inflict("request_error", request="contract_details", code=code)
         assert await ib.reqContractDetailsAsync(option()) == []
         assert [found for _, found in errors] == [code]
+        ib.RaiseRequestErrors = True
+        with pytest.raises(RequestError):
+            await ib.reqContractDetailsAsync(option())
 
 
 @pytest.mark.fault("late_answers")
@@ -116,6 +119,18 @@ async def test_late_answers_come_in_order_and_orders_meet_later_prices(script, c
         await asked
         await until(lambda: trade.orderStatus.status == "Filled")
         assert trade.orderStatus.avgFillPrice == 0.65
+
+
+@pytest.mark.fault("late_answers")
+async def test_a_client_that_has_gone_before_its_late_answer_leaves_its_id_free(script, connect, until):
+    await script.inflict("late_answers", delay_s=10)
+    with pytest.raises(TimeoutError):
+        await IB().connectAsync("127.0.0.1", script.port, 1, timeout=0.2)
+    await until(lambda: not script.gateway.connections)
+    await script.step(10)
+    await script.heal()
+    async with connect(script, 1) as ib:
+        assert ib.isConnected()
 
 
 @pytest.mark.fault("read_only")

@@ -1,6 +1,7 @@
 """Every fault that there is, by subject."""
 
 from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import Any
 
 from broker.gateway.errors import GatewayError
@@ -14,7 +15,7 @@ from broker.gateway.faults import (
     servers,
     stream,
 )
-from broker.gateway.faults.fault import Fault, accepted
+from broker.gateway.faults.fault import Fault, Parameter, accepted
 
 SUBJECTS: Mapping[str, tuple[type[Fault], ...]] = {
     "The connection": connection.FAULTS,
@@ -32,7 +33,9 @@ CATALOGUE: Mapping[str, type[Fault]] = {fault.name: fault for faults in SUBJECTS
 def find(name: str) -> type[Fault]:
     """Raises GatewayError when there is no such fault."""
     if name not in CATALOGUE:
-        raise GatewayError(f"no fault {name!r}: there are {', '.join(CATALOGUE)}")
+        meant = " or ".join(get_close_matches(name, CATALOGUE))
+        hint = f"did you mean {meant}? " if meant else ""
+        raise GatewayError(f"no fault {name!r}: {hint}the command faults lists them all")
     return CATALOGUE[name]
 
 
@@ -43,7 +46,12 @@ def described() -> list[dict[str, Any]]:
             "name": fault.name,
             "wire": fault.wire,
             "suffers": fault.suffers,
-            "parameters": {each.name: f"{each.allowed}: {each.meaning}" for each in accepted(fault)},
+            "parameters": [_described(each) for each in accepted(fault)],
         }
         for fault in CATALOGUE.values()
     ]
+
+
+def _described(parameter: Parameter) -> dict[str, Any]:
+    words = {"name": parameter.name, "takes": parameter.allowed, "meaning": parameter.meaning}
+    return words if parameter.required else {**words, "default": parameter.shown_default}

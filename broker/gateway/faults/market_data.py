@@ -65,9 +65,7 @@ class Side(StrEnum):
 class OneSided(Fault):
     name = "one_sided"
     wire = "One side of a contract's quote becomes -1 with size 0; its orders do not fill."
-    suffers = (
-        "The ticker's bid (or ask) is -1; `midpoint()` is NaN, `marketPrice()` falls back to last or close."
-    )
+    suffers = "The ticker's bid (or ask) is -1 and its size 0; `midpoint()` is NaN."
     source = "TWS_PROTOCOL.md 13"
     targets = ("con_id",)
     con_id: OneContract

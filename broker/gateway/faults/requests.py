@@ -182,7 +182,10 @@ class RequestError(Fault):
 @dataclass(frozen=True, slots=True)
 class LateAnswers(Fault):
     name = "late_answers"
-    wire = "Requests are dealt with only after a while, in their order (a gateway that reads slowly)."
+    wire = (
+        "Requests are dealt with only after a while, in their order (a gateway that reads slowly), orders of"
+        " clients that have gone since too."
+    )
     suffers = "Requests take so much longer; orders reach the market late, at other prices."
     source = "TWS_PROTOCOL.md 13, slow consumer"
     targets = ("client",)
@@ -191,7 +194,11 @@ class LateAnswers(Fault):
 
     def begin(self, gateway: "Gateway") -> Effect:
         def take(session: Session, kind: int, values: Sequence[str]) -> bool:
-            gateway.faults.later(self.delay_s, lambda: gateway.answer(session, kind, body(values)))
+            def answer() -> None:
+                if kind != Request.START_API or session in gateway.connections:
+                    gateway.answer(session, kind, body(values))
+
+            gateway.faults.later(self.delay_s, answer)
             return True
 
         return Effect(incoming=take, client=self.client)
