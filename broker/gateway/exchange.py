@@ -24,7 +24,7 @@ from broker.gateway.quotes import Quote
 from broker.gateway.settlement import InstructionRefused, Settlement
 from broker.gateway.time_in_force import lifetime, trades_extended
 from broker.gateway.values import Values, account_values
-from options import NEW_YORK, ConId, Leg, SecType, hours
+from options import NEW_YORK, ConId, Leg, hours
 
 FIRST_PERM_ID = 1_100_000_000
 IGNORED_RTH = (
@@ -105,7 +105,7 @@ class Exchange:
 
     def _prices(self, now: datetime) -> tuple[dict[ConId, float], dict[str, float]]:
         held = [con_id for con_id, holding in self.account.holdings.items() if holding.quantity]
-        shares = {c.con_id: c.symbol for c in self.market.listings if c.sec_type is not SecType.OPTION}
+        shares = {c.con_id: c.symbol for c in self.market.listings.underlyings}
         marks = self.market.marks([*held, *shares], now)
         return marks, {symbol: marks[con_id] for con_id, symbol in shares.items() if con_id in marks}
 

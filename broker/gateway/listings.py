@@ -141,10 +141,14 @@ def _day(contract: Contract) -> str:
 
 
 class Listings:
-    """All contracts of a market, found by id or by what is known of them. Nobody finds a `hidden` one."""
+    """All contracts of a market, found by id or by what is known of them. Nobody finds a `hidden` one.
+
+    `underlyings` are the shares and indexes among them.
+    """
 
     def __init__(self) -> None:
         self.hidden: set[ConId] = set()
+        self.underlyings: list[Contract] = []
         self._by_id: dict[ConId, Contract] = {}
         self._by_symbol: dict[str, list[Contract]] = defaultdict(list)
         self._by_terms: dict[tuple[str, date | None, float | None, Right | None], Contract] = {}
@@ -162,6 +166,8 @@ class Listings:
             raise GatewayError(f"{contract.label} and {other} have the same id {contract.con_id}: change one")
         self._by_id[contract.con_id] = contract
         self._by_symbol[contract.symbol].append(contract)
+        if contract.sec_type is not SecType.OPTION:
+            self.underlyings.append(contract)
         self._by_terms[contract.symbol, contract.expiry, contract.strike, contract.right] = contract
         return contract
 
@@ -229,9 +235,4 @@ class Listings:
 
     def search(self, pattern: str) -> list[Contract]:
         """Underlyings whose symbol begins with `pattern`, in listing order."""
-        wanted = pattern.upper()
-        return [
-            c
-            for c in self._by_id.values()
-            if c.sec_type is not SecType.OPTION and c.symbol.startswith(wanted)
-        ]
+        return [c for c in self.underlyings if c.symbol.startswith(pattern.upper())]

@@ -142,7 +142,7 @@ def _account(gateway: "Gateway", now: datetime) -> list[Text]:
 
 def _market(gateway: "Gateway", now: datetime, width: int) -> list[Text]:
     """The underlyings with their change since the previous close, so many to a line as fit."""
-    listed = [c for c in gateway.market.listings if c.sec_type is not SecType.OPTION]
+    listed = gateway.market.listings.underlyings
     quotes = gateway.exchange.quotes([c.con_id for c in listed], now)
     cells = []
     for contract in listed:
