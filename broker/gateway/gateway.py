@@ -184,6 +184,7 @@ class Gateway:
             16: lambda s, _: orders.open_orders(s, everyone=True),
             17: lambda s, _: s.send(15, 1, self.exchange.account.account_id),
             20: lambda s, f: history.bars(s, f, self.clock.now),
+            21: lambda s, f: orders.exercise(s, f, self.clock.now),
             25: history.cancel_bars,
             49: lambda s, _: s.send(49, 1, int(self.clock.now.timestamp())),
             54: lambda s, f: self.calculator.implied_volatility(s, f, self.clock.now),

@@ -98,8 +98,8 @@ class Query:
     trading_class: str
 
     @classmethod
-    def read(cls, fields: Fields) -> "Query":
-        """The twelve contract fields; raises MessageError."""
+    def read(cls, fields: Fields, *, with_primary: bool = True) -> "Query":
+        """The twelve contract fields, or eleven without the primary exchange; raises MessageError."""
         query = cls(
             con_id=fields.integer(),
             symbol=fields.text(),
@@ -109,7 +109,7 @@ class Query:
             right=fields.text(),
             multiplier=fields.text(),
             exchange=fields.text(),
-            primary_exchange=fields.text(),
+            primary_exchange=fields.text() if with_primary else "",
             currency=fields.text(),
             local_symbol=fields.text(),
             trading_class=fields.text(),

@@ -3,9 +3,10 @@
 from datetime import datetime
 
 from broker.gateway.account import Execution
-from broker.gateway.errors import MessageError, OrderRefused
+from broker.gateway.errors import MessageError, OrderRefused, RequestRefused
 from broker.gateway.exchange import Exchange
 from broker.gateway.execution_filter import ExecutionFilter
+from broker.gateway.listings import Query
 from broker.gateway.order import Order, Status
 from broker.gateway.order_messages import (
     OrderState,
@@ -21,6 +22,7 @@ from broker.gateway.order_request import OrderRequest, read_order
 from broker.gateway.session import Session
 from broker.gateway.wire import UNSET_DOUBLE, Fields
 
+LAPSE = 2
 ONLY_CLIENT_0 = (
     "Error validating request.-'bA' : cause - Only the default client (i.e 0) can auto bind orders."
 )
@@ -122,6 +124,20 @@ class OrderDesk:
         for order in self.exchange.working() if wanted else ():
             if order.by_hand:
                 session.send(*order_bound(order))
+
+    def exercise(self, session: Session, fields: Fields, now: datetime) -> None:
+        """exerciseOptions (21): taken without an answer, and carried out at the close."""
+        fields.skip(1)
+        req_id = fields.integer()
+        contract = Query.read(fields, with_primary=False)
+        lapse, quantity = fields.integer() == LAPSE, fields.integer()
+        account, override = fields.text(), fields.flag()
+        fields.finish()
+        try:
+            con_id = self.exchange.market.listings.the_one(contract, now).con_id
+            self.exchange.exercise(con_id, quantity, lapse, override, account, now)
+        except RequestRefused as refusal:
+            session.error(req_id, refusal.code, refusal.text)
 
     def place_by_hand(self, request: OrderRequest, session: Session | None, now: datetime) -> Order:
         """An order that no API client sends; raises OrderRefused. `session` is client 0's, if it is there."""

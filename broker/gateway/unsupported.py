@@ -46,11 +46,6 @@ UNSUPPORTED: dict[int, Unsupported] = {
     12: Unsupported("reqNewsBulletins", 10276, f"News feed is not allowed: {NO_NEWS}", None),
     18: Unsupported("requestFA", 321, f"Error validating request: {NO_ADVISER}", None),
     19: Unsupported("replaceFA", 322, f"Error processing request: {NO_ADVISER}", 3),
-    21: Unsupported(
-        "exerciseOptions",
-        322,
-        "Error processing request: exercise by request is not simulated: sell the option, or let it expire",
-    ),
     22: Unsupported("reqScannerSubscription", 162, f"Market scanner error: {NO_SCANNER}", 0),
     23: Unsupported("cancelScannerSubscription", 365, f"No scanner subscription found: {NO_SCANNER}"),
     24: Unsupported(

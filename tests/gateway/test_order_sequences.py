@@ -220,6 +220,24 @@ async def test_orders_placed_by_hand_are_seen_on_request_and_bound_by_client_0(
         assert [e.execution.permId for e in await ib.reqExecutionsAsync()] == [filled["perm_id"]]
 
 
+async def test_a_bought_option_is_exercised_on_request_at_the_close(script, connect, heard, until):
+    legs = await script.list_condor()
+    call, put = legs["C105"], legs["P90"]
+    await script.tell("quote", symbol="XYZ", bid=106.9, ask=107.1)
+    async with connect(script) as ib:
+        errors = heard(ib)
+        ib.placeOrder(call, MarketOrder("BUY", 2, tif="DAY"))
+        await until(ib.positions)
+        ib.exerciseOptions(call, 1, 1, "", 0)
+        ib.exerciseOptions(put, 1, 1, "", 0)
+        ib.exerciseOptions(call, 1, 3, "", 0)
+        await until(lambda: [code for _, code in errors] == [322, 322])
+        await script.step(6 * 3600 + 60)
+        await until(lambda: len(ib.positions()) == 2)
+        held = {p.contract.secType: p.position for p in ib.positions()}
+        assert held == {"OPT": 1, "STK": 100}
+
+
 async def test_a_message_of_another_layout_than_agreed_is_refused(script, connect, heard, until):
     async with connect(script) as ib:
         errors = heard(ib)

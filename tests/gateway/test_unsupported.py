@@ -22,7 +22,6 @@ async def test_each_unsupported_request_is_refused_by_its_own_number(script, con
     [
         lambda c: c.reqMktDepth(4711, SPY, 5, True, ""),
         lambda c: c.replaceFA(4711, 1, "<xml/>"),
-        lambda c: c.exerciseOptions(4711, SPY, 1, 1, "", 0),
         lambda c: c.reqScannerSubscription(4711, ScannerSubscription(), [], []),
         lambda c: c.cancelScannerSubscription(4711),
         lambda c: c.reqFundamentalData(4711, SPY, "ReportSnapshot", []),
