@@ -146,8 +146,11 @@ FROM_CLIENT: dict[int, tuple[str, str | None]] = {
     51: ("cancelRealTimeBars", None),
     52: ("reqFundamentalData", None),
     53: ("cancelFundamentalData", None),
-    54: ("calculateImpliedVolatility", f"version reqId {_CONTRACT} optionPrice underPrice options*( tag )"),
-    55: ("calculateOptionPrice", f"version reqId {_CONTRACT} volatility underPrice options*( tag )"),
+    54: (
+        "calculateImpliedVolatility",
+        f"version reqId {_CONTRACT} optionPrice underPrice optionCount options",
+    ),
+    55: ("calculateOptionPrice", f"version reqId {_CONTRACT} volatility underPrice optionCount options"),
     56: ("cancelCalculateImpliedVolatility", "version reqId"),
     57: ("cancelCalculateOptionPrice", "version reqId"),
     58: ("reqGlobalCancel", "version"),
@@ -166,8 +169,8 @@ FROM_CLIENT: dict[int, tuple[str, str | None]] = {
     76: ("reqAccountUpdatesMulti", "version reqId account modelCode ledgerAndNlv"),
     77: ("cancelAccountUpdatesMulti", "version reqId"),
     78: ("reqSecDefOptParams", "reqId underlyingSymbol futFopExchange underlyingSecType underlyingConId"),
-    79: ("reqSoftDollarTiers", None),
-    80: ("reqFamilyCodes", None),
+    79: ("reqSoftDollarTiers", "reqId"),
+    80: ("reqFamilyCodes", ""),
     81: ("reqMatchingSymbols", "reqId pattern"),
     82: ("reqMktDepthExchanges", None),
     83: ("reqSmartComponents", "reqId bboExchange"),
@@ -227,6 +230,7 @@ FROM_GATEWAY: dict[int, tuple[str, str | None]] = {
         "historicalData",
         "reqId start end bars*( date open high low close volume wap count )",
     ),
+    19: ("scannerParameters", "version parameters"),
     21: (
         "tickOptionComputation",
         "reqId tickType basis impliedVol delta optPrice pvDividend gamma vega theta undPrice",
@@ -258,13 +262,17 @@ FROM_GATEWAY: dict[int, tuple[str, str | None]] = {
         " strikes*( strike )",
     ),
     76: ("secDefOptParamsEnd", "reqId"),
+    77: ("softDollarTiers", "reqId tiers*( name value displayName )"),
+    78: ("familyCodes", "codes*( account familyCode )"),
     79: (
         "symbolSamples",
         "reqId found*( conId symbol secType primaryExchange currency derivatives*( derivativeType )"
         " ?v>=176( description issuerId ) )",
     ),
+    80: ("mktDepthExchanges", "exchanges*( exchange secType listingExchange serviceDataType aggGroup )"),
     81: ("tickReqParams", "reqId minTick bboExchange snapshotPermissions"),
     82: ("smartComponents", "reqId components*( bit exchange letter )"),
+    85: ("newsProviders", "providers*( code name )"),
     88: ("headTimestamp", "reqId time"),
     90: ("historicalDataUpdate", "reqId count date open close high low wap volume"),
     93: ("marketRule", "ruleId increments*( lowEdge increment )"),
@@ -284,6 +292,7 @@ FROM_GATEWAY: dict[int, tuple[str, str | None]] = {
     100: ("orderBound", "permId clientId orderId"),
     101: ("completedOrder", _COMPLETED_ORDER),
     102: ("completedOrdersEnd", ""),
+    106: ("historicalSchedule", "reqId start end timeZone sessions*( start end date )"),
     107: ("userInfo", "reqId whiteBrandingId"),
 }
 # Everything that concerns an order, in both directions.

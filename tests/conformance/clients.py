@@ -32,7 +32,7 @@ PATIENCE_S = 10.0
 
 @dataclass
 class ApiClient:
-    """`calls` has the client's requests, `parts` its classes; `sent` are the numbers of what it asked."""
+    """`calls` has the client's requests, `parts` its classes; `sent` are the fields of what it has sent."""
 
     name: str
     version: int
@@ -40,7 +40,7 @@ class ApiClient:
     parts: Any
     decoder: Any
     listener: Listener
-    sent: list[int]
+    sent: list[list[str]]
 
     @property
     def heard(self) -> list[Heard]:
@@ -122,7 +122,7 @@ async def _official(port: int, client_id: int) -> AsyncIterator[ApiClient]:
     await asyncio.to_thread(calls.connect, "127.0.0.1", port, client_id)
     calls.decoder = decoder = StrictOfficial(listener, calls.serverVersion())
     sent = _tap(calls.conn)
-    sent.append(71)  # went out while it connected
+    sent.append(["71", "2", str(client_id), ""])  # went out while it connected
     connection, reader = calls.conn, calls.reader
     decoding = threading.Thread(target=calls.run, name="ibapi decodes")
     decoding.start()
@@ -133,17 +133,17 @@ async def _official(port: int, client_id: int) -> AsyncIterator[ApiClient]:
         assert not thread.is_alive(), f"{thread.name} does not end"
 
 
-def _tap(connection: Any) -> list[int]:
-    """Notes the number of each message that goes out through a client's connection."""
-    numbers: list[int] = []
+def _tap(connection: Any) -> list[list[str]]:
+    """Notes the fields of each message that goes out through a client's connection, from startApi on."""
+    messages: list[list[str]] = []
     send = connection.sendMsg
 
     def noting(data: bytes) -> Any:
         if not data.startswith(b"API\0"):
             (length,) = struct.unpack(">I", data[:4])
             assert length == len(data) - 4
-            numbers.append(int(data[4:].split(b"\0")[0]))
+            messages.append(data[4:].decode().split("\0")[:-1])
         return send(data)
 
     connection.sendMsg = noting
-    return numbers
+    return messages

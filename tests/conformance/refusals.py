@@ -10,11 +10,6 @@ async def of_requests(day: Day) -> None:
     """Each request that has an id: its name, what follows the id, and the code of the refusal."""
     contract = day.contract()
     scan = day.make("ScannerSubscription", instrument="STK", locationCode="STK.US", scanCode="TOP_PERC_GAIN")
-    events = {
-        "reqWshMetaData": ((), 10279),
-        "cancelWshMetaData": ((), 10280),
-        "cancelWshEventData": ((), 10284),
-    }
     requests: dict[str, tuple[tuple[Any, ...], int]] = {
         "reqMktDepth": ((contract, 5, False, []), 10092),
         "cancelMktDepth": ((False,), 310),
@@ -34,8 +29,14 @@ async def of_requests(day: Day) -> None:
         "reqHistoricalNews": ((day.con_ids["XYZ"], "BZ", "", "", 10, []), 10276),
         "reqHistogramData": ((contract, True, "3 days"), 10188),
         "cancelHistogramData": ((), 300),
-        **({} if day.client.name == "ibapi" else events),
     }
+    if day.client.name != "ibapi":
+        requests |= {
+            "reqWshMetaData": ((), 10279),
+            "cancelWshMetaData": ((), 10280),
+            "reqWshEventData": ((day.make("WshEventData"),), 10283),
+            "cancelWshEventData": ((), 10284),
+        }
     for name, (arguments, code) in requests.items():
         getattr(day.client.calls, name)(asked := day.request(), *arguments)
         error = await day.client.told("error", lambda req_id, *_, asked=asked: req_id == asked)

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from dataclasses import dataclass
 
+from broker.gateway.layouts import read
 from tests.conformance import account, contracts, history, lives, orders, prices, refusals, start
 from tests.conformance.clients import NAMES
 from tests.conformance.day import open_day
@@ -54,14 +55,19 @@ SCENES = (
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One client's day. `lengths`: how many fields the messages of a kind had; `compared`: how many different
-    values of them; `complaints`: its decoder's, with the message; `asked`: the kinds it sent."""
+    """One client's day.
+
+    `lengths`: how many fields the messages of a kind had; `compared`: how many different values of them.
+    `complaints`: its decoder's, with the message. `departures`: messages in either direction that are not as
+    the gateway's own table of layouts has them. `asked`: the kinds it sent.
+    """
 
     client: str
     version: int
     lengths: dict[int, set[int]]
     compared: dict[int, int]
     complaints: tuple[str, ...]
+    departures: tuple[str, ...]
     asked: frozenset[int]
 
 
@@ -71,17 +77,22 @@ async def play(name: str) -> Run:
         for scene in SCENES:
             await scene(day)
     clients = [day.client, *day.others]
-    messages = [heard for client in clients for heard in client.heard]
+    told = [heard for client in clients for heard in client.heard]
+    asked = [fields for client in clients for fields in client.sent]
+    version = day.client.version
     lengths: dict[int, set[int]] = defaultdict(set)
-    for heard in messages:
+    for heard in told:
         lengths[heard.kind].add(len(heard.fields))
+    departures = [(read(heard.fields, version, False).wrong, heard.fields) for heard in told]
+    departures += [(read(fields, version, True).wrong, fields) for fields in asked]
     return Run(
         name,
-        day.client.version,
+        version,
         dict(lengths),
         {kind: len(names) for kind, names in day.compared.items()},
-        tuple(f"{heard.complaint}: {heard.fields}" for heard in messages if heard.complaint),
-        frozenset(number for client in clients for number in client.sent),
+        tuple(f"{heard.complaint}: {heard.fields}" for heard in told if heard.complaint),
+        tuple(f"{wrong}: {fields}" for wrong, fields in departures if wrong),
+        frozenset(int(fields[0]) for fields in asked),
     )
 
 

@@ -20,6 +20,8 @@ async def simple_questions(day: Day) -> None:
     """Accounts, ids, time and the user, asked for."""
     client, calls = day.client, day.client.calls
     since = client.now
+    calls.setServerLogLevel(1)
+    calls.cancelNewsBulletins()
     calls.reqManagedAccts()
     day.equal(15, (await client.told("managedAccounts", since=since))[0], ACCOUNT)
     calls.reqIds(1)

@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from tests.conformance.page import ASKED, NEWER_ASKED, NEWER_TOLD, PAGE, REFUSED, TOLD, refreshed
+from broker.gateway.layouts import FROM_CLIENT, FROM_GATEWAY
+from tests.conformance.page import NEWER_ASKED, NEWER_TOLD, PAGE, refreshed
 from tests.conformance.run import Run, play_all
 
 
@@ -21,14 +22,18 @@ def test_every_decoder_used_every_field_and_missed_none(runs: list[Run]) -> None
     assert [complaint for run in runs for complaint in run.complaints] == []
 
 
+def test_every_message_in_either_direction_is_as_our_table_of_layouts_has_it(runs: list[Run]) -> None:
+    assert [departure for run in runs for departure in run.departures] == []
+
+
 def test_every_client_hears_every_kind_of_message_that_it_knows(runs: list[Run]) -> None:
     for run in runs:
-        assert set(run.lengths) == set(TOLD) - NEWER_TOLD.get(run.client, set()), run.client
+        assert set(run.lengths) == set(FROM_GATEWAY) - NEWER_TOLD.get(run.client, set()), run.client
 
 
 def test_every_client_asks_all_that_it_can(runs: list[Run]) -> None:
     for run in runs:
-        assert run.asked == {*ASKED, *REFUSED} - NEWER_ASKED.get(run.client, set()), run.client
+        assert run.asked == set(FROM_CLIENT) - NEWER_ASKED.get(run.client, set()), run.client
 
 
 def test_the_page_says_what_the_run_found(runs: list[Run]) -> None:

@@ -87,6 +87,7 @@ async def test_a_user_looks_around_trades_and_finds_his_trade(library: ModuleTyp
         }
         profit = ib.reqPnL(ACCOUNT)
         await until(lambda: profit.unrealizedPnL == profit.unrealizedPnL and profit.unrealizedPnL)
+        await control.tell("step", seconds=60)
         bars = await ib.reqHistoricalDataAsync(share, "", "1 D", "1 min", "TRADES", True)
         assert bars[-1].close == 100.0
         assert [done.order.orderRef for done in await ib.reqCompletedOrdersAsync(False)] == ["whole"]
