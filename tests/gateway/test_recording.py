@@ -5,9 +5,10 @@ import signal
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 
 import pytest
-from ib_async import LimitOrder, MarketOrder
+from ib_async import IB, LimitOrder, MarketOrder
 
 from broker.gateway import main
 from broker.gateway.recording import FIRST_LINE, HEAD, Mark, Recording
@@ -230,3 +231,27 @@ def test_a_disk_that_fails_ends_the_gateway_with_its_reason(tmp_path):
         _, err = program.communicate(timeout=20)
     assert program.returncode == 2
     assert f"recording {path} cannot be written (File too large)" in err.splitlines()[-1]
+
+
+@pytest.mark.slow
+async def test_a_bad_day_run_again_is_as_bad_to_the_last_byte(open_bench, until, tmp_path, capsys):
+    """With drops, delays and a restart: every fault works in simulated time."""
+    path = tmp_path / "day.rec"
+    argv = ("--speed", "0", "--quote-every", "60", "--faults", "a_day_in_the_life", "--record", str(path))
+    start = ("--start", "2026-03-02T09:30:00-05:00", "--scenario", "crash_2020")
+    async with open_bench(*argv, *start) as bench:
+        for _ in range(26):
+            ib = IB()
+            with suppress(TimeoutError, ConnectionError):
+                await ib.connectAsync("127.0.0.1", bench.port, 1, timeout=0.3)
+                for position in ib.positions()[:3]:
+                    position.contract.exchange = "SMART"
+                    ib.reqMktData(position.contract)
+                    ib.placeOrder(position.contract, LimitOrder("BUY", 1, 0.05, tif="DAY"))
+            await bench.step(900)
+            ib.disconnect()
+            await until(lambda: not bench.gateway.connections)
+    code = await in_thread(main, ["check", str(path)])
+    out = capsys.readouterr().out
+    assert code == 0, out
+    assert int(re.fullmatch(r"identical: ([\d,]+) messages\n", out)[1].replace(",", "")) > 1000
