@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from broker.gateway.faults import ENDINGS, SUBJECTS, Fault, Request, accepted
+from broker.gateway.model.scenarios import SCENARIOS
+from broker.gateway.unsupported import UNSUPPORTED
 from lake import LEDGER, TableSchema
 from rules import CATALOGUE
 from sync.tables import LAKE_TABLES
@@ -76,6 +78,16 @@ def _faults() -> str:
     )
 
 
+def _scenarios() -> str:
+    rows = ((f"`{name}`", scenario.about) for name, scenario in SCENARIOS.items())
+    return _table(("scenario", "what happens"), rows)
+
+
+def _unsupported() -> str:
+    rows = ((f"`{entry.name}`", str(entry.code), entry.text) for entry in UNSUPPORTED.values())
+    return _table(("request", "code", "what the client is told"), rows)
+
+
 def _requests() -> str:
     return ", ".join(f"`{request.name.lower()}` ({request.value})" for request in Request) + "."
 
@@ -126,7 +138,9 @@ GENERATED: Mapping[str, Callable[[], str]] = {
     "facts": _facts,
     "faults": _faults,
     "requests": _requests,
+    "scenarios": _scenarios,
     "tables": _tables,
+    "unsupported": _unsupported,
 }
 
 if __name__ == "__main__":

@@ -191,7 +191,8 @@ async def _serve(arguments: argparse.Namespace) -> None:
         if _wants_view(arguments):
             from broker.gateway.view_terminal import show
 
-            await show(gateway, ready)
+            scenario = arguments.scenario if arguments.market == "model" else ""
+            await show(gateway, f"{arguments.market} {scenario}".strip(), ready)
             return
         sys.stdout.write(json.dumps(ready) + "\n")
         sys.stdout.flush()

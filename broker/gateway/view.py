@@ -76,11 +76,11 @@ def share_lines(lines: int, wanted: Sequence[int]) -> list[int]:
 
 
 def picture(
-    gateway: "Gateway", ports: str, pulse: Pulse, news: Sequence[str], width: int, height: int
+    gateway: "Gateway", title: str, ports: str, pulse: Pulse, news: Sequence[str], width: int, height: int
 ) -> RenderableType:
-    """Everything, in `height` lines of `width` columns at most."""
+    """Everything, in `height` lines of `width` columns at most. `title` is what market it is."""
     now = gateway.clock.now
-    top = [_headline(gateway, pulse), Text(ports, DIM, no_wrap=True), *_account(gateway, now)]
+    top = [_headline(gateway, title, pulse), Text(ports, DIM, no_wrap=True), *_account(gateway, now)]
     top += _market(gateway, now, width)
     sections = [_positions(gateway, now), _orders(gateway), _clients(gateway, pulse), _news(news)]
     faults = _faults(gateway)
@@ -103,11 +103,9 @@ def _stacked(sections: Sequence[Section], lines: int) -> RenderableType:
     return Group(*(section.shown(n) for section, n in zip(sections, given, strict=True) if n))
 
 
-def _headline(gateway: "Gateway", pulse: Pulse) -> Text:
+def _headline(gateway: "Gateway", title: str, pulse: Pulse) -> Text:
     clock = gateway.clock
-    line = Text(no_wrap=True)
-    line.append("optiond gateway", "bold")
-    line.append(f"  {gateway.market.name}")
+    line = Text(title, no_wrap=True)
     line.append(f"  {clock.now.astimezone(NEW_YORK):%a %Y-%m-%d %H:%M:%S} New York", "bold")
     if clock.paused:
         line.append("  PAUSED", ALARM)

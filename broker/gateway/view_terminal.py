@@ -90,7 +90,7 @@ def keyboard(press: Callable[[str], None]) -> Iterator[None]:
         termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
 
 
-async def show(gateway: "Gateway", ready: dict[str, Any]) -> None:
+async def show(gateway: "Gateway", title: str, ready: dict[str, Any]) -> None:
     """Until the gateway is told to stop. Its log goes to the screen instead of standard error."""
     ports = (
         f"account {ready['account']}  API on port {ready['port']}, commands on port {ready['control_port']}"
@@ -109,7 +109,7 @@ async def show(gateway: "Gateway", ready: dict[str, Any]) -> None:
         ):
             while not gateway.stop.is_set():
                 pulse, size = meter.look(gateway, loop.time()), console.size
-                shown = picture(gateway, ports, pulse, news.lines, size.width, size.height)
+                shown = picture(gateway, title, ports, pulse, news.lines, size.width, size.height)
                 live.update(shown, refresh=True)
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(gateway.stop.wait(), FRAME_S)

@@ -25,7 +25,7 @@ STILL = Pulse(0.0, 0.0, 0.0, {})
 def drawn(gateway, width, height, pulse=STILL, news=()):
     """The picture as lines of text."""
     console = Console(width=width, height=height, file=io.StringIO(), color_system=None)
-    console.print(picture(gateway, "API on port 1", pulse, news, width, height))
+    console.print(picture(gateway, "model calm", "API on port 1", pulse, news, width, height))
     return console.file.getvalue().splitlines()
 
 
@@ -52,7 +52,7 @@ async def test_the_picture_fits_any_terminal_and_has_everything(trading, width, 
     assert max(len(line) for line in lines) <= width
     text = "\n".join(lines)
     for part in (
-        "Mon 2026-03-02 10:00:00 New York",
+        "model calm +Mon 2026-03-02 10:00:00 New York",
         r"worth [\d,]+\.\d\d USD",
         r"SPY +\d+\.\d\d +[+-]\d\.\d\d%",
         r"VIX +\d+\.\d\d",
