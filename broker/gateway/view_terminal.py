@@ -93,7 +93,8 @@ def keyboard(press: Callable[[str], None]) -> Iterator[None]:
 async def show(gateway: "Gateway", title: str, ready: dict[str, Any]) -> None:
     """Until the gateway is told to stop. Its log goes to the screen instead of standard error."""
     ports = (
-        f"account {ready['account']}  API on port {ready['port']}, commands on port {ready['control_port']}"
+        f"optiond gateway  account {ready['account']}  API on port {ready['port']},"
+        f" commands on {ready['control_port']}"
     )
     log, news, meter, console = logging.getLogger("gateway"), News(gateway), Meter(), Console()
     level = log.level
