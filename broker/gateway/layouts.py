@@ -136,7 +136,7 @@ FROM_CLIENT: dict[int, tuple[str, str | None]] = {
         f"reqId {_CONTRACT} includeExpired endDateTime barSize duration useRth whatToShow formatDate {_BAG}"
         " keepUpToDate options",
     ),
-    21: ("exerciseOptions", None),
+    21: ("exerciseOptions", f"version reqId {_SHORT} action quantity account override"),
     22: ("reqScannerSubscription", None),
     23: ("cancelScannerSubscription", None),
     24: ("reqScannerParameters", None),

@@ -106,3 +106,17 @@ async def profit(day: Day) -> None:
     _, *single = await client.told("pnlSingle", lambda req_id, *_: req_id == asked)
     day.equal(95, tuple(single), (-2, unrealized, unrealized, 0.0, -240.0))
     calls.cancelPnLSingle(asked)
+
+
+async def exercise(day: Day) -> None:
+    """A bought option that is exercised becomes shares at the close; one that is not held is refused."""
+    client, calls = day.client, day.client.calls
+    calls.exerciseOptions(refused := day.request(), day.contract("C105"), 1, 1, ACCOUNT, 1)
+    day.equal(4, (await client.told("error", lambda req_id, *_: req_id == refused))[1], 322)
+    calls.reqPositions()
+    await client.told("positionEnd")
+    calls.exerciseOptions(day.request(), day.contract("C110"), 1, 1, ACCOUNT, 1)
+    await day.tell("step", seconds=8 * 3600)
+    held = await client.told("position", lambda _, contract, *__: contract.secType == "STK")
+    day.equal(61, held[2], 100, "shares")
+    day.same(61, held[1], symbol="XYZ", localSymbol="XYZ", tradingClass="XYZ", strike=0.0)

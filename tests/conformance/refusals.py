@@ -3,7 +3,6 @@
 from typing import Any
 
 from tests.conformance.day import Day
-from tests.conformance.stage import ACCOUNT
 
 
 async def of_requests(day: Day) -> None:
@@ -16,7 +15,6 @@ async def of_requests(day: Day) -> None:
         "reqRealTimeBars": ((contract, 5, "TRADES", True, []), 420),
         "cancelRealTimeBars": ((), 300),
         "replaceFA": ((1, "<xml/>"), 322),
-        "exerciseOptions": ((day.contract("C105"), 1, 1, ACCOUNT, 0), 322),
         "reqScannerSubscription": ((scan, [], []), 162),
         "cancelScannerSubscription": ((), 365),
         "reqFundamentalData": ((contract, "ReportSnapshot", []), 430),

@@ -50,6 +50,7 @@ SCENES = (
     refusals.of_requests,
     refusals.without_id,
     refusals.nothing_to_tell,
+    account.exercise,
 )
 
 
