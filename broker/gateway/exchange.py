@@ -173,8 +173,8 @@ class Exchange:
         return parent
 
     def _check_group(self, request: OrderRequest) -> None:
-        if any(order.status is Status.FILLED for order in self.book.group(request.oca_group)):
-            raise rejection(f"the OCA group {request.oca_group} has been filled already: name a new one")
+        if any(groups.is_over(order) for order in self.book.group(request.oca_group)):
+            raise rejection(f"the OCA group {request.oca_group} has begun to fill: name a new one")
 
     def _transmit(self, order: Order, now: datetime) -> None:
         """Sends an order and everything of its bracket that was held back."""

@@ -9,7 +9,7 @@ A child may trade once its parent has begun to fill, and then no more of it than
 
 from dataclasses import replace
 
-from broker.gateway.order import Order
+from broker.gateway.order import Order, Status
 from broker.gateway.order_request import OrderRequest
 
 CANCEL, REDUCE, REDUCE_WITHOUT_BLOCK = 1, 2, 3
@@ -20,6 +20,13 @@ def in_group(request: OrderRequest, parent: Order | None) -> OrderRequest:
     group = request.oca_group or (str(parent.perm_id) if parent else "")
     kind = request.oca_type or (REDUCE_WITHOUT_BLOCK if group else 0)
     return replace(request, oca_group=group, oca_type=kind)
+
+
+def is_over(member: Order) -> bool:
+    """Whether nobody may join a group because of this member's fills."""
+    return member.status is Status.FILLED or (
+        member.filled > 0 and member.request.oca_type in (CANCEL, REDUCE)
+    )
 
 
 def reduced(remaining: int, filled: int, before: int) -> int:

@@ -92,12 +92,11 @@ def _check_type(request: OrderRequest, legs: Legs) -> None:
         raise OrderRefused(
             111, f"The TIF (Tif type) and the order type are incompatible: {request.tif}: use {known}"
         )
-    legged = ("NonGuaranteed", "1") in request.routing
-    if request.tif in IMMEDIATE and (kind in ("STP", "STP LMT") or legged):
-        what = "a combo that may trade leg by leg" if legged else kind
+    if request.tif in IMMEDIATE and (waits := _what_waits(request)):
         raise OrderRefused(
             111,
-            f"The TIF (Tif type) and the order type are incompatible: {request.tif} with {what}: use DAY",
+            "The TIF (Tif type) and the order type are incompatible:"
+            f" {request.tif} may not wait, {waits} must: use DAY",
         )
     if request.trigger_method not in TRIGGER_METHODS:
         raise rejection(
@@ -106,6 +105,15 @@ def _check_type(request: OrderRequest, legs: Legs) -> None:
         )
     if request.oca_group and request.oca_type not in (0, *OCA_TYPES):
         raise rejection(f"OCA type {request.oca_type} is none of 1, 2 and 3")
+
+
+def _what_waits(request: OrderRequest) -> str:
+    """Why an order cannot be over at once; empty when it can."""
+    if request.order_type in ("STP", "STP LMT"):
+        return "a stop"
+    if ("NonGuaranteed", "1") in request.routing:
+        return "a combo that trades leg by leg"
+    return "an order with goodAfterTime" if request.good_after else ""
 
 
 def _check_size(request: OrderRequest, legs: Legs) -> None:
