@@ -9,7 +9,9 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from broker.gateway.faults import ENDINGS, SUBJECTS, Fault, Request, accepted
+from broker.gateway.faults.catalogue import SUBJECTS
+from broker.gateway.faults.fault import ENDINGS, Fault, accepted
+from broker.gateway.faults.requests import Request
 from broker.gateway.model.scenarios import SCENARIOS
 from broker.gateway.unsupported import UNSUPPORTED
 from lake import LEDGER, TableSchema

@@ -11,7 +11,6 @@ from typing import Any
 from broker.gateway.clock import Follower
 from broker.gateway.entitlements import EVERYTHING
 from broker.gateway.errors import GatewayError
-from broker.gateway.faults import described
 from broker.gateway.gateway import Gateway
 from broker.gateway.recording import Mark
 from broker.gateway.script import ScriptMarket
@@ -240,6 +239,8 @@ class ControlPort:
         return {}
 
     def _faults(self, _: dict[str, Any]) -> Reply:
+        from broker.gateway.faults.catalogue import described
+
         return {"catalogue": described(), "active": self.gateway.faults.describe()}
 
     # -- the program -----------------------------------------------------------------------------------

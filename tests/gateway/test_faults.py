@@ -1,12 +1,14 @@
 """The catalogue: what may be given, what is active, how it ends, and that nothing in it is unproven."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from broker.gateway.errors import GatewayError
-from broker.gateway.faults import CATALOGUE
+from broker.gateway.faults.catalogue import CATALOGUE
 from broker.gateway.faults.fault import accepted, read
 
 HERE = Path(__file__).parent
@@ -125,6 +127,12 @@ async def test_the_same_fault_again_replaces_the_first_and_other_targets_stand_b
     assert script.gateway.data.most_lines == 2
     await script.heal()
     assert script.gateway.data.most_lines == 100
+
+
+def test_the_gateway_starts_without_the_catalogue():
+    loaded = "import broker.gateway.program, sys; print([n for n in sys.modules if '.faults.' in n])"
+    found = subprocess.run([sys.executable, "-c", loaded], check=True, capture_output=True, text=True).stdout
+    assert found.strip() == "['broker.gateway.faults.fault', 'broker.gateway.faults.ward']"
 
 
 async def test_on_good_days_nothing_stands_between_desks_and_socket(script, connect):

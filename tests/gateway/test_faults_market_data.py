@@ -262,6 +262,27 @@ async def test_lost_connectivity_stops_ticks_and_only_the_code_tells_whether_the
         assert len(ib.tickers()) == 1, "it believes in its subscription"
 
 
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [
+        pytest.param("stale", {}, marks=pytest.mark.fault("stale")),
+        pytest.param("connectivity", {"code": 1101}, marks=pytest.mark.fault("connectivity")),
+        pytest.param("farm", {"code": 2104, "streams": "stop"}, marks=pytest.mark.fault("farm")),
+    ],
+)
+async def test_ticks_that_are_told_one_by_one_stop_with_the_others(script, connect, until, name, given):
+    legs = await script.list_condor()
+    async with connect(script) as ib:
+        ticker = ib.reqTickByTickData(legs["P90"], "BidAsk")
+        await until(lambda: ticker.tickByTicks)
+        heard = []
+        ticker.updateEvent += lambda _: heard.append(True)
+        await script.inflict(name, **given)
+        await quote(script, legs["P90"], 0.20)
+        assert await ib.reqCurrentTimeAsync()
+        assert heard == []
+
+
 @pytest.mark.fault("connectivity")
 async def test_each_1102_asks_for_the_account_summary_once_more(script, connect, heard, until):
     async with connect(script) as ib:

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from broker.gateway.faults import CATALOGUE, read
+from broker.gateway.faults.catalogue import CATALOGUE
+from broker.gateway.faults.fault import read
 from daemon.cli import main
 from daemon.metrics import Metrics
 from daemon.settings import Settings, load_settings

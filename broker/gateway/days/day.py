@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from broker.gateway.errors import GatewayError
-from broker.gateway.faults import find, read
+from broker.gateway.faults.catalogue import find
+from broker.gateway.faults.fault import read
 from options import NEW_YORK
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from broker.gateway.entitlements import DataType
 from broker.gateway.faults.fault import Edit, Effect, Fault, Message
 from broker.gateway.faults.notices import TEXTS
 from broker.gateway.faults.requests import Request, body, request_id
-from broker.gateway.faults.servers import tick_of
+from broker.gateway.faults.servers import STREAMS, tick_of
 from broker.gateway.quotes import MISSING, Quote
 from broker.gateway.session import Session
 from broker.gateway.tick_messages import DELAYED, HALTED, NOT_COMPUTED
@@ -23,12 +23,13 @@ AnyContract = Annotated[int | None, "the contract's id; all when left out", 1]
 
 
 def concerned(session: Session, message: Message, con_id: int | None) -> bool:
-    """Whether a message is a tick of the contract (None: of any)."""
-    tick = tick_of(message)
-    if tick is None or con_id is None:
-        return tick is not None
-    line = session.lines.get(tick[0]) if isinstance(tick[0], int) else None
-    return line is not None and line.contract.con_id == con_id
+    """Whether a message is market data of the contract (None: of any)."""
+    at = STREAMS.get(message[0])
+    if at is None or con_id is None:
+        return at is not None
+    req_id = int(str(message[at]))
+    subscribed = (streams.get(req_id) for streams in (session.lines, session.streams, session.kept_bars))
+    return any(each is not None and each.contract.con_id == con_id for each in subscribed)
 
 
 def distorted(con_id: int, distort: Callable[[Quote], Quote]) -> Effect:

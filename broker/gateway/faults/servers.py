@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 # The messages that carry ticks of a line, and where their request id stands, just before their tick type.
 TICKS: Mapping[Value, int] = {1: 2, 2: 2, 21: 1, 45: 2, 46: 2}
+# With bars that are kept up to date and ticks that are told one by one.
+STREAMS: Mapping[Value, int] = {**TICKS, 90: 1, 99: 1}
 FARM_DOWN = f"{HISTORY}HMDS server disconnect occurred.  Attempting reconnection..."
 
 
@@ -45,7 +47,8 @@ class Connectivity(Fault):
         for session in gateway.in_order():
             session.error(-1, self.code, TEXTS[self.code])
             if self.code == 1101 and as_told:
-                session.lines.clear()
+                for streams in (session.lines, session.streams, session.kept_bars):
+                    streams.clear()
         stopped = self.code in (1100, 2110) if as_told else self.streams is Streams.STOP
         return paused(gateway) if stopped else None
 
@@ -92,12 +95,16 @@ def paused(gateway: "Gateway") -> Effect:
 
 
 def _dead_streams(gateway: "Gateway") -> Effect:
-    """No ticks on the lines that are open now."""
-    dead = {(session.number, req_id) for session in gateway.in_order() for req_id in session.lines}
+    """Nothing more for the subscriptions that are open now."""
+    dead = {
+        (session.number, req_id)
+        for session in gateway.in_order()
+        for req_id in (*session.lines, *session.streams, *session.kept_bars)
+    }
 
     def outgoing(session: Session, message: Message) -> Edit | None:
-        tick = tick_of(message)
-        return [] if tick and (session.number, tick[0]) in dead else None
+        at = STREAMS.get(message[0])
+        return [] if at is not None and (session.number, message[at]) in dead else None
 
     return Effect(outgoing=outgoing)
 

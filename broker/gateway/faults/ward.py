@@ -12,7 +12,6 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from broker.gateway.errors import MessageError, OrderRefused
-from broker.gateway.faults.catalogue import find
 from broker.gateway.faults.fault import Effect, Ending, Fault, Held, Message, read
 from broker.gateway.order_request import OrderRequest
 from broker.gateway.quotes import Quote
@@ -79,6 +78,8 @@ class Faults:
 
     def inflict(self, name: str, given: Mapping[str, object]) -> None:
         """Begins a fault, or ends it (`on: false`); raises GatewayError for what cannot be meant."""
+        from broker.gateway.faults.catalogue import find
+
         kind = find(name)
         values, ending = read(kind, given)
         log.info("fault %s %s", name, dict(given))
