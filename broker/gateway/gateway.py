@@ -233,7 +233,7 @@ class Gateway:
             self.market.next_change(self.watched(), now),
             self.exchange.next_event(),
             self.data.next_event(self.sessions.values()),
-            self.history.next_event(self.sessions.values()),
+            self.history.next_event(self._listeners()),
             self.exchange.settlement.next_moment,
             self.faults.next_event(),
             self.accounts.next_news(self.sessions.values(), now),
@@ -254,7 +254,7 @@ class Gateway:
         if changed:
             self._tell(changed)
         self.data.pass_time(self.in_order(), now)
-        self.history.pass_time(self.in_order(), now)
+        self.history.pass_time(self._listeners(), now)
         self.exchange.pass_time(now, changed)
         self.accounts.pass_time(self.in_order(), now)
 
@@ -339,12 +339,16 @@ class Gateway:
         self._tell(wanted)
         self.exchange.pass_time(self.clock.now, wanted)
 
+    def _listeners(self) -> list[Session]:
+        """Who hears of prices: nobody while the line to the markets is broken."""
+        return [] if self.data.paused else self.in_order()
+
     def _tell(self, con_ids: Collection[ConId]) -> None:
         """Everyone who watches these contracts."""
-        if not self.data.paused:
-            self.data.publish(self.in_order(), con_ids, self.clock.now)
-            self.ticks.publish(self.in_order(), con_ids, self.clock.now)
-            self.history.publish(self.in_order(), con_ids)
+        listeners = self._listeners()
+        self.data.publish(listeners, con_ids, self.clock.now)
+        self.ticks.publish(listeners, con_ids, self.clock.now)
+        self.history.publish(listeners, con_ids)
 
     def disconnect(self, session: Session) -> None:
         """Closes a client's connection; its id is free at once."""

@@ -83,6 +83,14 @@ class Session:
         for kept in self.kept_bars.values():
             yield kept.contract.con_id
 
+    def lose_data(self) -> None:
+        """Forgets every subscription to data; of those to bars the client is told."""
+        self.lines.clear()
+        self.streams.clear()
+        for req_id in self.kept_bars:
+            self.error(req_id, 10182, "Failed to request live updates (disconnected).")
+        self.kept_bars.clear()
+
     def send(self, *fields: Value) -> None:
         """Sends one message, unless a fault has other plans for it."""
         if self.editor is None:

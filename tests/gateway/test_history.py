@@ -253,3 +253,20 @@ async def test_an_index_has_trades_only_and_volatilities_belong_to_shares(open_b
         assert [str(bar.date) for bar in realised] == ["2026-03-04", "2026-03-05", "2026-03-06"]
         assert realised[0].close < 0.01
         assert 0.1 < realised[1].close < 0.3
+
+
+async def test_lost_data_end_bars_and_ticks_and_a_broken_line_keeps_them_back(priced, connect, heard, until):
+    async with connect(priced) as ib:
+        errors = heard(ib)
+        bars = await ask(ib, keepUpToDate=True)
+        ib.client.reqTickByTickData(50, XYZ, "MidPoint", 0, False)
+        await priced.tell("fault", name="connectivity", code=1100)
+        await priced.tell("quote", symbol="XYZ", bid=104.9, ask=105.1)
+        await priced.step(10)
+        await ib.reqCurrentTimeAsync()
+        assert bars[-1].close == 103.0
+        await priced.tell("fault", name="connectivity", code=1101)
+        await until(lambda: [code for _, code in errors] == [1100, 1101, 10182])
+        ib.client.cancelTickByTickData(50)
+        ib.client.cancelHistoricalData(bars.reqId)
+        await until(lambda: errors[3:] == [(50, 300), (bars.reqId, 366)])

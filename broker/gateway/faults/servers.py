@@ -47,8 +47,7 @@ class Connectivity(Fault):
         for session in gateway.in_order():
             session.error(-1, self.code, TEXTS[self.code])
             if self.code == 1101 and as_told:
-                for streams in (session.lines, session.streams, session.kept_bars):
-                    streams.clear()
+                session.lose_data()
         stopped = self.code in (1100, 2110) if as_told else self.streams is Streams.STOP
         return paused(gateway) if stopped else None
 
