@@ -20,7 +20,7 @@ from broker.gateway.account_messages import (
     value_rows,
 )
 from broker.gateway.exchange import Exchange
-from broker.gateway.profit import Profit, profits, total, trades_of
+from broker.gateway.profit import Closes, Profit, changes_of, concerned, profit_of, total
 from broker.gateway.session import Session
 from broker.gateway.values import Values
 from broker.gateway.wire import Fields, Value
@@ -53,6 +53,7 @@ class Picture:
     """The account at one moment. What nobody asks for is not computed."""
 
     exchange: Exchange
+    closes: Closes
     now: datetime
 
     @cached_property
@@ -66,10 +67,14 @@ class Picture:
     @cached_property
     def profits(self) -> dict[ConId, Profit]:
         """By contract, since the previous close."""
-        holdings = self.exchange.account.holdings
-        trades = trades_of(hours.trading_day(self.now), reversed(self.exchange.executions))
-        closes = {c: quote.close for c, quote in self.exchange.quotes(list(holdings), self.now).items()}
-        return profits(holdings, trades, self.marks, closes)
+        exchange, holdings = self.exchange, self.exchange.account.holdings
+        day = hours.trading_day(self.now)
+        today = concerned(holdings, changes_of(day, exchange.executions, exchange.settlement.events))
+        closes = self.closes.of(exchange.quotes(list(today), self.now), self.now)
+        return {
+            con_id: profit_of(holdings[con_id], changes, self.marks.get(con_id), closes[con_id])
+            for con_id, changes in today.items()
+        }
 
     def price(self, holding: Holding) -> float:
         """USD per share: the mark, what it cost when there is none."""
@@ -81,6 +86,7 @@ class AccountDesk:
     def __init__(self, exchange: Exchange, now: datetime) -> None:
         self.exchange = exchange
         self._passed = now
+        self._closes = Closes(exchange.market)
         self._content: dict[Kind, Callable[[Feed, Picture], Iterator[Message]]] = {
             Kind.UPDATES: self._updates,
             Kind.POSITIONS: self._positions,
@@ -98,6 +104,9 @@ class AccountDesk:
     @property
     def _holdings(self) -> Iterable[tuple[ConId, Holding]]:
         return self.exchange.account.holdings.items()
+
+    def picture(self, now: datetime) -> Picture:
+        return Picture(self.exchange, self._closes, now)
 
     # -- requests -------------------------------------------------------------------------------------
 
@@ -180,7 +189,7 @@ class AccountDesk:
     def _open(self, session: Session, feed: Feed, now: datetime) -> None:
         """A new subscription in place of one of the same kind and number, and all that it is about."""
         session.feeds[feed.kind, feed.req_id] = feed
-        self._tell(session, feed, Picture(self.exchange, now))
+        self._tell(session, feed, self.picture(now))
 
     # -- news -----------------------------------------------------------------------------------------
 
@@ -208,7 +217,7 @@ class AccountDesk:
         return _next_multiple(PROFIT_PAUSE, now) if wanted else None
 
     def _publish(self, sessions: Iterable[Session], kinds: Collection[Kind], now: datetime) -> None:
-        picture = Picture(self.exchange, now)
+        picture = self.picture(now)
         for session in sessions:
             for feed in session.feeds.values():
                 if feed.kind in kinds:

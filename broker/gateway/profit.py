@@ -1,14 +1,18 @@
 """Profit as profit-and-loss streams count it: per contract, from the previous close on.
 
 daily = what is held now at its mark - what was held at the previous close, at that close
-        - what today's trades cost, commissions included
+        - what today's changes cost: trades with their commissions, exercise, assignment, dividends
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime, timedelta
+from itertools import takewhile
 
 from broker.gateway.account import Execution, Holding
+from broker.gateway.market import Market
+from broker.gateway.quotes import Quote
+from broker.gateway.settlement import Event
 from options import ConId, hours
 
 
@@ -24,27 +28,71 @@ class Profit:
     worth: float | None
 
 
-def trades_of(day: date, executions: Iterable[Execution]) -> list[Execution]:
-    """The day's executions that book something; `executions` latest first."""
-    found = []
-    for execution in executions:
-        if hours.trading_day(execution.time) < day:
-            break
-        if execution.contract:
-            found.append(execution)
-    return found
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Of one holding: by how many contracts (shares), what that cost in USD and what it realized."""
+
+    con_id: ConId
+    quantity: int
+    cost_usd: float
+    realized_usd: float
 
 
-def profit_of(
-    holding: Holding, trades: Iterable[Execution], mark: float | None, close: float | None
-) -> Profit:
-    """Of one contract; `trades` are today's in it, `mark` and `close` USD per share."""
+def changes_of(day: date, executions: Sequence[Execution], events: Sequence[Event]) -> list[Change]:
+    """What changed the holdings on a trading day; both are the oldest first."""
+    traded = takewhile(lambda each: hours.trading_day(each.time) == day, reversed(executions))
+    settled = takewhile(lambda each: hours.trading_day(each.time) == day, reversed(events))
+    changes = [change for execution in traded for change in _traded(execution)]
+    return changes + [change for event in settled for change in _settled(event)]
+
+
+def _traded(execution: Execution) -> Iterator[Change]:
+    """Nothing for a combo's own execution: its legs have theirs."""
+    contract = execution.contract
+    if contract:
+        cost = execution.quantity * execution.price * contract.multiplier + execution.commission_usd
+        yield Change(contract.con_id, execution.quantity, cost, execution.realized_usd or 0.0)
+
+
+def _settled(event: Event) -> Iterator[Change]:
+    """Where shares move, they have the cost, which is the strike."""
+    own_cost = -event.cash_usd if event.share is None else 0.0
+    yield Change(event.contract.con_id, event.quantity, own_cost, event.realized_usd)
+    if event.share is not None:
+        yield Change(event.share, event.shares, -event.cash_usd, 0.0)
+
+
+class Closes:
+    """Prices at the previous close, USD per share: what the quotes say, else the end of that day's bars."""
+
+    def __init__(self, market: Market) -> None:
+        self._market = market
+        self._day = date.min
+        self._last: dict[ConId, float | None] = {}
+
+    def of(self, quotes: Mapping[ConId, Quote], now: datetime) -> dict[ConId, float | None]:
+        """None where neither knows one."""
+        day = hours.trading_day(now)
+        if day != self._day:
+            self._day, self._last = day, {}
+        return {c: self._bar(c) if quote.close is None else quote.close for c, quote in quotes.items()}
+
+    def _bar(self, con_id: ConId) -> float | None:
+        if con_id not in self._last:
+            end = hours.closing(hours.previous_trading_day(self._day))
+            bars = self._market.bars(con_id, end - timedelta(minutes=1), end, 60)
+            self._last[con_id] = bars[-1].close if bars else None
+        return self._last[con_id]
+
+
+def profit_of(holding: Holding, changes: Iterable[Change], mark: float | None, close: float | None) -> Profit:
+    """Of one contract; `changes` are today's of it, `mark` and `close` USD per share."""
     size = holding.contract.multiplier
     carried, spent, realized = holding.quantity, 0.0, 0.0
-    for trade in trades:
-        carried -= trade.quantity
-        spent += trade.quantity * trade.price * size + trade.commission_usd
-        realized += trade.realized_usd or 0.0
+    for change in changes:
+        carried -= change.quantity
+        spent += change.cost_usd
+        realized += change.realized_usd
     worth = _worth(holding.quantity, mark, size)
     before = _worth(carried, close, size)
     return Profit(
@@ -62,22 +110,12 @@ def _worth(quantity: int, price: float | None, size: int) -> float | None:
     return None if price is None else quantity * price * size
 
 
-def profits(
-    holdings: Mapping[ConId, Holding],
-    trades: Iterable[Execution],
-    marks: Mapping[ConId, float],
-    closes: Mapping[ConId, float | None],
-) -> dict[ConId, Profit]:
-    """Of every contract that is held or was traded today."""
-    traded: dict[ConId, list[Execution]] = {}
-    for trade in trades:
-        if trade.contract:
-            traded.setdefault(trade.contract.con_id, []).append(trade)
-    return {
-        con_id: profit_of(holding, traded.get(con_id, ()), marks.get(con_id), closes.get(con_id))
-        for con_id, holding in holdings.items()
-        if holding.quantity or con_id in traded
-    }
+def concerned(holdings: Mapping[ConId, Holding], changes: Iterable[Change]) -> dict[ConId, list[Change]]:
+    """The contracts that are held or have changed today, and their changes."""
+    found: dict[ConId, list[Change]] = {con_id: [] for con_id, held in holdings.items() if held.quantity}
+    for change in changes:
+        found.setdefault(change.con_id, []).append(change)
+    return found
 
 
 def total(parts: Iterable[Profit]) -> Profit:

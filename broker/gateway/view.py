@@ -12,7 +12,6 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from broker.gateway.account_desk import Picture
 from broker.gateway.margin import mark_of
 from broker.gateway.order import Order
 from broker.gateway.profit import total
@@ -119,7 +118,7 @@ def _headline(gateway: "Gateway", title: str, pulse: Pulse) -> Text:
 
 
 def _account(gateway: "Gateway", now: datetime) -> list[Text]:
-    look = Picture(gateway.exchange, now)
+    look = gateway.accounts.picture(now)
     values = look.values
     day = total(look.profits.values())
     worth = Text(no_wrap=True)

@@ -1,13 +1,17 @@
+from datetime import date
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from ib_async import MarketOrder, RequestError
 
 from broker.gateway.account import Execution, Holding
-from broker.gateway.listings import underlying
-from broker.gateway.profit import profit_of, total, trades_of
-from broker.gateway.script import DEFAULT_START
-from options import hours
+from broker.gateway.listings import option, underlying
+from broker.gateway.profit import Change, Closes, changes_of, profit_of, total
+from broker.gateway.quotes import MISSING
+from broker.gateway.script import DEFAULT_START, ScriptMarket
+from broker.gateway.settlement import Event, Kind
+from options import Right, hours
 
 ACCOUNT = "DU1234567"
 SHARE = underlying("SPY")
@@ -193,6 +197,11 @@ def executed(quantity, price, commission, realized, moment=DEFAULT_START):
     )
 
 
+def bought(quantity, price, commission):
+    """What changes_of makes of a trade."""
+    return Change(SHARE.con_id, quantity, quantity * price + commission, 0.0)
+
+
 @given(
     carried=st.integers(-5, 5),
     trades=st.lists(st.tuples(st.integers(-5, 5).filter(bool), prices), max_size=5),
@@ -201,24 +210,57 @@ def executed(quantity, price, commission, realized, moment=DEFAULT_START):
 )
 def test_daily_profit_is_the_change_of_cash_and_value_since_the_close(carried, trades, mark, close):
     quantity = carried + sum(n for n, _ in trades)
-    found = profit_of(
-        Holding(SHARE, quantity, 100.0), [executed(n, p, 1.0, None) for n, p in trades], mark, close
-    )
+    found = profit_of(Holding(SHARE, quantity, 100.0), [bought(n, p, 1.0) for n, p in trades], mark, close)
     cash = -sum(n * p + 1.0 for n, p in trades)
     assert found.daily == pytest.approx(cash + quantity * mark - carried * close)
 
 
 def test_daily_profit_is_unknown_without_a_close_but_not_for_what_was_bought_today():
-    bought = [executed(2, 100.0, 1.0, None)]
-    assert profit_of(Holding(SHARE, 2, 100.5), bought, 110.0, None).daily == 19.0
+    today = profit_of(Holding(SHARE, 2, 100.5), [bought(2, 100.0, 1.0)], 110.0, None)
+    assert today.daily == 19.0
     carried = profit_of(Holding(SHARE, 2, 100.5), [], 110.0, None)
     assert (carried.daily, carried.unrealized) == (None, 19.0)
-    assert total([carried, profit_of(Holding(SHARE, 2, 100.5), bought, 110.0, None)]).daily is None
+    assert total([carried, today]).daily is None
 
 
-def test_only_the_trades_of_the_day_count():
+def test_only_the_changes_of_the_day_count():
+    later = hours.next_opening(DEFAULT_START)
+    book = [executed(1, 1.0, 0.0, None), executed(2, 3.0, 0.5, 0.25, later)]
+    assert changes_of(hours.trading_day(later), book, []) == [Change(SHARE.con_id, 2, 6.5, 0.25)]
+    assert changes_of(hours.trading_day(DEFAULT_START), book[:1], []) == [Change(SHARE.con_id, 1, 1.0, 0.0)]
+
+
+def test_an_exercise_costs_its_strike_and_a_dividend_earns_its_amount():
+    call = option("SPY", date(2026, 3, 2), 100.0, Right.CALL)
     day = hours.trading_day(DEFAULT_START)
-    later = DEFAULT_START + (hours.next_opening(DEFAULT_START) - DEFAULT_START)
-    book = [executed(1, 1.0, 0.0, None, later), executed(1, 1.0, 0.0, None)]
-    assert trades_of(hours.trading_day(later), book) == book[:1]
-    assert trades_of(day, book) == book
+    exercised = Event(DEFAULT_START, Kind.EXERCISED, call, -1, -10_000.0, 0.0, SHARE.con_id, 100)
+    dividend = Event(DEFAULT_START, Kind.DIVIDEND, SHARE, 0, 25.0)
+    shares, option_gone = Change(SHARE.con_id, 100, 10_000.0, 0.0), Change(call.con_id, -1, 0.0, 0.0)
+    earned = Change(SHARE.con_id, 0, -25.0, 0.0)
+    assert changes_of(day, [], [exercised, dividend]) == [earned, option_gone, shares]
+    # bought at 7.00 yesterday, exercised at 107: what the shares are worth beyond the strike is what is left
+    option_part = profit_of(Holding(call, 0, 0.0), [option_gone], None, 7.0)
+    shares_part = profit_of(Holding(SHARE, 100, 107.0), [shares, earned], 107.0, 105.0)
+    assert total([option_part, shares_part]).daily == 25.0
+
+
+async def test_daily_profit_knows_the_previous_close_of_what_is_carried(open_bench, connect, until):
+    async with open_bench("--speed", "0") as bench, connect(bench) as ib:
+        held = {position.contract.conId for position in ib.positions()}
+        whole = ib.reqPnL(ACCOUNT)
+        parts = [ib.reqPnLSingle(ACCOUNT, "", con_id) for con_id in sorted(held)]
+        await until(lambda: abs(whole.dailyPnL) < 1e300 and all(abs(p.dailyPnL) < 1e300 for p in parts))
+        assert whole.dailyPnL == pytest.approx(sum(part.dailyPnL for part in parts), abs=1e-3)
+        quotes = bench.gateway.exchange.quotes(sorted(held), bench.gateway.clock.now)
+        for part, quote in zip(parts, quotes.values(), strict=True):
+            assert part.dailyPnL == pytest.approx(part.position * 100 * (quote.mark - quote.close))
+
+
+async def test_a_previous_close_that_no_quote_carries_is_the_last_bar_of_its_day(open_bench):
+    async with open_bench("--speed", "0") as bench:
+        market, now = bench.gateway.market, bench.gateway.clock.now
+        held = list(bench.gateway.exchange.account.holdings)
+        told = {con_id: quote.close for con_id, quote in market.quotes(held, now).items()}
+        found = Closes(market).of(dict.fromkeys(held, MISSING), now)
+        assert found == pytest.approx(told, abs=0.03)
+        assert Closes(ScriptMarket()).of({SHARE.con_id: MISSING}, now) == {SHARE.con_id: None}
