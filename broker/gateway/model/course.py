@@ -105,7 +105,7 @@ class Marks:
 
 @dataclass(slots=True)
 class Course:
-    """All days from `start` on and, as far as asked, before it."""
+    """All days from `start` on and, as far as asked, before it; `_number` of them lie behind the start."""
 
     seed: int
     start: date
@@ -113,6 +113,7 @@ class Course:
     _days: dict[date, Marks] = field(default_factory=dict)
     _first: date = field(init=False)
     _last: date = field(init=False)
+    _number: int = 0
 
     def __post_init__(self) -> None:
         self._first = self._last = self.start
@@ -126,8 +127,8 @@ class Course:
         """Of a trading day."""
         while self._last < day:
             following = next_trading_day(self._last)
-            number = sum(1 for known in self._days if known >= self.start)
-            self._days[following] = self._forward(following, number, self._days[self._last].closing)
+            self._number += 1
+            self._days[following] = self._forward(following, self._number, self._days[self._last].closing)
             self._last = following
         while day < self._first:
             earlier = previous_trading_day(self._first)
