@@ -166,10 +166,26 @@ async def step(clocks, pair, due, until):
     return times[0]
 
 
+BAD_MINUTES = """
+- {after_s: 1, fault: delay, delay_s: 0.7, seconds: 60}
+- {after_s: 2, fault: torn, seconds: 90}
+- {after_s: 3, fault: repeated_status}
+- {after_s: 30, fault: greeks, seconds: 20}
+- {after_s: 40, fault: shuffled_fill}
+- {after_s: 40, fault: slow_cancel, delay_s: 5}
+- {after_s: 45, fault: connectivity, code: 1100}
+- {after_s: 55, fault: connectivity, code: 1102}
+"""
+
+
 @pytest.mark.slow
-async def test_followers_are_sent_the_same_bytes_at_any_speed(tmp_path, until):
+@pytest.mark.parametrize("plan", ["[]", BAD_MINUTES])
+async def test_followers_are_sent_the_same_bytes_at_any_speed(tmp_path, until, plan):
+    faults = tmp_path / "plan.yaml"
+    faults.write_text(plan)
     for speed in ("100", "100000"):
-        async with gateway(tmp_path / speed, "--speed", speed, hash_seed=speed) as ready:
+        argv = ("--speed", speed, "--faults", str(faults))
+        async with gateway(tmp_path / speed, *argv, hash_seed=speed) as ready:
             await followed(ready, until)
     slow, fast = streams(tmp_path / "100"), streams(tmp_path / "100000")
     assert min(len(stream) for stream in slow.values()) > 500

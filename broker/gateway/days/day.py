@@ -75,7 +75,7 @@ def read_day(path: Path) -> list[Entry]:
     except (OSError, UnicodeDecodeError, YAMLError) as error:
         known = ", ".join(SHIPPED)
         raise GatewayError(
-            f"plan of faults {path} cannot be read ({error}): name a YAML file, or one of {known}"
+            f"plan of faults {path} cannot be read ({error}): name a YAML file, or a day of ours: {known}"
         ) from None
     if not isinstance(found, list):
         _complain(path, (0, 0), "a plan is a list: begin each fault with `- at:` or `- after_s:`")
