@@ -103,9 +103,10 @@ class History:
         return [shape.scaled(bar, vol / level, 6) for bar in self._middle(index, size, begin, end)]
 
     def begins(self) -> datetime | None:
-        """Where the daily bars of the last years begin; None when there are none."""
+        """Where the daily bars of the last years begin, an option's of the last one; None without any."""
         found = None
-        for years in range(1, FIRST_YEARS + 1):
+        most = 1 if self.contract.sec_type is SecType.OPTION else FIRST_YEARS
+        for years in range(1, most + 1):
             since = self.now - years * YEAR
             days = self.market.bars(self.contract.con_id, since, since + YEAR, DAY_S)
             if not days:
