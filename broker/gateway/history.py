@@ -8,6 +8,7 @@ options are now. Ticks are the seconds in which the price moved.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from itertools import islice
 
 from broker.gateway import bars as shape
 from broker.gateway.bars import DAY_S, HALF_HOUR_S
@@ -23,6 +24,7 @@ LONGEST_SEARCH = timedelta(days=30)
 SEARCH_STEP = timedelta(hours=1)
 FIRST_YEARS = 5
 YEAR = timedelta(days=366)
+OPTION_LIFE = timedelta(days=90)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,28 +105,31 @@ class History:
         return [shape.scaled(bar, vol / level, 6) for bar in self._middle(index, size, begin, end)]
 
     def begins(self) -> datetime | None:
-        """Where the daily bars of the last years begin, an option's of the last one; None without any."""
+        """Where the daily bars of the last years begin, an option's of the last months; None without any."""
         found = None
-        most = 1 if self.contract.sec_type is SecType.OPTION else FIRST_YEARS
-        for years in range(1, most + 1):
-            since = self.now - years * YEAR
-            days = self.market.bars(self.contract.con_id, since, since + YEAR, DAY_S)
+        option = self.contract.sec_type is SecType.OPTION
+        span, most = (OPTION_LIFE, 1) if option else (YEAR, FIRST_YEARS)
+        for times in range(1, most + 1):
+            since = self.now - times * span
+            days = self.market.bars(self.contract.con_id, since, since + span, DAY_S)
             if not days:
                 break
             found = days[0].start
         return found
 
     def ticks_from(self, begin: datetime, count: int) -> list[Bar]:
-        """The first so many seconds from `begin` on in which the price moved."""
+        """The first so many seconds from `begin` on, of the last year, in which the price moved."""
         found: list[Bar] = []
+        begin = max(begin, self.now - YEAR)
         while begin < self.now and len(found) < count:
-            end = min(begin + SEARCH_STEP, self.now)
-            found += self._moves(begin, end)
+            end = min(begin + timedelta(days=1), self.now)
+            found += islice(self._moves(begin, end), count - len(found))
             begin = end
-        return found[:count]
+        return found
 
     def ticks_until(self, end: datetime, count: int) -> list[Bar]:
-        """The last so many seconds before `end` in which the price moved, oldest first."""
+        """The last so many seconds before `end`, of the month before it, in which the price moved, oldest
+        first."""
         found: list[Bar] = []
         limit = end - LONGEST_SEARCH
         while end > limit and len(found) < count:
@@ -133,11 +138,17 @@ class History:
         return found[-count:]
 
     def _moves(self, begin: datetime, end: datetime) -> Iterator[Bar]:
+        """The seconds in [begin, end) in which the price moved; half hours without any are passed over."""
+        con_id, half = self.contract.con_id, timedelta(seconds=HALF_HOUR_S)
         before = None
-        for bar in self.market.bars(self.contract.con_id, begin, end, 1):
-            if bar.close != before:
-                yield bar
-            before = bar.close
+        for span in self.market.bars(con_id, begin - half, end, HALF_HOUR_S):
+            if span.low == span.high and not span.count:
+                continue
+            first, last = max(span.start, begin), min(span.start + half, end)
+            for bar in self.market.bars(con_id, first, last, 1):
+                if bar.close != before:
+                    yield bar
+                before = bar.close
 
 
 def _day(bar: Bar) -> date:

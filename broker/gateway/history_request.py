@@ -26,6 +26,7 @@ ALIASES = {"1 sec": "1 secs", "1 week": WEEK, "1 W": WEEK, "1w": WEEK, "1 month"
 LARGEST_PACED_S = 30
 SHORTEST_KEPT_S = 5
 LONGEST_SECONDS = 86_400
+LONGEST_YEARS = 100
 MOST_OF_UNIT = {"D": (365, "365 days"), "W": (52, "52 weeks"), "M": (12, "12 months")}
 MOST_BARS = 100_000
 BAD_MOMENT = (
@@ -86,7 +87,7 @@ def read_moment(words: str, now: datetime) -> datetime | None:
             zone = ZoneInfo(found[3]) if found[3] else NEW_YORK
             local = datetime.strptime(f"{day} {time}", "%Y%m%d %H:%M:%S").replace(tzinfo=zone)
             return local.astimezone(UTC)
-    except (ValueError, ZoneInfoNotFoundError):
+    except (ValueError, OSError, ZoneInfoNotFoundError):  # a zone's name may be that of a folder
         pass
     raise RequestRefused(10314, BAD_MOMENT)
 
@@ -110,7 +111,7 @@ class Duration:
                 " (S|D|W|M|Y)."
             )
         count, unit = int(found[1]), (found[2] or "S").upper()
-        if count < 1 or (unit == "S" and count < 30):
+        if count < 1 or (unit == "S" and count < 30) or (unit == "Y" and count > LONGEST_YEARS):
             raise refusal("Historical data requested duration is invalid.")
         if unit == "S" and count > LONGEST_SECONDS:
             raise refusal(f"Historical data request for greater than {LONGEST_SECONDS} seconds rejected.")

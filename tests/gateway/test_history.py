@@ -124,6 +124,8 @@ async def test_bars_that_are_kept_up_to_date_grow_every_five_seconds(priced, con
         ({"formatDate": 9}, 321, "Date formatting selection of 9"),
         ({"endDateTime": "yesterday"}, 10314, "yyyymmdd hh:mm:ss"),
         ({"endDateTime": "20260302 10:00:00 Nowhere/Town"}, 10314, "time-zone"),
+        ({"endDateTime": "20260302 10:00:00 America"}, 10314, "time-zone"),
+        ({"durationStr": "5000 Y"}, 321, "duration is invalid"),
         ({"keepUpToDate": True, "endDateTime": "20260302-15:02:00"}, 321, "End date not supported"),
         ({"keepUpToDate": True, "barSizeSetting": "1 secs", "durationStr": "60 S"}, 321, "live updates"),
         ({"keepUpToDate": True, "whatToShow": "BID_ASK"}, 321, "Source price not supported"),
@@ -196,7 +198,7 @@ async def test_history_begins_with_the_first_price(priced, connect, heard):
 async def test_ticks_are_the_seconds_in_which_the_price_moved(priced, connect, heard, until):
     async with connect(priced) as ib:
         errors = heard(ib)
-        first = await ib.reqHistoricalTicksAsync(XYZ, "20260302-15:00:00", "", 2, "MIDPOINT", True)
+        first = await ib.reqHistoricalTicksAsync(XYZ, "19900101-00:00:00", "", 2, "MIDPOINT", True)
         assert [(t.time.isoformat()[11:19], t.price) for t in first] == [
             ("15:00:00", 100.0),
             ("15:01:00", 101.0),
