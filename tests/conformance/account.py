@@ -113,8 +113,9 @@ async def exercise(day: Day) -> None:
     client, calls = day.client, day.client.calls
     calls.exerciseOptions(refused := day.request(), day.contract("C105"), 1, 1, ACCOUNT, 1)
     day.equal(4, (await client.told("error", lambda req_id, *_: req_id == refused))[1], 322)
+    since = client.now
     calls.reqPositions()
-    await client.told("positionEnd")
+    await client.told("positionEnd", since=since)
     calls.exerciseOptions(day.request(), day.contract("C110"), 1, 1, ACCOUNT, 1)
     await day.tell("step", seconds=8 * 3600)
     held = await client.told("position", lambda _, contract, *__: contract.secType == "STK")

@@ -109,9 +109,11 @@ async def _family(library: ModuleType, port: int, client_id: int) -> AsyncIterat
     calls.decoder = decoder = strict_decoder(library, listener)
     sent = _tap(calls.conn)
     await calls.connectAsync("127.0.0.1", port, client_id, PATIENCE_S)
-    yield ApiClient(library.__name__, calls.serverVersion(), calls, library, decoder, listener, sent)
-    calls.disconnect()
-    await asyncio.sleep(0)
+    try:
+        yield ApiClient(library.__name__, calls.serverVersion(), calls, library, decoder, listener, sent)
+    finally:
+        calls.disconnect()
+        await asyncio.sleep(0)
 
 
 @asynccontextmanager
@@ -126,11 +128,14 @@ async def _official(port: int, client_id: int) -> AsyncIterator[ApiClient]:
     connection, reader = calls.conn, calls.reader
     decoding = threading.Thread(target=calls.run, name="ibapi decodes")
     decoding.start()
-    yield ApiClient("ibapi", calls.serverVersion(), calls, OFFICIAL_PARTS, decoder, listener, sent)
-    connection.socket.shutdown(socket.SHUT_RDWR)
-    for thread in (decoding, reader):
-        await asyncio.to_thread(thread.join, PATIENCE_S)
-        assert not thread.is_alive(), f"{thread.name} does not end"
+    try:
+        yield ApiClient("ibapi", calls.serverVersion(), calls, OFFICIAL_PARTS, decoder, listener, sent)
+    finally:
+        if connection.socket is not None:  # it is None once the gateway has closed the connection
+            connection.socket.shutdown(socket.SHUT_RDWR)
+        for thread in (decoding, reader):
+            await asyncio.to_thread(thread.join, PATIENCE_S)
+            assert not thread.is_alive(), f"{thread.name} does not end"
 
 
 def _tap(connection: Any) -> list[list[str]]:

@@ -1,4 +1,4 @@
-"""The gateway of every test here: a scripted market with one share and four of its options, all quoted."""
+"""The gateway of most tests here: a scripted market with one share and four of its options, all quoted."""
 
 import asyncio
 import json
@@ -50,14 +50,18 @@ class Control:
 
 
 @asynccontextmanager
-async def quoted_gateway() -> AsyncIterator[tuple[int, Control]]:
-    """A new gateway: the port for its clients, and its control port."""
-    arguments = read_arguments(
-        ["--market", "script", "--port", "0", "--control-port", "0", "--account", ACCOUNT]
-    )
-    async with serving(arguments) as (_, ready):
+async def opened_gateway(*arguments: str) -> AsyncIterator[tuple[int, Control]]:
+    """A new gateway on free ports: the port for its clients, and its control port."""
+    words = ["--port", "0", "--control-port", "0", "--account", ACCOUNT, *arguments]
+    async with serving(read_arguments(words)) as (_, ready):
         reader, writer = await asyncio.open_connection("127.0.0.1", ready["control_port"], limit=1 << 24)
-        control = Control(reader, writer)
-        await control.quote_all()
-        yield ready["port"], control
+        yield ready["port"], Control(reader, writer)
         writer.close()
+
+
+@asynccontextmanager
+async def quoted_gateway() -> AsyncIterator[tuple[int, Control]]:
+    """One whose market is the scripted one, with all quotes set."""
+    async with opened_gateway("--market", "script") as (port, control):
+        await control.quote_all()
+        yield port, control

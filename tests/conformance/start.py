@@ -1,5 +1,7 @@
 """The first minutes: accounts, ids, farms, time."""
 
+from datetime import UTC, datetime
+
 from tests.conformance.day import Day
 from tests.conformance.stage import ACCOUNT
 
@@ -36,6 +38,4 @@ async def simple_questions(day: Day) -> None:
 
 
 def _iso(seconds: int) -> str:
-    from datetime import UTC, datetime
-
     return datetime.fromtimestamp(seconds, UTC).isoformat()
