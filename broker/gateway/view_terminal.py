@@ -63,7 +63,7 @@ class Meter:
 def obey(gateway: "Gateway", key: str) -> None:
     """Does what a key stands for; other keys do nothing."""
     clock = gateway.clock
-    if key == "q":
+    if key in ("q", ""):
         gateway.stop.set()
     elif key in ("p", " "):
         clock.pause(not clock.paused)
@@ -75,14 +75,23 @@ def obey(gateway: "Gateway", key: str) -> None:
 
 @contextlib.contextmanager
 def keyboard(press: Callable[[str], None]) -> Iterator[None]:
-    """Calls `press` for each key while inside; the terminal is as it was afterwards, whatever happens."""
+    """Calls `press` for each key while inside, with "" once the terminal is gone; the terminal is as it was
+    afterwards, whatever happens."""
     if not sys.stdin.isatty():
         yield
         return
     loop, descriptor = asyncio.get_running_loop(), sys.stdin.fileno()
     before = termios.tcgetattr(descriptor)
     tty.setcbreak(descriptor)
-    loop.add_reader(descriptor, lambda: press(os.read(descriptor, 1).decode(errors="replace")))
+
+    def read() -> None:
+        try:
+            key = os.read(descriptor, 1)
+        except OSError:
+            key = b""
+        press(key.decode(errors="replace"))
+
+    loop.add_reader(descriptor, read)
     try:
         yield
     finally:
@@ -114,6 +123,9 @@ async def show(gateway: "Gateway", title: str, ready: dict[str, Any]) -> None:
                 live.update(shown, refresh=True)
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(gateway.stop.wait(), FRAME_S)
+    except (OSError, termios.error):
+        # The terminal is gone, and with it whoever could be told.
+        gateway.stop.set()
     finally:
         log.removeHandler(news)
         log.setLevel(level)

@@ -174,6 +174,15 @@ class Terminal:
         return code, self.program.stderr.read().decode()
 
 
+async def test_a_terminal_that_is_closed_ends_the_program():
+    terminal = Terminal("--speed", "60")
+    await terminal.until("iron condor")
+    os.close(terminal.slave)
+    os.close(terminal.master)
+    await asyncio.to_thread(terminal.program.wait, 10)
+    assert terminal.program.stderr.read().decode() == ""
+
+
 async def test_in_a_terminal_the_program_shows_itself_obeys_keys_and_leaves_no_trace():
     terminal = Terminal("--speed", "60")
     await terminal.until("\x1b[?1049h")
