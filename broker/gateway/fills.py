@@ -26,17 +26,26 @@ class Fill:
 
 
 class Fills:
-    """All executions of an account, oldest first. `next_fill` numbers them."""
+    """All executions of an account, oldest first. `next_fill` numbers them. `corrected`: the places of those
+    that have been corrected since the state was last written."""
 
     def __init__(self, account: Account) -> None:
         self.account = account
         self.executions: list[Execution] = []
         self.next_fill = 1
+        self.corrected: set[int] = set()
         self._by_order: dict[int, list[Execution]] = {}
 
     def restore(self, execution: Execution) -> None:
         self.executions.append(execution)
         self._by_order.setdefault(execution.perm_id, []).append(execution)
+
+    def correct(self, place: int, corrected: Execution) -> None:
+        """Puts an execution in the place of the one that it supersedes; the account is not touched."""
+        first = self.executions[place]
+        of_order = self._by_order[first.perm_id]
+        self.executions[place] = of_order[of_order.index(first)] = corrected
+        self.corrected.add(place)
 
     def book(self, order: Order, fill: Fill, now: datetime) -> list[Execution]:
         """Books a fill in the account and the order; the new executions, a combo's own first."""

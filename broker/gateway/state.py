@@ -1,8 +1,8 @@
 """The state file: account, orders, executions, simulated time and the market's state, as an SQLite database.
 
 What has changed is on the disk before an execution is announced, so a kill of the process loses market time
-at most. What a change costs does not grow with the history: an order's row is replaced, executions and
-settlement events are appended.
+at most. What a change costs does not grow with the history: the row of an order or of a corrected execution
+is replaced, executions and settlement events are appended.
 """
 
 import json
@@ -90,7 +90,11 @@ class StateFile:
                 for number in range(self._written[table], len(records)):
                     database.execute(f"INSERT INTO {table} VALUES (?, ?)", (number, _text(records[number])))
                 self._written[table] = len(records)
+            for number in sorted(exchange.fills.corrected):
+                row = (number, _text(exchange.executions[number]))
+                database.execute("REPLACE INTO executions VALUES (?, ?)", row)
             database.execute("COMMIT")
+            exchange.fills.corrected.clear()
         except sqlite3.Error as error:
             raise self._unwritable(error) from None
 

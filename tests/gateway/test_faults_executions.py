@@ -106,4 +106,24 @@ async def test_a_corrected_execution_is_counted_as_one_more_fill(
         account = script.gateway.exchange.account
         worth = sum(h.quantity * h.average_cost for h in account.holdings.values())
         assert account.cash_usd + worth == pytest.approx(account.deposit_usd + account.realized_usd)
-        assert len({fill.execution.execId for fill in await ib.reqExecutionsAsync()}) == 2
+        (told,) = await ib.reqExecutionsAsync()
+        assert (told.execution.execId, told.execution.price) == (second.execId, 0.56)
+        assert (told.execution.cumQty, told.execution.shares) == (held, held)
+        assert told.execution.avgPrice == pytest.approx(0.56 if held else 0.0)
+
+
+@pytest.mark.fault("correction")
+async def test_a_correction_outlives_the_gateway(tmp_path, open_bench, connect, until):
+    argv = ("--market", "script", "--state", str(tmp_path / "state"))
+    async with open_bench(*argv) as bench:
+        legs = await bench.list_condor()
+        async with connect(bench) as ib:
+            await bench.inflict("correction", price_by_usd=0.01)
+            trade = ib.placeOrder(legs["P90"], buy())
+            await until(lambda: trade.orderStatus.status == "Filled")
+            await bench.step(5)
+            await until(lambda: len(trade.fills) == 2)
+            cash_usd = (await bench.tell("account"))["cash_usd"]
+    async with open_bench(*argv) as bench, connect(bench) as ib:
+        assert [(f.execution.execId[-2:], f.execution.price) for f in ib.fills()] == [("02", 0.56)]
+        assert (await bench.tell("account"))["cash_usd"] == cash_usd

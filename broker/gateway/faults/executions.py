@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
+from broker.gateway.account import Execution
 from broker.gateway.faults.fault import Edit, Effect, Fault, Held, Message
 from broker.gateway.faults.orders import COMMISSION, EXECUTION
 from broker.gateway.order_messages import commission_report, exec_details
@@ -119,7 +120,8 @@ class Correction(Fault):
     name = "correction"
     wire = (
         "Some time after a fill, an execDetails whose id has a higher last part, with another price or"
-        " size, and its commission. The account is booked anew."
+        " size, and its commission. The account is booked anew, and who asks for executions hears only of"
+        " the new one."
     )
     suffers = "It takes the correction for one more fill: `trade.filled()` and `fills()` count both."
     source = "TWS_PROTOCOL.md 9, 13; BROKER.md, Connection"
@@ -140,32 +142,43 @@ class Correction(Fault):
 
     def _correct(self, gateway: "Gateway", exec_id: str) -> None:
         exchange = gateway.exchange
-        first = next(execution for execution in exchange.executions if execution.exec_id == exec_id)
+        place, first = next(
+            (place, each) for place, each in enumerate(exchange.executions) if each.exec_id == exec_id
+        )
         if first.contract is None:
             return
-        sign = 1 if first.quantity > 0 else -1
-        quantity = first.quantity + sign * self.quantity_by
-        price = round(first.price + self.price_by_usd, 4)
-        exchange.account.book(first.contract, -first.quantity, first.price, -first.commission_usd)
-        realized = None
-        if quantity:
-            realized = exchange.account.book(first.contract, quantity, price, first.commission_usd)
-        head, last = exec_id.rsplit(".", 1)
-        corrected = replace(
-            first,
-            exec_id=f"{head}.{int(last) + 1:02d}",
-            quantity=quantity,
-            price=price,
-            realized_usd=None if first.realized_usd is None else first.realized_usd + (realized or 0.0),
+        corrected = self._corrected(first)
+        book, fee = exchange.account.book, first.commission_usd
+        book(first.contract, -first.quantity, first.price, -fee)
+        more_usd = (
+            book(first.contract, corrected.quantity, corrected.price, fee) if corrected.quantity else None
         )
-        exchange.executions.append(corrected)
-        order = exchange.orders[first.client_id, first.order_id]
+        if first.realized_usd is not None:
+            corrected = replace(corrected, realized_usd=first.realized_usd + (more_usd or 0.0))
+        exchange.fills.correct(place, corrected)
         session = gateway.sessions.get(first.client_id)
         if session:
-            details = exec_details(corrected, order, exchange.account.account_id, session.version)
-            session.send(*details)
+            order, account = exchange.orders[first.client_id, first.order_id], exchange.account.account_id
+            session.send(*exec_details(corrected, order, account, session.version))
             session.send(*commission_report(corrected))
         gateway.holdings_changed([first.contract.con_id])
+
+    def _corrected(self, first: Execution) -> Execution:
+        """What it should have been, under the next id."""
+        sign = 1 if first.quantity > 0 else -1
+        size = max(abs(first.quantity) + self.quantity_by, 0)
+        price = round(first.price + self.price_by_usd, 4)
+        cumulative = first.cumulative - abs(first.quantity) + size
+        paid = first.average_price * first.cumulative - first.price * abs(first.quantity) + price * size
+        head, last = first.exec_id.rsplit(".", 1)
+        return replace(
+            first,
+            exec_id=f"{head}.{int(last) + 1:02d}",
+            quantity=sign * size,
+            price=price,
+            cumulative=cumulative,
+            average_price=paid / cumulative if cumulative else 0.0,
+        )
 
 
 FAULTS: tuple[type[Fault], ...] = (

@@ -183,8 +183,8 @@ class RequestError(Fault):
 class LateAnswers(Fault):
     name = "late_answers"
     wire = (
-        "Requests are dealt with only after a while, in their order (a gateway that reads slowly), orders of"
-        " clients that have gone since too."
+        "Requests are dealt with only after a while, in their order (a gateway that reads slowly), orders"
+        " of clients that have gone since too."
     )
     suffers = "Requests take so much longer; orders reach the market late, at other prices."
     source = "TWS_PROTOCOL.md 13, slow consumer"
