@@ -112,7 +112,7 @@ class Exchange:
     def _trades(self, quantity: int, legs: Legs, now: datetime) -> list[Trade]:
         """What the account would trade if `quantity` units filled now."""
         quotes = self.quotes([contract.con_id for contract, _ in legs], now)
-        return trades_of(quantity, legs, terms_of(legs, quotes, self.floor.displayed), self._prices(now)[0])
+        return trades_of(quantity, legs, terms_of(legs, quotes), self._prices(now)[0])
 
     def _check_credit(self, quantity: int, legs: Legs, now: datetime) -> None:
         refuse_beyond_means(self.values(now), self.values(now, held(self._trades(quantity, legs, now))))

@@ -21,6 +21,7 @@ from broker.gateway.matching import (
     leg_price,
     leg_prices,
     limit_of,
+    lots_shown,
     patience_s,
     terms_of,
     two_sided,
@@ -145,7 +146,7 @@ class Floor:
         if order.request.conditions and not order.unlocked and not self._unlock(order, quotes):
             return False
         if order.is_stop and not order.triggered:
-            terms = terms_of(order.legs, quotes, self.displayed)
+            terms = terms_of(order.legs, quotes)
             last = None if order.request.is_combo else quotes[order.con_ids[0]].last
             order.triggered = stop_reached(order, terms, last)
             if not order.triggered:
@@ -176,6 +177,8 @@ class Floor:
             self.refuse(order, refusal, now)
             return False
         order.activated = True
+        if order.why_held:
+            self.witness.order_changed(order)
         return True
 
     def _unlock(self, order: Order, quotes: Quotes) -> bool:
@@ -194,7 +197,7 @@ class Floor:
     def _trade(self, order: Order, quotes: Quotes) -> None:
         """Fills what can be filled now, or sets when it may be."""
         due = None
-        terms = terms_of(order.legs, quotes, self.displayed)
+        terms = terms_of(order.legs, quotes)
         if terms is None:
             order.ready_since = None
         else:
@@ -213,7 +216,7 @@ class Floor:
 
     def _queue_up(self, order: Order, terms: Terms, limit: int, now: datetime) -> datetime | None:
         """When somebody meets the limit as quotes stand; None: nobody will."""
-        mean_s = patience_s(limit, terms, order.contracts)
+        mean_s = patience_s(limit, terms, order.legs)
         if mean_s is None or order.request.tif in IMMEDIATE:
             order.ready_since = None
             return None
@@ -224,7 +227,10 @@ class Floor:
     def _meet(self, order: Order, terms: Terms, cost: int, quotes: Quotes, *, adds: bool) -> None:
         """Trades as many units as size, parent and the order's own wishes allow, each at `cost`."""
         request = order.request
-        lots = min(groups.tradable(order, self.book.parent(order)), terms.lots)
+        lots = min(
+            groups.tradable(order, self.book.parent(order)),
+            lots_shown(order.legs, quotes, self.displayed),
+        )
         whole = request.all_or_none or request.tif == "FOK"
         least = order.remaining if whole else min(request.min_quantity or 1, order.remaining)
         if lots < least or lots == 0:

@@ -52,9 +52,16 @@ class Gateway:
     """
 
     def __init__(
-        self, market: Market, account: Account, now: datetime, speed: float, lines: int, state: Path | None
+        self,
+        market: Market,
+        account: Account,
+        now: datetime,
+        speed: float,
+        lines: int,
+        state: Path | None,
+        seed: int,
     ) -> None:
-        self.exchange = Exchange(market, account, self)
+        self.exchange = Exchange(market, account, self, seed)
         self.clock = Clock(self, now, speed)
         self.contracts = ContractDesk(self.exchange)
         self.data = DataDesk(self.exchange, lines)

@@ -54,7 +54,13 @@ def read_arguments(argv: Sequence[str]) -> argparse.Namespace:
     )
     market = parser.add_argument_group("market")
     market.add_argument("--market", choices=("model", "replay", "script"), default="model", help=_MARKET_HELP)
-    market.add_argument("--seed", type=int, default=1, metavar="N", help="of the model market (default 1)")
+    market.add_argument(
+        "--seed",
+        type=int,
+        default=1,
+        metavar="N",
+        help="of the model market and of all chance in fills (default 1)",
+    )
     market.add_argument(
         "--scenario",
         default="calm",

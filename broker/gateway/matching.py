@@ -40,15 +40,11 @@ CENT = 100
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What one unit of an order costs, in units of 0.0001 USD per share; a negative cost brings money.
-
-    `lots`: how many units the displayed sizes allow on the natural side.
-    """
+    """What one unit of an order costs, in units of 0.0001 USD per share; a negative cost brings money."""
 
     natural: int
     opposite: int
     bids_asks: tuple[tuple[int, int], ...]
-    lots: int
 
     @property
     def middle(self) -> float:
@@ -66,26 +62,33 @@ def two_sided(quote: Quote) -> tuple[int, int] | None:
     return units(quote.bid), units(quote.ask)
 
 
-def terms_of(
-    legs: Sequence[tuple[Contract, int]], quotes: Mapping[ConId, Quote], displayed: Displayed
-) -> Terms | None:
+def terms_of(legs: Sequence[tuple[Contract, int]], quotes: Mapping[ConId, Quote]) -> Terms | None:
     """None while a leg has no quote that can be met."""
     sides: list[tuple[int, int]] = []
     natural = opposite = 0
-    lots = None
     for contract, amount in legs:
-        quote = quotes[contract.con_id]
-        both = two_sided(quote)
+        both = two_sided(quotes[contract.con_id])
         if both is None:
             return None
         bid, ask = both
         sides.append(both)
-        buys = amount > 0
-        natural += amount * (ask if buys else bid)
-        opposite += amount * (bid if buys else ask)
-        here = displayed.left(contract.con_id, quote, buys) // abs(amount)
-        lots = here if lots is None else min(lots, here)
-    return Terms(natural, opposite, tuple(sides), lots or 0)
+        if amount > 0:
+            natural += amount * ask
+            opposite += amount * bid
+        else:
+            natural += amount * bid
+            opposite += amount * ask
+    return Terms(natural, opposite, tuple(sides))
+
+
+def lots_shown(
+    legs: Sequence[tuple[Contract, int]], quotes: Mapping[ConId, Quote], displayed: Displayed
+) -> int:
+    """How many units of an order the displayed sizes allow at the natural price."""
+    return min(
+        displayed.left(contract.con_id, quotes[contract.con_id], amount > 0) // abs(amount)
+        for contract, amount in legs
+    )
 
 
 def limit_of(order: Order, terms: Terms) -> int | None:
@@ -100,13 +103,14 @@ def limit_of(order: Order, terms: Terms) -> int | None:
     return None
 
 
-def patience_s(limit: int, terms: Terms, contracts: int) -> float | None:
+def patience_s(limit: int, terms: Terms, legs: Sequence[tuple[Contract, int]]) -> float | None:
     """Seconds on average beyond the queue until a limit below the natural price is met; None: never.
 
-    `limit` is the most that one unit may cost, `contracts` how many one unit has.
+    `limit` is the most that one unit may cost.
     """
     if 2 * limit < terms.natural + terms.opposite:
         return None
+    contracts = sum(abs(amount) for _, amount in legs)
     width = (terms.natural - terms.opposite) / (contracts * TIGHT_USD * UNITS_PER_USD)
     if width <= 1:
         return 0.0

@@ -122,11 +122,6 @@ class Order:
         return self.request.is_combo and ("NonGuaranteed", "1") in self.request.routing
 
     @property
-    def contracts(self) -> int:
-        """How many contracts one unit of the order has."""
-        return sum(abs(amount) for _, amount in self.legs)
-
-    @property
     def why_held(self) -> str:
         """What a real gateway says in orderStatus of an order that waits for its parent or its trigger."""
         reasons = []

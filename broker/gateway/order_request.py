@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from broker.gateway.errors import MessageError
+from broker.gateway.errors import MessageError, OrderRefused
 from broker.gateway.listings import Query
 from broker.gateway.wire import INFINITY, Fields, Value, plain
 
@@ -192,8 +192,8 @@ def read_order(fields: Fields, version: int) -> OrderRequest:
 
 def _contracts(fields: Fields) -> int:
     quantity = fields.real() or 0.0
-    if quantity != int(quantity):
-        raise MessageError(f"quantity {quantity} is not a whole number: give whole contracts")
+    if not quantity.is_integer():
+        raise OrderRefused(10243, f"Fractional-sized order cannot be placed via API: {quantity:g}")
     return int(quantity)
 
 

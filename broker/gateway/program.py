@@ -87,12 +87,12 @@ def _gateway(arguments: argparse.Namespace, saved: dict[str, Any] | None) -> Gat
     if saved is None and arguments.state:
         saved = read_state(arguments.state, market.name)
     if saved is None:
-        account = Account.open(arguments.account, DEPOSIT_USD, holdings)
-        return Gateway(market, account, market.start(), speed, arguments.lines, arguments.state)
+        account, now = Account.open(arguments.account, DEPOSIT_USD, holdings), market.start()
+        return Gateway(market, account, now, speed, arguments.lines, arguments.state, arguments.seed)
     try:
         market.load(saved["market_state"])
         account, now = restored_account(saved), datetime.fromisoformat(saved["time"])
-        gateway = Gateway(market, account, now, speed, arguments.lines, arguments.state)
+        gateway = Gateway(market, account, now, speed, arguments.lines, arguments.state, arguments.seed)
         restore_books(saved, gateway.exchange)
     except (KeyError, TypeError, ValueError) as error:
         raise GatewayError(

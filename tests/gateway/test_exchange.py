@@ -170,7 +170,7 @@ def test_leg_prices_add_up_and_stay_within_the_quotes(sides, share):
     cost = natural - (natural - opposite) * share // 1000
     _, contracts = exchange()
     legs = list(zip(contracts, amounts, strict=False))
-    prices = leg_prices(legs, Terms(natural, opposite, bids_asks, lots=1), cost)
+    prices = leg_prices(legs, Terms(natural, opposite, bids_asks), cost)
     for (bid, ask), price in zip(bids_asks, prices, strict=True):
         assert bid <= price <= ask
     net = sum(a * p for a, p in zip(amounts, prices, strict=True))

@@ -153,15 +153,16 @@ def test_a_moment_of_luck_does_not_depend_on_when_it_is_asked():
 
 @given(st.integers(1, 500), st.integers(2, 300), st.integers(0, 100))
 def test_patience_falls_to_nothing_towards_the_natural_price(bid, width, share):
-    terms = Terms((bid + width) * 100, bid * 100, ((bid * 100, (bid + width) * 100),), lots=1)
+    terms = Terms((bid + width) * 100, bid * 100, ((bid * 100, (bid + width) * 100),))
+    one = [(Books().share, 1)]
     limit = terms.opposite + (terms.natural - terms.opposite) * share // 100
-    mean = patience_s(limit, terms, contracts=1)
+    mean = patience_s(limit, terms, one)
     if 2 * limit < terms.natural + terms.opposite:
         assert mean is None
     else:
         assert 0 <= mean <= PATIENCE_S * ((width / 10) ** 2 - 1) or width <= 10
-        assert patience_s(terms.natural, terms, contracts=1) == 0
-        nearer = patience_s(min(limit + 100, terms.natural), terms, contracts=1)
+        assert patience_s(terms.natural, terms, one) == 0
+        nearer = patience_s(min(limit + 100, terms.natural), terms, one)
         assert nearer <= mean
 
 
@@ -180,7 +181,7 @@ def test_leg_prices_add_up_and_stay_within_the_quotes(sides, share):
     opposite = sum(a * (bid if a > 0 else ask) for (bid, ask), a in zip(bids_asks, amounts, strict=True))
     cost = natural - (natural - opposite) * share // 1000
     legs = list(zip(Books().options, amounts, strict=False))
-    prices = leg_prices(legs, Terms(natural, opposite, bids_asks, lots=1), cost)
+    prices = leg_prices(legs, Terms(natural, opposite, bids_asks), cost)
     for (bid, ask), price in zip(bids_asks, prices, strict=True):
         assert bid <= price <= ask
     net = sum(a * p for a, p in zip(amounts, prices, strict=True))

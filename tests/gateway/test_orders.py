@@ -188,6 +188,8 @@ async def test_finished_orders_cannot_be_modified_nor_their_ids_used_again(
     [
         (LimitOrder("BUY", 1, 1.405, tif="DAY"), 110),
         (LimitOrder("BUY", 0, 1.40, tif="DAY"), 434),
+        (LimitOrder("BUY", 1.5, 1.40, tif="DAY"), 10243),
+        (LimitOrder("BUY", float("inf"), 1.40, tif="DAY"), 10243),
         (LimitOrder("BUY", 200_000, 1.40, tif="DAY"), 383),
         (LimitOrder("BUY", 1, 1.40, tif="OPG"), 111),
         (LimitOrder("BUY", 1, 1.40, tif="GTD", goodTillDate="tomorrow"), 343),
