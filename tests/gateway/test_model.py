@@ -6,6 +6,7 @@ from datetime import date, datetime, timedelta
 import pytest
 
 from broker.gateway.errors import GatewayError
+from broker.gateway.market_rules import conforms
 from broker.gateway.model import DEFAULT_START, ModelMarket
 from broker.gateway.model.market import option_id
 from broker.gateway.model.shares import SHARES, SYMBOLS
@@ -305,3 +306,33 @@ def test_senseless_arguments_are_refused():
         ModelMarket(seed=-1)
     with pytest.raises(GatewayError, match="crash_2020"):
         ModelMarket(scenario="apocalypse")
+
+
+def test_every_quote_is_a_price_that_the_exchange_takes():
+    market = ModelMarket(seed=9)
+    options = [c for c in market.listings if c.expiry]
+    quotes = market.quotes([c.con_id for c in options], DEFAULT_START)
+    for contract in options:
+        sides = [
+            side for side in (quotes[contract.con_id].bid, quotes[contract.con_id].ask) if side is not None
+        ]
+        assert all(conforms(contract, side) for side in sides), (contract.label, sides)
+
+
+def test_a_deep_call_is_worth_its_exercise_on_the_eve_of_the_dividend_and_less_than_it_pays():
+    market = ModelMarket(seed=9)
+    eve = in_new_york("2026-03-12T15:59")
+    call = market.listings.find("KO", date(2026, 3, 20), 65.0, Right.CALL)
+    spot = market.quotes([id_of(market, "KO")], eve)[id_of(market, "KO")].last
+    extrinsic = market.quotes([call.con_id], eve)[call.con_id].model_price - (spot - 65.0)
+    (paid,) = (d.amount_usd for d in market.dividends("KO") if d.ex_date == date(2026, 3, 13))
+    assert -0.01 < extrinsic < 0.1 * paid
+
+
+def test_after_midnight_the_close_is_that_of_the_day_that_ended():
+    market = ModelMarket(seed=2, keep_nights=True)
+    spy = id_of(market, "SPY")
+    last = market.quotes([spy], in_new_york("2026-03-03T16:00"))[spy].last
+    before = market.quotes([spy], in_new_york("2026-03-03T18:00"))[spy].close
+    assert market.quotes([spy], in_new_york("2026-03-04T05:00"))[spy].close == last != before
+    assert market.quotes([spy], in_new_york("2026-03-04T10:00"))[spy].close == last

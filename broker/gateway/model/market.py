@@ -234,9 +234,9 @@ class ModelMarket:
         """The newcomer's three iron condors of two lots."""
         holdings: list[Holding] = []
         for symbol in newcomer.SYMBOLS:
-            chain = self.listings.chain(symbol)
-            quotes = self.quotes([c.con_id for c in chain], self._start)
-            holdings += newcomer.condor(symbol, chain, quotes, trading_day(self._start), self._start)
+            series = newcomer.wanted_series(self.listings.chain(symbol), trading_day(self._start))
+            quotes = self.quotes([c.con_id for c in series], self._start)
+            holdings += newcomer.condor(symbol, series, quotes, self._start)
         return holdings
 
 

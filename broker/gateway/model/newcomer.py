@@ -1,6 +1,6 @@
 """What a new account holds: three iron condors at different points of their lives."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
 
 import numpy as np
@@ -26,14 +26,19 @@ HELD_DAYS = {"SPY": 30, "QQQ": 7, "IWM": 3}
 MOST_VOL_FACTOR = 4.0
 
 
-def condor(
-    symbol: str, chain: list[Contract], quotes: Mapping[ConId, Quote], day: date, now: datetime
-) -> list[Holding]:
-    """Two lots about 45 days out, wings bought and bodies sold, at the prices of an earlier day on which
-    volatility was such that `EARNED` is earned now."""
+def wanted_series(chain: Sequence[Contract], day: date) -> list[Contract]:
+    """The monthly series that ends in about 45 days."""
     monthlies = sorted({c.expiry for c in chain if c.expiry and is_monthly(c.expiry)})
     expiry = min(monthlies, key=lambda each: abs((each - day).days - WANTED_DAYS))
-    series = [c for c in chain if c.expiry == expiry]
+    return [c for c in chain if c.expiry == expiry]
+
+
+def condor(
+    symbol: str, series: Sequence[Contract], quotes: Mapping[ConId, Quote], now: datetime
+) -> list[Holding]:
+    """Two lots of one series, wings bought and bodies sold, at the prices of an earlier day on which
+    volatility was such that `EARNED` is earned now."""
+    expiry = series[0].expiry or now.date()
 
     def near(right: Right, delta: float) -> Contract:
         side = [c for c in series if c.right is right and (c.strike or 0) % 5 == 0]

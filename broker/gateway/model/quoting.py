@@ -27,7 +27,14 @@ from broker.gateway.model.spreads import (
 from broker.gateway.model.variance_time import at, session_share
 from broker.gateway.quotes import Quote
 from options import Contract
-from options.hours import closing, is_open, next_trading_day, opening, previous_trading_day
+from options.hours import (
+    closing,
+    is_open,
+    next_trading_day,
+    opening,
+    previous_trading_day,
+    trading_day,
+)
 from options.normal import Floats
 
 SHARE_LOTS = 400
@@ -48,7 +55,8 @@ class DaySoFar:
 @dataclass(frozen=True, slots=True, eq=False)
 class Today:
     """A trading day with its listed options, and what of each option stays the same all day: the close before
-    (NaN when it was not worth a cent), the open interest and what is traded on the whole day."""
+    (NaN when it was not worth a cent), the open interest and what is traded on the whole day; of the shares
+    and, last, the index the closes before and of the day; how much wider quotes are for a coming report."""
 
     day: date
     paths: Paths
@@ -58,6 +66,7 @@ class Today:
     held: Whole
     traded: Whole
     share_closes: Floats
+    ended_at: Floats
     nervous: Floats
 
     @classmethod
@@ -74,7 +83,6 @@ class Today:
             ids, shares, before.distance, board.rows.strikes % steps == 0, day.toordinal()
         )
         marks = paths.course.marks(day)
-        index = index_of(marks.before[FEAR : FEAR + 1], index_years(closing(eve)))
         return cls(
             day=day,
             paths=paths,
@@ -83,7 +91,8 @@ class Today:
             closes=np.where(before.greeks.price >= 0.005, np.round(before.greeks.price, 2), np.nan),
             held=held,
             traded=traded,
-            share_closes=np.append(np.exp(marks.before[:COUNT]), index),
+            share_closes=_levels(marks.before, index_years(closing(eve))),
+            ended_at=_levels(marks.closing, index_years(closing(day))),
             nervous=np.where(_reports_next(day), REPORT_FACTOR, 1.0),
         )
 
@@ -93,7 +102,8 @@ class Today:
         """Of a share or the index; without sides in the dead of night."""
         place = COUNT if symbol == INDEX else SYMBOLS.index(symbol)
         level = state.index if symbol == INDEX else float(state.prices[place])
-        price, close = round(level, 2), round(float(self.share_closes[place]), 2)
+        over = trading_day(now) > self.day
+        price, close = round(level, 2), round(float((self.ended_at if over else self.share_closes)[place]), 2)
         session = is_open(now)
         if not session and not (quoted_at_night(now) and symbol != INDEX):
             return Quote(last=price, close=close)
@@ -128,12 +138,10 @@ class Today:
         low = np.vstack([session.lows[:minute], seen]).min(axis=0)
         years = float(session.index_years[minute])
 
-        def levels(row: Floats) -> Floats:
-            return np.append(np.exp(row[:COUNT]), index_of(row[FEAR:], years))
-
         part = session.volumes[minute] * rest / 60
         volumes = session.volumes[:minute].sum(axis=0) + part
-        return DaySoFar(levels(session.ends[0]), levels(high), levels(low), volumes)
+        first, highest, lowest = (_levels(row, years) for row in (session.ends[0], high, low))
+        return DaySoFar(first, highest, lowest, volumes)
 
     # -- options --------------------------------------------------------------------------------------
 
@@ -176,6 +184,11 @@ class Today:
             np.round(found.spots, 2).tolist(),
         )
         return [Quote(*row) for row in zip(*columns, strict=False)]
+
+
+def _levels(state: Floats, years: float) -> Floats:
+    """The shares' prices and the index, from their logarithms and the fear."""
+    return np.append(np.exp(state[:COUNT]), index_of(state[FEAR : FEAR + 1], years))
 
 
 def _worth_in(rows: Rows, slices: Slices, state: State, now: datetime) -> Worth:

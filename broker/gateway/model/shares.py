@@ -80,7 +80,6 @@ class Share:
     dividends: Recurrence | None = None
     earnings: Earnings | None = None
     daily: bool = False
-    nickel: bool = True
 
 
 QUARTERS = (3, 6, 9, 12)
@@ -88,15 +87,15 @@ QUARTERS = (3, 6, 9, 12)
 SHARES = (
     Share(
         "SPY", 690.0, 0.154, 1.00, 1.0, 0.0, -0.68, 1.03, 0.013, 0.00001, 75_000_000, 9_000_000, 5.0, 1.0,
-        dividend_usd=1.85, dividends=Recurrence(QUARTERS, 3, FRIDAY), daily=True, nickel=False,
+        dividend_usd=1.85, dividends=Recurrence(QUARTERS, 3, FRIDAY), daily=True,
     ),
     Share(
         "QQQ", 620.0, 0.218, 0.94, 0.9, 0.20, -0.69, 0.82, 0.022, 0.00002, 45_000_000, 4_000_000, 5.0, 1.0,
-        dividend_usd=0.79, dividends=Recurrence(QUARTERS, 3, FRIDAY, plus_days=3), nickel=False,
+        dividend_usd=0.79, dividends=Recurrence(QUARTERS, 3, FRIDAY, plus_days=3),
     ),
     Share(
         "IWM", 262.0, 0.232, 0.86, 0.75, 0.25, -0.55, 0.70, 0.018, 0.00004, 30_000_000, 1_200_000, 5.0, 1.0,
-        dividend_usd=0.62, dividends=Recurrence(QUARTERS, 3, 1), nickel=False,
+        dividend_usd=0.62, dividends=Recurrence(QUARTERS, 3, 1),
     ),
     Share(
         "AAPL", 262.0, 0.245, 0.70, 0.6, 0.45, -0.40, 0.80, 0.050, 0.00004, 48_000_000, 900_000, 5.0, 2.5,

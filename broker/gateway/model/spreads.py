@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from broker.gateway.market_rules import PENNY_CLASSES
 from broker.gateway.model.board import Places, Worth
 from broker.gateway.model.shares import SHARES, Share
 from options.normal import Floats
@@ -25,7 +26,7 @@ CENT, NICKEL, NICKELS_FROM_USD = 0.01, 0.05, 3.0
 AFTER_HOURS_FACTOR = 8.0
 SPREADS = np.array([share.spread_usd for share in SHARES])
 OPTION_VOLUMES = np.array([share.option_volume for share in SHARES], dtype=np.float64)
-NICKELS = np.array([share.nickel for share in SHARES])
+NICKELS = np.array([share.symbol not in PENNY_CLASSES for share in SHARES])
 
 Whole = NDArray[np.int64]
 
@@ -55,10 +56,14 @@ def option_sides(found: Worth, shares: Places, calls: NDArray[np.bool_], factors
     away = 1.0 + DISTANCE_FACTOR * np.minimum(found.distance**2, FARTHEST**2)
     width = SPREADS[shares] * np.sqrt(0.25 + price) * away + IN_THE_MONEY * inside
     half = 0.5 * width * factors
-    ticks = np.where(NICKELS[shares] & (price >= NICKELS_FROM_USD), NICKEL, CENT)
-    bids = np.floor((price - half) / ticks + 1e-9) * ticks
-    asks = np.ceil((price + half) / ticks - 1e-9) * ticks
-    return Sides(np.round(np.maximum(bids, 0.0), 2), np.round(np.maximum(asks, CENT), 2))
+    low, high = price - half, price + half
+    bids: Floats = np.floor(low / _ticks(low, shares) + 1e-9) * _ticks(low, shares)
+    asks: Floats = np.ceil(high / _ticks(high, shares) - 1e-9) * _ticks(high, shares)
+    return Sides(np.maximum(bids, 0.0).round(2), np.maximum(asks, CENT).round(2))
+
+
+def _ticks(prices: Floats, shares: Places) -> Floats:
+    return np.asarray(np.where(NICKELS[shares] & (prices > NICKELS_FROM_USD), NICKEL, CENT), dtype=np.float64)
 
 
 def share_sides(price: float, share: Share, factor: float) -> tuple[float, float]:
