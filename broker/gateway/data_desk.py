@@ -62,7 +62,7 @@ class DataDesk:
         if query.sec_type != "BAG":
             contract = listings.the_one(query, now)
             return Line(contract, ((contract.con_id, 1),), generic_ticks.read_list(words, contract.sec_type))
-        if len(legs) < 2:
+        if len(legs) < 2 or not all(ratio for _, ratio in legs):
             raise RequestRefused(321, NO_LEGS)
         known = [listings.named(con_id, now) for con_id, _ in legs]
         combo = Contract(ConId(COMBO_CON_ID), query.symbol, SecType.COMBO)

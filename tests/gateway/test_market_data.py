@@ -200,7 +200,9 @@ async def test_a_combo_is_quoted_from_its_legs_and_has_no_greeks(script, connect
         errors = []
         ib.errorEvent += lambda _, code, *__: errors.append(code)
         ib.client.reqMktData(77, Contract(secType="BAG", symbol="XYZ"), "", False, False, [])
-        await until(lambda: errors == [321])
+        nothing = combo((legs["P95"], "SELL"), (legs["P90"], "BUY"), ratio=0)
+        ib.client.reqMktData(78, nothing, "", False, False, [])
+        await until(lambda: errors == [321, 321])
 
 
 async def test_generic_ticks_tell_what_they_are_asked_for(script, connect, until):
