@@ -224,7 +224,7 @@ class Gateway:
             96: lambda s, f: history.ticks(s, f, self.clock.now),
             97: lambda s, f: ticks.subscribe(s, f, self.clock.now),
             98: ticks.unsubscribe,
-            99: lambda s, _: orders.completed_orders(s),
+            99: orders.completed_orders,
             104: lambda s, f: s.send(107, f.integer(), ""),
         }
 

@@ -148,11 +148,12 @@ class OrderDesk:
             session.send(*order_bound(order))
         return order
 
-    def completed_orders(self, session: Session) -> None:
-        """reqCompletedOrders (99); all orders come by the API, so that its one field changes nothing."""
+    def completed_orders(self, session: Session, fields: Fields) -> None:
+        """reqCompletedOrders (99), on demand without those placed by hand."""
+        api_only = fields.flag()
         orders = self.exchange.orders
         for order in orders.values():
-            if not order.lives:
+            if not order.lives and not (api_only and order.by_hand):
                 parent = orders.get((order.client_id, order.request.parent_id))
                 session.send(*completed_order(order, self.account_id, session.version, parent))
         session.send(102)

@@ -216,7 +216,8 @@ async def test_orders_placed_by_hand_are_seen_on_request_and_bound_by_client_0(
             assert of(frames, 100)[1:] == [["100", str(filled["perm_id"]), "0", "-2"]]
             first.client.cancelOrder(-1)
             await until(lambda: not script.gateway.exchange.working())
-        await until(ib.positions)
+        assert len(await ib.reqCompletedOrdersAsync(False)) == 2
+        assert await ib.reqCompletedOrdersAsync(True) == []
         assert [e.execution.permId for e in await ib.reqExecutionsAsync()] == [filled["perm_id"]]
 
 
