@@ -20,7 +20,7 @@ WING_USD = {"SPY": 10.0, "QQQ": 10.0, "IWM": 5.0}
 SHORT_DELTAS = {"SPY": (-0.12, 0.10), "QQQ": (-0.18, 0.16), "IWM": (-0.18, 0.16)}
 """Of the put and the call as they are now."""
 COMMISSION_USD = 0.65
-EARNED = {"SPY": 0.51, "QQQ": 0.10, "IWM": -0.05}
+EARNED = {"SPY": 0.525, "QQQ": 0.10, "IWM": -0.05}
 """The part of its credit that each condor has earned: SPY's has just reached the half that the rules take."""
 HELD_DAYS = {"SPY": 30, "QQQ": 7, "IWM": 3}
 MOST_VOL_FACTOR = 4.0
