@@ -143,7 +143,7 @@ def read_arguments(argv: Sequence[str]) -> argparse.Namespace:
     out.add_argument(
         "--json", action="store_true", help="one ready line instead of the view, also in a terminal"
     )
-    out.add_argument("--home", metavar="TEXT", help="told to whoever asks for the status")
+    out.add_argument("--home", metavar="TEXT", help="whose gateway it is: repeated by the command status")
     return parser.parse_args(argv)
 
 

@@ -22,6 +22,7 @@ from broker.gateway.positions import held, read_positions
 from broker.gateway.recording import FileTape, Header, Mark, digest, moment, versions
 from broker.gateway.script import ScriptMarket
 from broker.gateway.state import read_state, restore_books, restored_account
+from options import NEW_YORK
 
 log = logging.getLogger("gateway")
 
@@ -196,6 +197,6 @@ async def _serve(arguments: argparse.Namespace) -> None:
             return
         sys.stdout.write(json.dumps(ready) + "\n")
         sys.stdout.flush()
-        log.info("%s market at %s, API on port %d", gateway.market.name, gateway.clock.now, ready["port"])
+        log.info("%s market, API on port %d", gateway.market.name, ready["port"])
         await gateway.stop.wait()
-    log.info("stopped at %s", gateway.clock.now)
+    log.info("stopped at %s New York", f"{gateway.clock.now.astimezone(NEW_YORK):%Y-%m-%d %H:%M:%S}")
