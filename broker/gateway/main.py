@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import textwrap
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -12,22 +13,20 @@ from typing import NoReturn
 
 RUN_EXAMPLES = """\
 examples:
-  optiond gateway                                     a calm market in real time, API on port 4002
-  optiond gateway --speed 600                         ten minutes pass in a second
-  optiond gateway --scenario crash_2020 --speed 600   the worst month in years, in a quarter of an hour
-  optiond gateway --state paper.json                  the account is still there tomorrow
-  optiond gateway --state paper.sqlite                  the account is still there tomorrow
-  optiond gateway --record today.rec                  keep everything that is said
+  optiond gateway                                    a calm market in real time
+  optiond gateway --scenario crash_2020 --speed 600  a crash in 15 minutes
+  optiond gateway --state paper.json                 an account that lasts
+  optiond gateway --record today.rec                 keep all that is said
 
 and with what was recorded:
-  optiond gateway print today.rec                     what happened, in words
-  optiond gateway check today.rec                     does the gateway still say the same?
-  optiond gateway play today.rec                      say it again to a client that connects
+  optiond gateway print today.rec                    what happened, in words
+  optiond gateway check today.rec                    is it still said like that?
+  optiond gateway play today.rec                     say it again to a client
 """
 PRINT_EXAMPLES = """\
 examples:
   optiond gateway print today.rec --only orders
-  optiond gateway print today.rec --client 1 --kind tickPrice --from 2026-03-02T10:30
+  optiond gateway print today.rec --kind tickPrice --from 2026-03-02T10:30
 """
 
 
@@ -41,7 +40,7 @@ class _Parser(argparse.ArgumentParser):
 def _new_parser(words: str, summary: str, examples: str = "") -> _Parser:
     return _Parser(
         prog=words,
-        description=summary,
+        description=textwrap.fill(summary, 79),
         epilog=examples or None,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

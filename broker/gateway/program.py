@@ -109,7 +109,10 @@ def _header(arguments: argparse.Namespace) -> Header:
         for name, value in vars(arguments).items()
         if name not in OUTWARD and value is not None
     }
-    files = {str(value): digest(value) for value in decisive.values() if isinstance(value, Path)}
+    paths = [value for value in decisive.values() if isinstance(value, Path)]
+    if arguments.faults and Path(arguments.faults).is_file():
+        paths.append(Path(arguments.faults))
+    files = {str(path): digest(path) for path in paths}
     plain = {name: str(value) if isinstance(value, Path) else value for name, value in decisive.items()}
     state = arguments.state
     saved = read_state(state, arguments.market) if state else None

@@ -66,3 +66,44 @@ async def test_the_control_port_can_stop_the_program(open_bench):
     async with open_bench() as bench:
         await bench.tell("shutdown")
         await asyncio.wait_for(bench.gateway.stop.wait(), 1)
+
+
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [
+        (["--market", "nosuch"], "choose from"),
+        (["--port", "many"], "invalid int value"),
+        (["--start", "2026-03-02T10:00"], "needs a time zone"),
+        (["--start", "soon"], "invalid time value: 'soon'"),
+        (["--nosuch"], "unrecognized arguments: --nosuch"),
+        (["print"], "the following arguments are required: FILE"),
+        (["print", "today.rec", "--from", "noon"], "invalid time value: 'noon'"),
+        (["print", "today.rec", "--only", "ticks"], "choose from"),
+        (["check"], "the following arguments are required: FILE"),
+        (["play", "today.rec", "--port", "x"], "invalid int value"),
+    ],
+)
+def test_words_that_make_no_sense_are_one_line_that_points_to_the_help(words, part, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    assert ended.value.code == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert part in err
+    assert err.endswith(" --help\n")
+
+
+def test_a_scenario_that_there_is_not_is_answered_with_those_that_there_are(capsys):
+    said = refused(capsys, "--scenario", "nosuch")
+    assert "no scenario 'nosuch': there are calm, grind, crash_2020" in said
+
+
+@pytest.mark.parametrize("words", [[], ["print"], ["check"], ["play"]])
+def test_every_command_has_help_that_fits_a_terminal(words, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit) as ended:
+        main([*words, "--help"])
+    assert ended.value.code == 0
+    out = capsys.readouterr().out
+    assert f"usage: optiond gateway {' '.join(words)}".rstrip() in out
+    assert max(len(line) for line in out.splitlines()) <= 80
