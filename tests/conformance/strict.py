@@ -69,7 +69,7 @@ class _Complaints(logging.Handler):
 def strict_decoder(library: ModuleType, wrapper: object) -> Any:
     """A strict decoder of ib_async or ib_insync, whose decoders are one family."""
 
-    class Strict(library.decoder.Decoder):  # type: ignore[misc, name-defined]
+    class Strict(library.decoder.Decoder):
         def __init__(self) -> None:
             super().__init__(wrapper, 0)
             self.heard: list[Heard] = []
@@ -122,7 +122,7 @@ def _difference(count: int, wanted: int) -> str:
     return "" if count == wanted else f"{count} fields where it needs {wanted}"
 
 
-class StrictOfficial(OfficialDecoder):  # type: ignore[misc]
+class StrictOfficial(OfficialDecoder):
     """ibapi's decoder; what would kill its reading thread becomes a complaint too."""
 
     def __init__(self, wrapper: object, version: int) -> None:
