@@ -11,7 +11,7 @@ from broker.gateway.history_desk import HistoryDesk
 from broker.gateway.listings import Query
 from broker.gateway.quotes import MISSING, Quote
 from broker.gateway.session import Session
-from broker.gateway.tick_messages import Tick, Ticks
+from broker.gateway.tick_messages import TICK_BY_TICK, Tick, Ticks
 from broker.gateway.tick_stream import TickKind, TickStream
 from broker.gateway.venues import best_letters
 from broker.gateway.wire import Fields, Value
@@ -116,7 +116,7 @@ def tick_of(stream: TickStream, quote: Quote, now: datetime) -> Tick | None:
             sides, before = quote.two_sided, old.two_sided
             if sides and (before is None or sum(sides) != sum(before)):
                 values = (round(sum(sides) / 2, 6),)
-    return None if values is None else Tick((99,), stream.kind, (moment, *values))
+    return None if values is None else Tick(TICK_BY_TICK, stream.kind, (moment, *values))
 
 
 def _check_free(session: Session, req_id: int) -> None:

@@ -33,6 +33,10 @@ VOL_STEP = 0.001
 LEAST_VEGA = 1e-4
 
 _PRICE, _SIZE, _GENERIC, _TEXT, _COMPUTATION = (1, 6), (2, 6), (45, 6), (46, 6), (21,)
+TICK_BY_TICK = (99,)
+_HEADS: dict[tuple[int, ...], bytes] = {
+    head: encoded(head) for head in (_PRICE, _SIZE, _GENERIC, _TEXT, _COMPUTATION, TICK_BY_TICK)
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +69,7 @@ def text_tick(kind: int, words: str) -> Tick:
 
 def computation_tick(kind: int, values: Sequence[float | None]) -> Tick:
     """`values` in the order of `NOT_COMPUTED`, whose sentinels stand for None."""
-    sent = (lack if v is None else v for v, lack in zip(values, NOT_COMPUTED, strict=True))
+    sent = [lack if v is None else v for v, lack in zip(values, NOT_COMPUTED, strict=True)]
     return Tick(_COMPUTATION, kind, (0, *sent))
 
 
@@ -82,7 +86,7 @@ class Ticks:
     def frames(self, req_id: int) -> bytes:
         """All of them, one frame behind the other."""
         if not self._parts:
-            self._parts = [(encoded(tick.head), encoded((tick.kind, *tick.values))) for tick in self.ticks]
+            self._parts = [(_HEADS[tick.head], encoded((tick.kind, *tick.values))) for tick in self.ticks]
         number = b"%d\0" % req_id
         framed: list[bytes] = []
         for head, tail in self._parts:
@@ -205,8 +209,9 @@ def _computations(
         vols.append(vol)
         values = (vol, new.delta, price, None, new.gamma, new.vega, new.theta, new.underlying_price)
         ticks.append(computation_tick(kind, values))
-    if new.computation != old.computation:
-        ticks.append(computation_tick(MODEL_COMPUTATION, new.computation or (None,) * 8))
+    model = new.computation
+    if model != old.computation:
+        ticks.append(computation_tick(MODEL_COMPUTATION, model or (None,) * 8))
     return ticks, tuple(vols)
 
 
