@@ -20,7 +20,7 @@ log = logging.getLogger("gateway")
 
 Reply = dict[str, Any]
 
-LOOKUPS = ("status", "orders", "executions", "holdings", "account", "faults")
+LOOKUPS = ("status", "orders", "executions", "holdings", "account", "settlements", "faults")
 FAILURES = (GatewayError, KeyError, TypeError, ValueError, AttributeError)
 
 

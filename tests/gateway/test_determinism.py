@@ -192,6 +192,7 @@ async def test_followers_are_sent_the_same_bytes_at_any_speed(tmp_path, until, p
     assert slow == fast
 
 
+@pytest.mark.slow
 async def test_a_gateway_goes_on_from_its_state_file_with_the_same_bytes(tmp_path):
     for name, hash_seed in (("one", "3"), ("two", "4")):
         folder = tmp_path / name
@@ -207,6 +208,7 @@ async def test_a_gateway_goes_on_from_its_state_file_with_the_same_bytes(tmp_pat
         assert one == two
 
 
+@pytest.mark.slow
 async def test_a_restart_changes_nothing_that_a_client_is_sent_afterwards(tmp_path):
     """Against a gateway that ran on while its clients went away and came back."""
     argv = ("--speed", "0", "--state", str(tmp_path / "state.json"))
