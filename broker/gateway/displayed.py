@@ -4,6 +4,8 @@ A fill uses up the size it was made against; the contract's next quote renews it
 """
 
 from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Any
 
 from broker.gateway.quotes import Quote
 from options import ConId
@@ -31,3 +33,14 @@ class Displayed:
             for con_id in con_ids:
                 self._used.pop((con_id, True), None)
                 self._used.pop((con_id, False), None)
+
+    def save(self) -> list[dict[str, Any]]:
+        """What `load` needs to continue, as JSON."""
+        return [
+            {"con_id": con_id, "bought": bought, "used": used, "quote": asdict(quote)}
+            for (con_id, bought), (quote, used) in self._used.items()
+        ]
+
+    def load(self, saved: Iterable[dict[str, Any]]) -> None:
+        for row in saved:
+            self._used[ConId(row["con_id"]), row["bought"]] = (Quote(**row["quote"]), row["used"])

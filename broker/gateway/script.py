@@ -146,6 +146,7 @@ class ScriptMarket:
         return {
             "contracts": [_terms(c) for c in self.listings],
             "quotes": self._saved_quotes(),
+            "marks": {str(con_id): mark for con_id, mark in self._marks.items()},
             "dividends": [
                 {"symbol": symbol, "ex_date": paid.ex_date.isoformat(), "amount_usd": paid.amount_usd}
                 for symbol, announced in self._dividends.items()
@@ -158,6 +159,7 @@ class ScriptMarket:
             self.add(terms)
         for terms in saved["quotes"]:
             self.set(terms)
+        self._marks = {ConId(int(con_id)): mark for con_id, mark in saved["marks"].items()}
         for terms in saved["dividends"]:
             self.announce(terms)
 

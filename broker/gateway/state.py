@@ -23,7 +23,7 @@ from options import ConId
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
-FORMAT = 3
+FORMAT = 4
 TABLES = """
 CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE holdings (con_id INTEGER UNIQUE, value TEXT NOT NULL);
@@ -164,6 +164,7 @@ def restore_books(document: dict[str, Any], exchange: Exchange) -> None:
         [order.validate_python(saved) for saved in document["orders"]],
         [execution.validate_python(saved) for saved in document["executions"]],
     )
+    exchange.floor.displayed.load(document["displayed"])
     settlement = exchange.settlement
     settlement.events += [_adapters()[Event].validate_python(saved) for saved in document["events"]]
     settlement.begin(datetime.fromisoformat(document["dealt_until"]))
@@ -187,6 +188,7 @@ def _facts(exchange: Exchange, now: datetime) -> dict[str, Any]:
         },
         "next_perm_id": exchange.next_perm_id,
         "next_fill": exchange.fills.next_fill,
+        "displayed": exchange.floor.displayed.save(),
         "dealt_until": settlement.dealt_until.isoformat(),
         "instructions": {
             con_id: {"quantity": wish.quantity, "lapse": wish.lapse}
