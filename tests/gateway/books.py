@@ -130,6 +130,16 @@ class Books:
         assert account.cash_usd + cost == pytest.approx(DEPOSIT + account.realized_usd, abs=1e-6)
         assert account.realized_usd == pytest.approx(sum(e.realized_usd or 0 for e in legs), abs=1e-6)
         assert len({e.exec_id for e in self.exchange.executions}) == len(self.exchange.executions)
+        for order in self.exchange.orders.values():
+            own = [e for e in legs if e.perm_id == order.perm_id]
+            published = sum(abs(e.quantity) * _published_usd(e.price) for e in own)
+            if own and all(e.contract is not self.share for e in own):
+                assert sum(e.commission_usd for e in own) == pytest.approx(max(1.0, published))
+
+
+def _published_usd(premium):
+    """What one contract of an option costs to trade at this premium."""
+    return 0.25 if premium < 0.05 else 0.5 if premium < 0.1 else 0.65
 
 
 def wish(what, action, quantity, limit, order_type=None, **terms):

@@ -246,5 +246,5 @@ def _change(books, order_id, limit, quantity):
         assert order.request == known
 
 
-Trading.TestCase.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)
+Trading.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
 test_trading_keeps_its_promises = Trading.TestCase
