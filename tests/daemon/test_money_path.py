@@ -202,3 +202,20 @@ def replayed(row: dict[str, Any], book: Rulebook) -> dict[str, Any]:
     (verdict,) = verdicts.filter(pl.col("position") == row["position"]).iter_rows(named=True)
     names = ("rule", "priority", "action", "params", "urgency", "fired", "unknown")
     return {name: verdict[name] for name in names}
+
+
+def test_a_close_larger_than_what_is_shown_fills_in_parts_and_is_settled_once(
+    replay: Callable[..., Any], home: Any, helpers: Any
+) -> None:
+    """The recorded market shows ten contracts: of twelve lots two must wait for the next quote."""
+    gateway = replay(helpers.story(lots=12))
+    home.settle(gateway)
+    daemon = home.start()
+    helpers.wait_until(lambda: not gateway.holdings(), 60, "closed")
+    helpers.wait_until(lambda: "settled" in set(rows(home, "intents")["state"]), 30, "settled")
+    helpers.stop(daemon)
+    assert [e["quantity"] for e in gateway.executions() if e["is_combo"]] == [10, 2]
+    assert [(o["status"], o["filled"]) for o in gateway.orders()] == [("Filled", 12)]
+    fills = rows(home, "fills").filter(pl.col("is_combo"))
+    assert fills["quantity"].to_list() == [10.0, 2.0]
+    assert rows(home, "strategies").filter(pl.col("event") == "closed").height == 1
