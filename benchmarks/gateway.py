@@ -29,7 +29,7 @@ from typing import Any, NamedTuple
 
 from broker.gateway.main import read_arguments
 from broker.gateway.program import build, serving
-from broker.gateway.wire import frame
+from broker.gateway.protocol.wire import frame
 from options import SecType
 
 _CLIENTS = 8

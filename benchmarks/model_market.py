@@ -11,10 +11,10 @@ from datetime import timedelta
 import numpy as np
 import QuantLib as ql  # noqa: N813
 
-from broker.gateway.model import DEFAULT_START, ModelMarket
-from broker.gateway.model.course import Course
-from broker.gateway.model.paths import Paths
-from broker.gateway.model.scenarios import SCENARIOS
+from broker.gateway.markets.model import DEFAULT_START, ModelMarket
+from broker.gateway.markets.model.course import Course
+from broker.gateway.markets.model.paths import Paths
+from broker.gateway.markets.model.scenarios import SCENARIOS
 from options import ConId
 
 _MANY = 5_000

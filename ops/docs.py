@@ -9,11 +9,11 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
+from broker.gateway.desks.unsupported import UNSUPPORTED
 from broker.gateway.faults.catalogue import SUBJECTS
 from broker.gateway.faults.fault import ENDINGS, Fault, accepted
 from broker.gateway.faults.requests import Request
-from broker.gateway.model.scenarios import SCENARIOS
-from broker.gateway.unsupported import UNSUPPORTED
+from broker.gateway.markets.model.scenarios import SCENARIOS
 from lake import LEDGER, TableSchema
 from rules import CATALOGUE
 from sync.tables import LAKE_TABLES

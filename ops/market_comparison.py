@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from broker.gateway.model import DEFAULT_START, ModelMarket
-from broker.gateway.model.course import COUNT, FEAR, Course, index_of, index_years
-from broker.gateway.model.scenarios import SCENARIOS
+from broker.gateway.markets.model import DEFAULT_START, ModelMarket
+from broker.gateway.markets.model.course import COUNT, FEAR, Course, index_of, index_years
+from broker.gateway.markets.model.scenarios import SCENARIOS
 from options import Right
 from options.hours import closing, next_trading_day, opening
 from options.normal import Floats

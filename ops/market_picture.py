@@ -13,12 +13,12 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 
-from broker.gateway.bars import DAY_S
-from broker.gateway.market import Bar
-from broker.gateway.model import DEFAULT_START, ModelMarket
-from broker.gateway.model.scenarios import SCENARIOS
-from broker.gateway.model.shares import SYMBOLS
-from broker.gateway.quotes import Quote
+from broker.gateway.markets.bars import DAY_S
+from broker.gateway.markets.market import Bar
+from broker.gateway.markets.model import DEFAULT_START, ModelMarket
+from broker.gateway.markets.model.scenarios import SCENARIOS
+from broker.gateway.markets.model.shares import SYMBOLS
+from broker.gateway.markets.quotes import Quote
 from options import NEW_YORK, ConId, Contract, Right
 from options.hours import closing, opening
 

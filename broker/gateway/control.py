@@ -9,11 +9,11 @@ from datetime import datetime
 from typing import Any
 
 from broker.gateway.clock import Follower
-from broker.gateway.entitlements import EVERYTHING
+from broker.gateway.desks.entitlements import EVERYTHING
 from broker.gateway.errors import GatewayError
 from broker.gateway.gateway import Gateway
-from broker.gateway.recording import Mark
-from broker.gateway.script import ScriptMarket
+from broker.gateway.markets.script import ScriptMarket
+from broker.gateway.recording.tape import Mark
 from options import ConId
 
 log = logging.getLogger("gateway")

@@ -7,28 +7,28 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 
-from broker.gateway.account import Account, Execution
-from broker.gateway.account_desk import AccountDesk
-from broker.gateway.account_feed import Kind
-from broker.gateway.calculator import Calculator
 from broker.gateway.clock import Clock
-from broker.gateway.contract_desk import ContractDesk
-from broker.gateway.data_desk import DataDesk
+from broker.gateway.desks.account_desk import AccountDesk
+from broker.gateway.desks.account_feed import Kind
+from broker.gateway.desks.calculator import Calculator
+from broker.gateway.desks.contract_desk import ContractDesk
+from broker.gateway.desks.data_desk import DataDesk
+from broker.gateway.desks.history_desk import HistoryDesk
+from broker.gateway.desks.order_desk import OrderDesk
+from broker.gateway.desks.tick_desk import TickDesk
+from broker.gateway.desks.unsupported import UNSUPPORTED, refuse
 from broker.gateway.errors import GatewayError, MessageError, OrderRefused
-from broker.gateway.exchange import Exchange
+from broker.gateway.exchange.account import Account, Execution
+from broker.gateway.exchange.exchange import Exchange
+from broker.gateway.exchange.order import Order
 from broker.gateway.faults import Faults
-from broker.gateway.history_desk import HistoryDesk
-from broker.gateway.listings import Query
-from broker.gateway.market import Market
-from broker.gateway.order import Order
-from broker.gateway.order_desk import OrderDesk
-from broker.gateway.order_request import OrderRequest
-from broker.gateway.recording import Mark, Tape, moment
+from broker.gateway.markets.listings import Query
+from broker.gateway.markets.market import Market
+from broker.gateway.protocol.order_request import OrderRequest
+from broker.gateway.protocol.wire import Fields
+from broker.gateway.recording.tape import Mark, Tape, moment
 from broker.gateway.session import Session
 from broker.gateway.state import StateFile
-from broker.gateway.tick_desk import TickDesk
-from broker.gateway.unsupported import UNSUPPORTED, refuse
-from broker.gateway.wire import Fields
 from options import ConId
 
 log = logging.getLogger("gateway")

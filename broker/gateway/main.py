@@ -226,8 +226,8 @@ def _run(argv: Sequence[str]) -> int:
 
 def _print(argv: Sequence[str]) -> int:
     arguments = _read_print(argv)
-    from broker.gateway.recording import Recording
-    from broker.gateway.recording_print import Filter, printed
+    from broker.gateway.recording.tape import Recording
+    from broker.gateway.recording.words import Filter, printed
 
     filter_ = Filter(
         frozenset(arguments.client or ()),
@@ -244,9 +244,9 @@ def _print(argv: Sequence[str]) -> int:
 
 def _check(argv: Sequence[str]) -> int:
     arguments = _read_check(argv)
-    from broker.gateway.recording import Recording
-    from broker.gateway.recording_check import check
-    from broker.gateway.recording_print import difference_in_words
+    from broker.gateway.recording.check import check
+    from broker.gateway.recording.tape import Recording
+    from broker.gateway.recording.words import difference_in_words
 
     recording = Recording(arguments.file)
     verdict = check(recording)
@@ -261,8 +261,8 @@ def _check(argv: Sequence[str]) -> int:
 
 def _play(argv: Sequence[str]) -> int:
     arguments = _read_play(argv)
-    from broker.gateway.recording import Recording
-    from broker.gateway.recording_play import play
+    from broker.gateway.recording.play import play
+    from broker.gateway.recording.tape import Recording
 
     play(Recording(arguments.file), arguments.host, arguments.port)
     return 0

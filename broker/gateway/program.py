@@ -12,15 +12,15 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from broker.gateway.account import Account, Holding
 from broker.gateway.control import ControlPort
 from broker.gateway.errors import GatewayError
+from broker.gateway.exchange.account import Account, Holding
 from broker.gateway.gateway import Gateway
-from broker.gateway.market import Market
-from broker.gateway.model import ModelMarket
-from broker.gateway.positions import held, read_positions
-from broker.gateway.recording import FileTape, Header, Mark, digest, moment, versions
-from broker.gateway.script import ScriptMarket
+from broker.gateway.markets.market import Market
+from broker.gateway.markets.model import ModelMarket
+from broker.gateway.markets.positions import held, read_positions
+from broker.gateway.markets.script import ScriptMarket
+from broker.gateway.recording.tape import FileTape, Header, Mark, digest, moment, versions
 from broker.gateway.state import read_state, restore_books, restored_account
 from options import NEW_YORK
 
@@ -59,7 +59,7 @@ def _market(arguments: argparse.Namespace) -> tuple[Market, list[Holding]]:
     if arguments.market == "replay":
         if not arguments.quotes:
             raise GatewayError("a replay needs quotes: name a parquet file with --quotes")
-        from broker.gateway.replay import ReplayMarket
+        from broker.gateway.markets.replay import ReplayMarket
 
         market = ReplayMarket(arguments.quotes, {row.local_symbol: row.con_id for row in rows})
     else:
@@ -193,7 +193,7 @@ async def _serve(arguments: argparse.Namespace) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, gateway.stop.set)
         if _wants_view(arguments):
-            from broker.gateway.view_terminal import show
+            from broker.gateway.view.terminal import show
 
             scenario = arguments.scenario if arguments.market == "model" else ""
             await show(gateway, f"{arguments.market} {scenario}".strip(), ready)

@@ -7,15 +7,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from broker.gateway.account_feed import Feed, Kind
-from broker.gateway.entitlements import DataType
+from broker.gateway.desks.account_feed import Feed, Kind
+from broker.gateway.desks.entitlements import DataType
+from broker.gateway.desks.pacing import Pacing
+from broker.gateway.desks.tick_stream import TickStream
 from broker.gateway.errors import MessageError, RequestRefused
-from broker.gateway.history_request import KeptBars
-from broker.gateway.pacing import Pacing
-from broker.gateway.recording import Mark, Tape
-from broker.gateway.tick_messages import Shown, Ticks
-from broker.gateway.tick_stream import TickStream
-from broker.gateway.wire import Fields, Value, frame, framed, read_body, split
+from broker.gateway.protocol.history_request import KeptBars
+from broker.gateway.protocol.tick_messages import Shown, Ticks
+from broker.gateway.protocol.wire import Fields, Value, frame, framed, read_body, split
+from broker.gateway.recording.tape import Mark, Tape
 from options import ConId, Contract
 
 log = logging.getLogger("gateway")

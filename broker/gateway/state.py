@@ -13,11 +13,11 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from broker.gateway.account import Account, Execution, Holding
 from broker.gateway.errors import GatewayError
-from broker.gateway.exchange import Exchange
-from broker.gateway.order import Order
-from broker.gateway.settlement import Event, Instruction
+from broker.gateway.exchange.account import Account, Execution, Holding
+from broker.gateway.exchange.exchange import Exchange
+from broker.gateway.exchange.order import Order
+from broker.gateway.exchange.settlement import Event, Instruction
 from options import ConId
 
 if TYPE_CHECKING:

@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from broker.gateway.layouts import FROM_CLIENT, FROM_GATEWAY, name_of
-from broker.gateway.unsupported import UNSUPPORTED
+from broker.gateway.desks.unsupported import UNSUPPORTED
+from broker.gateway.protocol.layouts import FROM_CLIENT, FROM_GATEWAY, name_of
 from tests.conformance.recorded import RECORDINGS
 from tests.conformance.run import Run
 

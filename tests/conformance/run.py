@@ -3,7 +3,7 @@
 from collections import defaultdict
 from dataclasses import dataclass
 
-from broker.gateway.layouts import read
+from broker.gateway.protocol.layouts import read
 from tests.conformance import account, contracts, history, lives, orders, prices, refusals, start
 from tests.conformance.clients import NAMES
 from tests.conformance.day import open_day

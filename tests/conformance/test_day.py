@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from broker.gateway.layouts import FROM_CLIENT, FROM_GATEWAY
+from broker.gateway.protocol.layouts import FROM_CLIENT, FROM_GATEWAY
 from tests.conformance.page import NEWER_ASKED, NEWER_TOLD, PAGE, refreshed
 from tests.conformance.run import Run, play_all
 

@@ -10,11 +10,11 @@ from typing import Any
 import ibapi.client
 import pytest
 
-from broker.gateway.listings import underlying
-from broker.gateway.order import Order
-from broker.gateway.order_messages import OrderState, completed_order, open_order
-from broker.gateway.order_request import read_order
-from broker.gateway.wire import Fields, Value, frame, split
+from broker.gateway.exchange.order import Order
+from broker.gateway.markets.listings import underlying
+from broker.gateway.protocol.order_messages import OrderState, completed_order, open_order
+from broker.gateway.protocol.order_request import read_order
+from broker.gateway.protocol.wire import Fields, Value, frame, split
 from tests.conformance.clients import LIBRARIES, OFFICIAL_PARTS
 from tests.conformance.strict import Listener, StrictOfficial, strict_decoder
 

@@ -4,11 +4,11 @@ from datetime import timedelta
 
 import pytest
 
-from broker.gateway.account import Account
-from broker.gateway.exchange import Exchange
-from broker.gateway.listings import Query
-from broker.gateway.order_request import ComboLeg, OrderRequest
-from broker.gateway.script import DEFAULT_START, ScriptMarket
+from broker.gateway.exchange.account import Account
+from broker.gateway.exchange.exchange import Exchange
+from broker.gateway.markets.listings import Query
+from broker.gateway.markets.script import DEFAULT_START, ScriptMarket
+from broker.gateway.protocol.order_request import ComboLeg, OrderRequest
 
 STRIKES = (90.0, 95.0, 105.0, 110.0)
 EXPIRY = "2026-04-17"

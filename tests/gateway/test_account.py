@@ -5,12 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ib_async import MarketOrder, RequestError
 
-from broker.gateway.account import Execution, Holding
-from broker.gateway.listings import option, underlying
-from broker.gateway.profit import Change, Closes, changes_of, profit_of, total
-from broker.gateway.quotes import MISSING
-from broker.gateway.script import DEFAULT_START, ScriptMarket
-from broker.gateway.settlement import Event, Kind
+from broker.gateway.desks.profit import Change, Closes, changes_of, profit_of, total
+from broker.gateway.exchange.account import Execution, Holding
+from broker.gateway.exchange.settlement import Event, Kind
+from broker.gateway.markets.listings import option, underlying
+from broker.gateway.markets.quotes import MISSING
+from broker.gateway.markets.script import DEFAULT_START, ScriptMarket
 from options import Right, hours
 
 ACCOUNT = "DU1234567"

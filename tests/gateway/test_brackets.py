@@ -3,7 +3,7 @@
 import pytest
 
 from broker.gateway.errors import OrderRefused
-from broker.gateway.groups import reduced
+from broker.gateway.exchange.groups import reduced
 from tests.gateway.books import Books
 
 PARENT, TARGET, STOP = 1, 2, 3

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.gateway.commission import Trade, commissions_usd, order_commission_usd
-from broker.gateway.listings import option, underlying
+from broker.gateway.exchange.commission import Trade, commissions_usd, order_commission_usd
+from broker.gateway.markets.listings import option, underlying
 from options import Right
 
 CALL = option("XYZ", date(2026, 4, 17), 100.0, Right.CALL)

@@ -9,12 +9,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from broker.gateway.account import Account
 from broker.gateway.errors import OrderRefused
-from broker.gateway.exchange import Exchange
-from broker.gateway.listings import Query
-from broker.gateway.order_request import ComboLeg, OrderRequest
-from broker.gateway.script import DEFAULT_START, ScriptMarket
+from broker.gateway.exchange.account import Account
+from broker.gateway.exchange.exchange import Exchange
+from broker.gateway.markets.listings import Query
+from broker.gateway.markets.script import DEFAULT_START, ScriptMarket
+from broker.gateway.protocol.order_request import ComboLeg, OrderRequest
 from broker.gateway.state import StateFile, read_state, restore_books, restored_account
 from options import SecType
 from options.hours import trading_day

@@ -6,13 +6,13 @@ import ib_async
 import ib_insync
 import pytest
 
-from broker.gateway import contract_messages as say
-from broker.gateway import hours
-from broker.gateway.contract_messages import contract_details
-from broker.gateway.listings import option, underlying
-from broker.gateway.market_rules import conforms, rule_of
-from broker.gateway.venues import best_letters, smart_components
-from broker.gateway.wire import text
+from broker.gateway.markets import hours
+from broker.gateway.markets.listings import option, underlying
+from broker.gateway.markets.market_rules import conforms, rule_of
+from broker.gateway.markets.venues import best_letters, smart_components
+from broker.gateway.protocol import contract_messages as say
+from broker.gateway.protocol.contract_messages import contract_details
+from broker.gateway.protocol.wire import text
 from options import Right
 from tests.conformance.strict import Listener, StrictOfficial, strict_decoder
 

@@ -12,7 +12,7 @@ from datetime import timedelta
 import pytest
 from ib_async import IB, ComboLeg, Contract, LimitOrder, MarketOrder
 
-from broker.gateway.recording import Frames, Mark, Recording
+from broker.gateway.recording.tape import Frames, Mark, Recording
 from broker.simulated_clock import FollowedClock
 
 

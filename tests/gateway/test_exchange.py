@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from broker.gateway.script import DEFAULT_START
+from broker.gateway.markets.script import DEFAULT_START
 from options.hours import closing
 from tests.gateway.books import DEPOSIT, Books
 

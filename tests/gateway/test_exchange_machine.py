@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from broker.gateway.errors import OrderRefused
-from broker.gateway.order import ENDS, Status
+from broker.gateway.exchange.order import ENDS, Status
 from tests.gateway.books import Books
 
 cents = st.integers(1, 400).map(lambda n: n / 100)

@@ -4,11 +4,11 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from broker.gateway.bars import DAY_S, Price, bars_of, hour_of, merged
-from broker.gateway.history_messages import bar_time, historical_data, historical_update, schedule
-from broker.gateway.history_request import Duration, last_trading
-from broker.gateway.market import Bar
-from broker.gateway.pacing import Asked, Pacing
+from broker.gateway.desks.pacing import Asked, Pacing
+from broker.gateway.markets.bars import DAY_S, Price, bars_of, hour_of, merged
+from broker.gateway.markets.market import Bar
+from broker.gateway.protocol.history_messages import bar_time, historical_data, historical_update, schedule
+from broker.gateway.protocol.history_request import Duration, last_trading
 from options.hours import opening
 from tests.gateway.test_contract_messages import heard
 

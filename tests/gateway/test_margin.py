@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from broker.gateway.listings import option, underlying
-from broker.gateway.margin import margin_of
+from broker.gateway.exchange.margin import margin_of
+from broker.gateway.markets.listings import option, underlying
 from options import Leg, Right, UsdPerContract
 
 APRIL, MAY = date(2026, 4, 17), date(2026, 5, 15)

@@ -3,8 +3,8 @@ import math
 import pytest
 from ib_async import Contract, Option, Stock
 
-from broker.gateway.listings import synthetic_con_id
-from broker.gateway.wire import text
+from broker.gateway.markets.listings import synthetic_con_id
+from broker.gateway.protocol.wire import text
 from tests.gateway.conftest import EXPIRY
 
 

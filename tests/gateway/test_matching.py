@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.gateway.matching import PATIENCE_S, QUEUE_S, Terms, draw, leg_price, leg_prices, patience_s
+from broker.gateway.exchange.matching import (
+    PATIENCE_S,
+    QUEUE_S,
+    Terms,
+    draw,
+    leg_price,
+    leg_prices,
+    patience_s,
+)
 from tests.gateway.books import Books
 
 

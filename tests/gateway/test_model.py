@@ -6,10 +6,10 @@ from datetime import date, datetime, timedelta
 import pytest
 
 from broker.gateway.errors import GatewayError
-from broker.gateway.market_rules import conforms
-from broker.gateway.model import DEFAULT_START, ModelMarket
-from broker.gateway.model.market import option_id
-from broker.gateway.model.shares import SHARES, SYMBOLS
+from broker.gateway.markets.market_rules import conforms
+from broker.gateway.markets.model import DEFAULT_START, ModelMarket
+from broker.gateway.markets.model.market import option_id
+from broker.gateway.markets.model.shares import SHARES, SYMBOLS
 from options import NEW_YORK, Leg, Right, SecType, Structure, group_legs, payoff
 from options.hours import closing, is_open, is_trading_day
 

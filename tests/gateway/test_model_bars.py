@@ -5,9 +5,9 @@ from datetime import date, datetime, timedelta
 import numpy as np
 import pytest
 
-from broker.gateway.bars import DAY_S
-from broker.gateway.model import DEFAULT_START, ModelMarket
-from broker.gateway.model.shares import SYMBOLS
+from broker.gateway.markets.bars import DAY_S
+from broker.gateway.markets.model import DEFAULT_START, ModelMarket
+from broker.gateway.markets.model.shares import SYMBOLS
 from options import NEW_YORK, Right
 from options.hours import is_trading_day, opening
 

@@ -5,10 +5,10 @@ from datetime import datetime, timedelta
 import numpy as np
 import pytest
 
-from broker.gateway.model import DEFAULT_START, ModelMarket
-from broker.gateway.model.course import COUNT, FEAR, Course, index_of, index_years
-from broker.gateway.model.scenarios import SCENARIOS
-from broker.gateway.model.shares import SHARES, SYMBOLS
+from broker.gateway.markets.model import DEFAULT_START, ModelMarket
+from broker.gateway.markets.model.course import COUNT, FEAR, Course, index_of, index_years
+from broker.gateway.markets.model.scenarios import SCENARIOS
+from broker.gateway.markets.model.shares import SHARES, SYMBOLS
 from options import NEW_YORK
 from options.hours import closing, next_trading_day
 

@@ -8,19 +8,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from broker.gateway.model import DEFAULT_START, ModelMarket
-from broker.gateway.model.board import RATE
-from broker.gateway.model.course import CORRELATIONS, fear_of, index_of
-from broker.gateway.model.scenarios import SCENARIOS
-from broker.gateway.model.shares import SHARES, SYMBOLS
-from broker.gateway.model.surface import (
+from broker.gateway.markets.model import DEFAULT_START, ModelMarket
+from broker.gateway.markets.model.board import RATE
+from broker.gateway.markets.model.course import CORRELATIONS, fear_of, index_of
+from broker.gateway.markets.model.scenarios import SCENARIOS
+from broker.gateway.markets.model.shares import SHARES, SYMBOLS
+from broker.gateway.markets.model.surface import (
     money_variance,
     swap_variance,
     theta_of_swap,
     total_variance,
     undiscounted_call,
 )
-from broker.gateway.model.variance_time import at, at_close
+from broker.gateway.markets.model.variance_time import at, at_close
 from options import NEW_YORK, Contract, Right
 from options.hours import closing, is_open, is_trading_day, next_opening, opening
 

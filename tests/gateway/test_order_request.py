@@ -27,11 +27,12 @@ from ibapi.client import EClient
 from ibapi.contract import Contract as OfficialContract
 from ibapi.order import Order as OfficialOrder
 
-from broker.gateway.account import Execution
 from broker.gateway.errors import MessageError
-from broker.gateway.listings import underlying
-from broker.gateway.order import Order as BookOrder
-from broker.gateway.order_messages import (
+from broker.gateway.exchange.account import Execution
+from broker.gateway.exchange.order import Order as BookOrder
+from broker.gateway.markets.listings import underlying
+from broker.gateway.markets.script import DEFAULT_START
+from broker.gateway.protocol.order_messages import (
     OrderState,
     completed_order,
     exec_details,
@@ -39,9 +40,8 @@ from broker.gateway.order_messages import (
     order_opened,
     order_status,
 )
-from broker.gateway.order_request import OrderRequest, read_order
-from broker.gateway.script import DEFAULT_START
-from broker.gateway.wire import Fields, frame, split
+from broker.gateway.protocol.order_request import OrderRequest, read_order
+from broker.gateway.protocol.wire import Fields, frame, split
 
 LEGS = [ComboLeg(conId=n, ratio=1, action=a, exchange="SMART") for n, a in enumerate(("BUY", "SELL"), 1)]
 BAG = Contract(secType="BAG", symbol="SPY", exchange="SMART", currency="USD", comboLegs=LEGS)

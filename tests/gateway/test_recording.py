@@ -11,7 +11,7 @@ import pytest
 from ib_async import IB, LimitOrder, MarketOrder
 
 from broker.gateway import main
-from broker.gateway.recording import FIRST_LINE, HEAD, Mark, Recording
+from broker.gateway.recording.tape import FIRST_LINE, HEAD, Mark, Recording
 
 
 @pytest.fixture

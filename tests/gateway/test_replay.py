@@ -7,8 +7,8 @@ import polars as pl
 import pytest
 
 from broker.gateway import main
-from broker.gateway.quotes import MISSING
-from broker.gateway.replay import COLUMNS, ReplayMarket, read_quotes
+from broker.gateway.markets.quotes import MISSING
+from broker.gateway.markets.replay import COLUMNS, ReplayMarket, read_quotes
 
 START = datetime(2026, 1, 28, 17, 0, tzinfo=UTC)
 HEAD = "conid,symbol,expiry,right,strike,position,average_cost\n"

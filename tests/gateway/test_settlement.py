@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from broker.gateway.account import Account
-from broker.gateway.exercise import Night, after_hours_price, assigned_early, exercised_at_expiry
-from broker.gateway.listings import option
-from broker.gateway.script import ScriptMarket
-from broker.gateway.settlement import InstructionRefused, Kind, Settlement
+from broker.gateway.exchange.account import Account
+from broker.gateway.exchange.exercise import Night, after_hours_price, assigned_early, exercised_at_expiry
+from broker.gateway.exchange.settlement import InstructionRefused, Kind, Settlement
+from broker.gateway.markets.listings import option
+from broker.gateway.markets.script import ScriptMarket
 from options import NEW_YORK, Right
 from options.hours import closing
 

@@ -3,7 +3,7 @@
 import pytest
 from ib_async import Contract, Index, Stock
 
-from broker.gateway.listings import synthetic_con_id
+from broker.gateway.markets.listings import synthetic_con_id
 
 XYZ = Stock("XYZ", "SMART", "USD", conId=synthetic_con_id("XYZ"))
 

@@ -6,16 +6,21 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from broker.gateway import tick_messages as say
-from broker.gateway.history_messages import BID_ASK_TICKS, LAST_TICKS, MIDPOINT_TICKS, historical_ticks
-from broker.gateway.listings import option, underlying
-from broker.gateway.market import Dividend
-from broker.gateway.quotes import MISSING, Quote
-from broker.gateway.tick_desk import tick_of
-from broker.gateway.tick_messages import REPEAT_AFTER, Ticks, delayed, implied_at, news
-from broker.gateway.tick_stream import TickKind, TickStream
-from broker.gateway.underlying_statistics import dividend_text, historical_vol
-from broker.gateway.wire import frame
+from broker.gateway.desks.tick_desk import tick_of
+from broker.gateway.desks.tick_stream import TickKind, TickStream
+from broker.gateway.desks.underlying_statistics import dividend_text, historical_vol
+from broker.gateway.markets.listings import option, underlying
+from broker.gateway.markets.market import Dividend
+from broker.gateway.markets.quotes import MISSING, Quote
+from broker.gateway.protocol import tick_messages as say
+from broker.gateway.protocol.history_messages import (
+    BID_ASK_TICKS,
+    LAST_TICKS,
+    MIDPOINT_TICKS,
+    historical_ticks,
+)
+from broker.gateway.protocol.tick_messages import REPEAT_AFTER, Ticks, delayed, implied_at, news
+from broker.gateway.protocol.wire import frame
 from options import Right
 from tests.gateway.test_contract_messages import heard
 

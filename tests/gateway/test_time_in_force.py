@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from broker.gateway.errors import OrderRefused
-from broker.gateway.time_in_force import next_session, parse_moment
+from broker.gateway.exchange.time_in_force import next_session, parse_moment
 from options import NEW_YORK
 from tests.gateway.books import Books
 

@@ -1,7 +1,7 @@
 import pytest
 from ib_async import ScannerSubscription, Stock
 
-from broker.gateway.unsupported import UNSUPPORTED
+from broker.gateway.desks.unsupported import UNSUPPORTED
 
 SPY = Stock("SPY", "SMART", "USD")
 

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from ib_async import LimitOrder, MarketOrder
 from rich.console import Console
 
-from broker.gateway.view import Pulse, picture, share_lines
-from broker.gateway.view_terminal import Meter, News, obey
+from broker.gateway.view.picture import Pulse, picture, share_lines
+from broker.gateway.view.terminal import Meter, News, obey
 
 STILL = Pulse(0.0, 0.0, 0.0, {})
 

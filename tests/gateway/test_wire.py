@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broker.gateway.errors import MessageError
-from broker.gateway.wire import Fields, frame, split, text
+from broker.gateway.protocol.wire import Fields, frame, split, text
 
 
 class Colour(StrEnum):

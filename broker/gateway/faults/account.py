@@ -4,12 +4,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
-from broker.gateway.account_feed import Kind
+from broker.gateway.desks.account_feed import Kind
 from broker.gateway.errors import GatewayError
 from broker.gateway.faults.fault import Edit, Effect, Fault, Message
-from broker.gateway.order_messages import contract_fields
+from broker.gateway.protocol.order_messages import contract_fields
+from broker.gateway.protocol.wire import Value
 from broker.gateway.session import Session
-from broker.gateway.wire import Value
 from options import ConId
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from broker.gateway.errors import MessageError, OrderRefused
 from broker.gateway.faults.fault import Effect, Ending, Fault, Held, Message, read
-from broker.gateway.order_request import OrderRequest
-from broker.gateway.quotes import Quote
+from broker.gateway.markets.quotes import Quote
+from broker.gateway.protocol.order_request import OrderRequest
 from broker.gateway.session import Session
 from options import ConId
 

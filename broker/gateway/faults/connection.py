@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 from broker.gateway.faults.fault import Effect, Fault
 from broker.gateway.faults.notices import TEXTS
 from broker.gateway.faults.requests import Client, Request, body, request_id, suffering
+from broker.gateway.protocol.wire import frame
 from broker.gateway.session import Session
-from broker.gateway.wire import frame
 
 if TYPE_CHECKING:
     from broker.gateway.gateway import Gateway

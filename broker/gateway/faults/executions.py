@@ -4,12 +4,12 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
-from broker.gateway.account import Execution
+from broker.gateway.exchange.account import Execution
 from broker.gateway.faults.fault import Edit, Effect, Fault, Held, Message
 from broker.gateway.faults.orders import COMMISSION, EXECUTION
-from broker.gateway.order_messages import commission_report, exec_details
+from broker.gateway.protocol.order_messages import commission_report, exec_details
+from broker.gateway.protocol.wire import UNSET_DOUBLE, Value
 from broker.gateway.session import Session
-from broker.gateway.wire import UNSET_DOUBLE, Value
 
 if TYPE_CHECKING:
     from broker.gateway.gateway import Gateway

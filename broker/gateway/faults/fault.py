@@ -9,10 +9,10 @@ from types import NoneType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, get_args, get_origin, get_type_hints
 
 from broker.gateway.errors import GatewayError, OrderRefused
-from broker.gateway.order_request import OrderRequest
-from broker.gateway.quotes import Quote
+from broker.gateway.markets.quotes import Quote
+from broker.gateway.protocol.order_request import OrderRequest
+from broker.gateway.protocol.wire import Value
 from broker.gateway.session import Session
-from broker.gateway.wire import Value
 from options import ConId
 
 if TYPE_CHECKING:

@@ -5,15 +5,15 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from broker.gateway.entitlements import DataType
+from broker.gateway.desks.entitlements import DataType
 from broker.gateway.faults.fault import Edit, Effect, Fault, Message
 from broker.gateway.faults.notices import TEXTS
 from broker.gateway.faults.requests import Request, body, request_id
 from broker.gateway.faults.servers import STREAMS, tick_of
-from broker.gateway.quotes import MISSING, Quote
+from broker.gateway.markets.quotes import MISSING, Quote
+from broker.gateway.protocol.tick_messages import DELAYED, HALTED, NOT_COMPUTED
+from broker.gateway.protocol.wire import UNSET_DOUBLE, Value
 from broker.gateway.session import Session
-from broker.gateway.tick_messages import DELAYED, HALTED, NOT_COMPUTED
-from broker.gateway.wire import UNSET_DOUBLE, Value
 
 if TYPE_CHECKING:
     from broker.gateway.gateway import Gateway

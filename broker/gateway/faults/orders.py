@@ -9,10 +9,10 @@ from broker.gateway.errors import OrderRefused
 from broker.gateway.faults.fault import Edit, Effect, Fault, Held, Message
 from broker.gateway.faults.notices import TEXTS
 from broker.gateway.faults.requests import Request, body, request_id
-from broker.gateway.order_messages import order_status
-from broker.gateway.order_request import OrderRequest
+from broker.gateway.protocol.order_messages import order_status
+from broker.gateway.protocol.order_request import OrderRequest
+from broker.gateway.protocol.wire import UNSET_DOUBLE, Value
 from broker.gateway.session import Session
-from broker.gateway.wire import UNSET_DOUBLE, Value
 
 if TYPE_CHECKING:
     from broker.gateway.gateway import Gateway

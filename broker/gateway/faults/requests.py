@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from broker.gateway.faults.fault import Effect, Fault
 from broker.gateway.faults.notices import TEXTS, VALIDATION
+from broker.gateway.protocol.wire import Fields
 from broker.gateway.session import Session
-from broker.gateway.wire import Fields
 from options import ConId
 
 if TYPE_CHECKING:

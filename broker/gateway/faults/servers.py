@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from broker.gateway.faults.fault import Edit, Effect, Fault, Message
 from broker.gateway.faults.notices import HISTORY, TEXTS
 from broker.gateway.faults.requests import Client, Request, request_id, suffering
+from broker.gateway.protocol.wire import Value
 from broker.gateway.session import Session
-from broker.gateway.wire import Value
 
 if TYPE_CHECKING:
     from broker.gateway.gateway import Gateway

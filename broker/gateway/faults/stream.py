@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from broker.gateway.faults.fault import Edit, Effect, Fault, Held, Message
 from broker.gateway.faults.requests import Client, Request, request_id, suffering
+from broker.gateway.protocol.wire import frame
 from broker.gateway.session import LARGEST_BACKLOG, Session
-from broker.gateway.wire import frame
 
 if TYPE_CHECKING:
     from broker.gateway.gateway import Gateway

@@ -1,0 +1,1 @@
+"""The wire: frames and fields of the TWS text protocol, and the layout of every message. Pure."""

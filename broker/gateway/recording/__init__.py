@@ -1,0 +1,1 @@
+"""Sessions on file: written as they pass, told in words, run again, played to a client."""
