@@ -280,10 +280,8 @@ class Gateway:
         return session if session and (session.binds_orders or not order.by_hand) else None
 
     def order_changed(self, order: Order) -> None:
-        self.save()
-        session = self._owner(order)
         self.save(order)
-        session = self.sessions.get(order.client_id)
+        session = self._owner(order)
         if session:
             self.orders.send_order(session, order)
 
@@ -293,10 +291,8 @@ class Gateway:
             session.error(order.order_id, code, text)
 
     def order_refused(self, order: Order, refusal: OrderRefused) -> None:
-        self.save()
-        session = self._owner(order)
         self.save(order)
-        session = self.sessions.get(order.client_id)
+        session = self._owner(order)
         if session:
             self.orders.announce_refusal(session, order, refusal)
 
@@ -310,10 +306,8 @@ class Gateway:
         self.accounts.holdings_changed(self.in_order(), self.clock.now)
 
     def order_cancelled(self, order: Order, reason: str) -> None:
-        self.save()
-        session = self._owner(order)
         self.save(order)
-        session = self.sessions.get(order.client_id)
+        session = self._owner(order)
         if session:
             self.orders.announce_cancel(session, order, reason)
 

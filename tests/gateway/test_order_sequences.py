@@ -221,6 +221,22 @@ async def test_orders_placed_by_hand_are_seen_on_request_and_bound_by_client_0(
         assert [e.execution.permId for e in await ib.reqExecutionsAsync()] == [filled["perm_id"]]
 
 
+async def test_client_0_that_does_not_bind_is_told_nothing_of_orders_placed_by_hand(
+    script, connect, raw, of, until
+):
+    leg = (await script.list_condor())["P95"]
+    async with connect(script, 0) as first:
+        first.reqAutoOpenOrders(False)
+        await first.reqCurrentTimeAsync()
+        frames = raw(first)
+        await script.tell("order_by_hand", con_id=leg.conId, action="BUY", quantity=1, limit=0.5)
+        await script.tell("order_by_hand", con_id=leg.conId, action="BUY", quantity=1)
+        first.reqGlobalCancel()
+        await first.reqCurrentTimeAsync()
+        assert not script.gateway.exchange.working()
+        assert not any(of(frames, kind) for kind in (3, 4, 5, 11, 59, 100))
+
+
 async def test_a_bought_option_is_exercised_on_request_at_the_close(script, connect, heard, until):
     legs = await script.list_condor()
     call, put = legs["C105"], legs["P90"]
