@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from broker.gateway.exchange.chance import draw
 from broker.gateway.exchange.matching import (
     PATIENCE_S,
     QUEUE_S,
     Terms,
-    draw,
     leg_price,
     leg_prices,
     patience_s,

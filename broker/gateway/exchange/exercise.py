@@ -12,12 +12,12 @@
 - Options on an index are European and settle in cash.
 """
 
-import hashlib
 import math
 from dataclasses import dataclass
 from datetime import date
 from statistics import NormalDist
 
+from broker.gateway.exchange.chance import draw
 from broker.gateway.markets.listings import INDEXES
 from options import Contract, Leg, Right, UsdPerContract, value_at_expiry
 
@@ -31,12 +31,6 @@ PUT_HAZARD = 0.1
 DEEP = 0.05
 RATE = 0.04
 DAYS_PER_YEAR = 365
-
-
-def draw(*identity: object) -> float:
-    """A number in (0, 1), always the same one for the same identity."""
-    digest = hashlib.blake2b("\n".join(map(str, identity)).encode(), digest_size=8).digest()
-    return (int.from_bytes(digest) + 0.5) / 2**64
 
 
 def is_cash_settled(contract: Contract) -> bool:
@@ -96,5 +90,5 @@ def assigned_early(contract: Contract, quantity: int, night: Night, seed: int) -
     return _assigned(quantity, hazard, seed, "early", contract.con_id, night.day)
 
 
-def _assigned(quantity: int, likely: float, *identity: object) -> int:
-    return sum(draw(*identity, number) < likely for number in range(quantity))
+def _assigned(quantity: int, likely: float, seed: int, *about: object) -> int:
+    return sum(draw(seed, *about, number) < likely for number in range(quantity))

@@ -13,11 +13,11 @@ from typing import Protocol
 from broker.gateway.errors import OrderRefused
 from broker.gateway.exchange import groups
 from broker.gateway.exchange.account import Execution
+from broker.gateway.exchange.chance import draw
 from broker.gateway.exchange.displayed import Displayed
 from broker.gateway.exchange.fills import Fill, Fills
 from broker.gateway.exchange.matching import (
     Terms,
-    draw,
     leg_price,
     leg_prices,
     limit_of,

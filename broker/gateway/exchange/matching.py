@@ -20,7 +20,6 @@ The exponential time comes from a number drawn by `draw` from the seed and the o
 the same seed and the same orders give the same fills.
 """
 
-import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -121,12 +120,6 @@ def patience_s(limit: int, terms: Terms, legs: Sequence[tuple[Contract, int]]) -
 def wait(mean_s: float, luck: float) -> timedelta:
     """How long a limit must have lain where it may be met; `luck` from `draw`."""
     return QUEUE + timedelta(seconds=mean_s * -math.log(luck)) if mean_s else QUEUE
-
-
-def draw(seed: int, perm_id: int, turn: int) -> float:
-    """A number in (0, 1] for one turn of one order: as likely to lie here as there."""
-    digest = hashlib.blake2b(f"{seed} {perm_id} {turn}".encode(), digest_size=8).digest()
-    return (int.from_bytes(digest) + 1) / 2**64
 
 
 def leg_prices(legs: Sequence[tuple[Contract, int]], terms: Terms, cost: int) -> list[int]:
