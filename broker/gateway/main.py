@@ -15,7 +15,7 @@ RUN_EXAMPLES = """\
 examples:
   optiond gateway                                    a calm market in real time
   optiond gateway --scenario crash_2020 --speed 600  a crash in 15 minutes
-  optiond gateway --state paper.json                 an account that lasts
+  optiond gateway --state paper.sqlite               an account that lasts
   optiond gateway --record today.rec                 keep all that is said
 
 and with what was recorded:
@@ -74,7 +74,7 @@ def read_arguments(argv: Sequence[str]) -> argparse.Namespace:
     )
     market.add_argument(
         "--quote-every",
-        type=int,
+        type=_count,
         default=1,
         metavar="S",
         help="model: simulated seconds between quotes (default 1)",
@@ -100,7 +100,7 @@ def read_arguments(argv: Sequence[str]) -> argparse.Namespace:
 
     account = parser.add_argument_group("account")
     account.add_argument(
-        "--account", default="DU1234567", metavar="ID", help="of a new account (%(default)s)"
+        "--account", type=_account, default="DU1234567", metavar="ID", help="of a new account (%(default)s)"
     )
     account.add_argument(
         "--positions", type=Path, metavar="FILE", help="replay, script: CSV of what a new account holds"
@@ -112,17 +112,17 @@ def read_arguments(argv: Sequence[str]) -> argparse.Namespace:
     ports = parser.add_argument_group("connections")
     ports.add_argument("--host", default="127.0.0.1", help="address to listen on (default %(default)s)")
     ports.add_argument(
-        "--port", type=int, default=4002, help="for API clients; 0 takes any free one (default 4002)"
+        "--port", type=_port, default=4002, help="for API clients; 0 takes any free one (default 4002)"
     )
     ports.add_argument(
         "--control-port",
-        type=int,
+        type=_port,
         default=4003,
         metavar="PORT",
         help="for commands; 0 as above (default 4003)",
     )
     ports.add_argument(
-        "--lines", type=int, default=100, metavar="N", help="market data lines per client (default 100)"
+        "--lines", type=_count, default=100, metavar="N", help="market data lines per client (default 100)"
     )
 
     days = parser.add_argument_group("bad days")
@@ -195,7 +195,7 @@ def _read_play(argv: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="made with --record")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default %(default)s)")
-    parser.add_argument("--port", type=int, default=4002, help="0 takes any free one (default 4002)")
+    parser.add_argument("--port", type=_port, default=4002, help="0 takes any free one (default 4002)")
     return parser.parse_args(argv)
 
 
@@ -213,7 +213,29 @@ def _zoned(text: str) -> datetime:
     return moment
 
 
-_moment.__name__ = _zoned.__name__ = "time"  # what argparse calls it when it cannot be read
+def _port(text: str) -> int:
+    port = int(text)
+    if not 0 <= port <= 65535:
+        raise argparse.ArgumentTypeError(f"{port} is no port: use 0 to 65535")
+    return port
+
+
+def _count(text: str) -> int:
+    count = int(text)
+    if count < 1:
+        raise argparse.ArgumentTypeError(f"{count} is below 1: use 1 or more")
+    return count
+
+
+def _account(text: str) -> str:
+    if not (text.isascii() and text.isalnum()):
+        raise argparse.ArgumentTypeError(f"{text!r} is no account: use letters and digits, like DU1234567")
+    return text
+
+
+# What argparse calls them when they cannot be read.
+_moment.__name__ = _zoned.__name__ = "time"
+_port.__name__ = _count.__name__ = "int"
 
 
 def _run(argv: Sequence[str]) -> int:

@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import json
 import logging
+import math
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -56,6 +57,7 @@ def _market(arguments: argparse.Namespace) -> tuple[Market, list[Holding]]:
             keep_nights=arguments.nights == "keep",
         )
         return model, model.first_holdings()
+    _refuse_words_of_the_model(arguments)
     if arguments.market == "replay":
         if not arguments.quotes:
             raise GatewayError("a replay needs quotes: name a parquet file with --quotes")
@@ -67,6 +69,17 @@ def _market(arguments: argparse.Namespace) -> tuple[Market, list[Holding]]:
         if arguments.quotes:
             script.read(arguments.quotes)
     return market, held(arguments.positions, rows, market.listings)
+
+
+def _refuse_words_of_the_model(arguments: argparse.Namespace) -> None:
+    given = {
+        "--scenario": arguments.scenario != "calm",
+        "--quote-every": arguments.quote_every != 1,
+        "--nights": arguments.nights != "skip",
+        "--start": arguments.market == "replay" and arguments.start is not None,
+    }
+    if names := ", ".join(name for name, meant in given.items() if meant):
+        raise GatewayError(f"the {arguments.market} market has no {names}: leave that out")
 
 
 def build(arguments: argparse.Namespace, saved: dict[str, Any] | None = None) -> Gateway:
@@ -83,8 +96,8 @@ def _gateway(arguments: argparse.Namespace, saved: dict[str, Any] | None) -> Gat
     """Continued from a state document or file when there is one."""
     market, holdings = _market(arguments)
     speed = arguments.speed if arguments.speed is not None else float(arguments.market != "script")
-    if speed < 0:
-        raise GatewayError(f"--speed {speed} is below 0: use 0 or more")
+    if not 0 <= speed < math.inf:
+        raise GatewayError(f"--speed {speed} is no pace: use a number from 0")
     if saved is None and arguments.state:
         saved = read_state(arguments.state, market.name)
     if saved is None:

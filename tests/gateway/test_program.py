@@ -34,7 +34,15 @@ def test_arguments_that_do_not_fit_are_one_clear_line(capsys, tmp_path):
     assert "does not exist" in refused(
         capsys, "--market", "replay", "--quotes", str(tmp_path / "none.parquet")
     )
-    assert "--speed" in refused(capsys, "--speed", "-1")
+    for speed in ("-1", "nan", "inf"):
+        assert "--speed" in refused(capsys, "--speed", speed)
+    for words in (["--scenario", "gap"], ["--nights", "keep"], ["--quote-every", "5"]):
+        said = refused(capsys, "--market", "script", *words)
+        assert f"the script market has no {words[0]}" in said
+    said = refused(
+        capsys, "--market", "replay", "--quotes", "q.parquet", "--start", "2026-03-02T10:00:00-05:00"
+    )
+    assert "the replay market has no --start" in said
     assert "makes its own" in refused(capsys, "--quotes", "x")
     folder = tmp_path / "blocked"
     folder.write_text("")
@@ -73,6 +81,11 @@ async def test_the_control_port_can_stop_the_program(open_bench):
     [
         (["--market", "nosuch"], "choose from"),
         (["--port", "many"], "invalid int value"),
+        (["--port", "99999"], "99999 is no port: use 0 to 65535"),
+        (["--control-port", "-1"], "-1 is no port: use 0 to 65535"),
+        (["--lines", "0"], "0 is below 1: use 1 or more"),
+        (["--quote-every", "-3"], "-3 is below 1: use 1 or more"),
+        (["--account", ""], "'' is no account: use letters and digits"),
         (["--start", "2026-03-02T10:00"], "needs a time zone"),
         (["--start", "soon"], "invalid time value: 'soon'"),
         (["--nosuch"], "unrecognized arguments: --nosuch"),
