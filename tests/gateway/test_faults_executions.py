@@ -113,6 +113,21 @@ async def test_a_corrected_execution_is_counted_as_one_more_fill(
 
 
 @pytest.mark.fault("correction")
+async def test_an_execution_that_is_told_twice_is_corrected_once(script, connect, until):
+    legs = await script.list_condor()
+    async with connect(script) as ib:
+        await script.inflict("duplicate_execution")
+        await script.inflict("correction", delay_s=5, times=2)
+        trade = ib.placeOrder(legs["P90"], buy())
+        await until(lambda: trade.orderStatus.status == "Filled")
+        await script.step(5)
+        await until(lambda: len(trade.fills) == 2)
+        assert (await script.tell("holdings"))["holdings"][0]["quantity"] == 2
+        (execution,) = (await script.tell("executions"))["executions"]
+        assert execution["exec_id"].endswith(".02")
+
+
+@pytest.mark.fault("correction")
 async def test_a_correction_outlives_the_gateway(tmp_path, open_bench, connect, until):
     argv = ("--market", "script", "--state", str(tmp_path / "state"))
     async with open_bench(*argv) as bench:

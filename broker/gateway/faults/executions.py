@@ -36,7 +36,9 @@ class LateExecution(Fault):
         def outgoing(_: Session, message: Message) -> Edit | None:
             if is_fresh(message):
                 late.add(message[14])
-            elif message[0] != COMMISSION or message[2] not in late:
+            elif message[0] == COMMISSION and message[2] in late:
+                late.discard(message[2])
+            else:
                 return None
             return [Held(message, delay_s=self.delay_s)]
 
@@ -131,10 +133,14 @@ class Correction(Fault):
     quantity_by: Annotated[int, "added to the size, contracts"] = 0
 
     def begin(self, gateway: "Gateway") -> Effect:
+        begun: set[str] = set()
+
         def outgoing(_: Session, message: Message) -> Edit | None:
-            if not is_fresh(message) or message[5] == COMBO:
+            exec_id = str(message[14]) if is_fresh(message) else ""
+            # Another fault may have the same execution told twice.
+            if not exec_id or message[5] == COMBO or exec_id in begun:
                 return None
-            exec_id = str(message[14])
+            begun.add(exec_id)
             gateway.faults.later(self.delay_s, lambda: self._correct(gateway, exec_id))
             return [message]
 
