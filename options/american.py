@@ -176,8 +176,3 @@ def _better(best: Greeks, other: Greeks, at: Places) -> Greeks:
         values[places] = getattr(other, name)[wins]
         merged[name] = values
     return replace(best, **merged)
-
-
-def present_value(amounts: ArrayLike, years: ArrayLike, rate: float) -> Floats:
-    """USD today of `amounts` that are paid in `years`."""
-    return np.asarray(np.asarray(amounts) * np.exp(-rate * np.asarray(years)), dtype=np.float64)

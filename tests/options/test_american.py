@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.special import ndtr
 
 from options import greeks
-from options.american import LastChance, american, escrowed_american, present_value
+from options.american import LastChance, american, escrowed_american
 from options.normal import cdf
 
 TODAY = date(2026, 3, 2)
@@ -102,7 +102,7 @@ def test_with_a_dividend_it_is_near_the_finite_difference_value_too(
     """Stated bound: 0.04 % of the strike for a dividend of 0.3 % of it, 0.21 % for one of 1 %."""
     m = {"spot": spot, "strike": 100.0, "years": 60 / 365, "vol": 0.20, "rate": 0.04, "dividend_yield": 0.0}
     years = 20 / 365
-    paid = present_value(usd, years, 0.04)
+    paid = usd * np.exp(-0.04 * years)
     chance = LastChance(np.array([years]), np.zeros(1), np.array([0.20]))
     got = escrowed_american(spot, 100.0, 60 / 365, 0.20, is_call, 0.04, paid, [chance]).price
     assert got[0] == pytest.approx(tree_free_price(m, is_call, ((years, usd),)), abs=bound)
@@ -110,7 +110,7 @@ def test_with_a_dividend_it_is_near_the_finite_difference_value_too(
 
 def test_a_deep_call_is_exercised_for_the_dividend_and_not_without_one() -> None:
     chance = LastChance(np.array([1 / 365]), np.array([0.0]), np.array([0.2]))
-    paid = present_value([1.5], [1 / 365], 0.04)
+    paid = 1.5 * np.exp(-0.04 / 365)
     held = escrowed_american([130.0], [100.0], [30 / 365], [0.2], True, 0.04, paid)
     free = escrowed_american([130.0], [100.0], [30 / 365], [0.2], True, 0.04, paid, [chance])
     assert held.price < 30.0 < free.price
@@ -150,7 +150,7 @@ def test_values_are_monotone_and_convex_in_the_strike(
 ) -> None:
     strikes = np.arange(60.0, 140.0, 2.5)
     chance = LastChance(np.full(32, years / 2), np.zeros(32), np.full(32, vol))
-    paid = present_value(usd, years / 2, 0.04)
+    paid = usd * np.exp(-0.04 * years / 2)
     prices = escrowed_american(100.0, strikes, years, vol, is_call, 0.04, paid, [chance]).price
     rises = np.diff(prices) * (-1 if is_call else 1)
     assert (rises > -1e-9).all() and (rises < 2.5 + 1e-9).all()
