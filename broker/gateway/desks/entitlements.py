@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 
 from broker.gateway.errors import GatewayError, RequestRefused
+from broker.gateway.protocol.contract_messages import primary_exchange
 from options import Contract
 
 EVERYTHING = "all"
@@ -53,6 +54,14 @@ class Entitlements:
     def lacks(self, contract: Contract) -> int | None:
         """The code with which live data of the contract are refused, None where the account has them."""
         return self.missing.get(contract.symbol) or self.missing.get(EVERYTHING)
+
+    def require(self, contract: Contract, code: int, words: str) -> None:
+        """Of data that have no delayed twin: raises RequestRefused, which begins with `words`, without live
+        ones."""
+        if self.lacks(contract) is not None:
+            venue = primary_exchange(contract) or contract.exchange
+            text = f"{words}No market data permissions for {venue} {contract.sec_type}"
+            raise RequestRefused(code, text)
 
     def granted(self, contract: Contract, wanted: DataType, is_open: bool) -> DataType:
         """What a request gets: live data where they are subscribed, even if delayed ones would do; frozen

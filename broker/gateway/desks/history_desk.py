@@ -1,6 +1,6 @@
 """Answers requests for the past: bars that may be kept up to date, where they begin, ticks."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from datetime import date, datetime, timedelta
 
 from broker.gateway.desks.entitlements import Entitlements
@@ -12,7 +12,6 @@ from broker.gateway.markets.bars import DAY_S
 from broker.gateway.markets.listings import Query
 from broker.gateway.markets.market import Bar
 from broker.gateway.markets.venues import best_letters
-from broker.gateway.protocol.contract_messages import primary_exchange
 from broker.gateway.protocol.history_messages import (
     BID_ASK_TICKS,
     LAST_TICKS,
@@ -43,6 +42,7 @@ from options.hours import is_trading_day, opening, trading_day
 UPDATE_EVERY = timedelta(seconds=5)
 SERVICE = "Historical Market Data Service error message:"
 MOST_TICKS = 1000
+TICK_SHOWS = {"MIDPOINT": MIDPOINT_TICKS, "BID_ASK": BID_ASK_TICKS, "TRADES": LAST_TICKS}
 LABELS = {
     Show.BID_ASK: "BidAsk",
     Show.ADJUSTED_LAST: "Trades",
@@ -72,7 +72,7 @@ class HistoryDesk:
             if req_id in session.kept_bars:
                 raise RequestRefused(322, DUPLICATE)
             contract = self._contract(query, now)
-            self._check_permission(contract, 162, SERVICE)
+            self.entitlements.require(contract, 162, SERVICE)
             _check_pace(session, request, contract, now)
             self._answer(session, request, contract, now)
 
@@ -80,12 +80,6 @@ class HistoryDesk:
         if query.sec_type == SecType.COMBO:
             raise RequestRefused(162, f"{SERVICE}combos have no history here: ask for that of their legs")
         return self.exchange.market.listings.the_one(query, now)
-
-    def _check_permission(self, contract: Contract, code: int, words: str) -> None:
-        if self.entitlements.lacks(contract) is not None:
-            venue = primary_exchange(contract) or contract.exchange
-            text = f"{words}No market data permissions for {venue} {contract.sec_type}"
-            raise RequestRefused(code, text)
 
     def _history(self, contract: Contract, now: datetime) -> History:
         quote = self.exchange.quotes([contract.con_id], now)[contract.con_id]
@@ -178,7 +172,7 @@ class HistoryDesk:
             if (since is None) == (until is None) or not 0 < count <= MOST_TICKS:
                 raise refusal(BAD_TICKS)
             contract = self._contract(query, now)
-            self._check_permission(contract, 10187, "Failed to request historical ticks:")
+            self.entitlements.require(contract, 10187, "Failed to request historical ticks:")
             session.send(*self.tick_message(req_id, contract, show, (since, until), count, now))
 
     def tick_message(
@@ -191,33 +185,24 @@ class HistoryDesk:
         now: datetime,
     ) -> list[Value]:
         """So many ticks from the beginning of `span`, or before its end where that is None."""
+        if show not in TICK_SHOWS:
+            raise refusal(f"What to show value of {show} rejected.")
         history = self._history(contract, now)
         since, until = span
         found = history.ticks_from(since, count) if since else history.ticks_until(until or now, count)
-        match show:
-            case "MIDPOINT":
-                rows = [(int(bar.start.timestamp()), 0, bar.close, 0) for bar in found]
-                return historical_ticks(MIDPOINT_TICKS, req_id, rows)
-            case "BID_ASK":
-                half, quote = history.half_spread, history.quote
-                sides = [
-                    (round(bar.close * (1 - half), 4), round(bar.close * (1 + half), 4)) for bar in found
-                ]
-                return historical_ticks(
-                    BID_ASK_TICKS,
-                    req_id,
-                    [
-                        (int(bar.start.timestamp()), 0, *prices, quote.bid_size, quote.ask_size)
-                        for bar, prices in zip(found, sides, strict=True)
-                    ],
-                )
-            case "TRADES":
-                venue = best_letters(contract, 0)
-                trades = [
-                    (int(bar.start.timestamp()), 0, bar.close, max(bar.volume, 1), venue, "") for bar in found
-                ]
-                return historical_ticks(LAST_TICKS, req_id, trades)
-        raise refusal(f"What to show value of {show} rejected.")
+        return historical_ticks(TICK_SHOWS[show], req_id, [_tick_row(bar, show, history) for bar in found])
+
+
+def _tick_row(bar: Bar, show: str, history: History) -> Sequence[Value]:
+    """A second in which the price moved, as historical ticks of this kind tell it."""
+    at, quote = int(bar.start.timestamp()), history.quote
+    match show:
+        case "MIDPOINT":
+            return at, 0, bar.close, 0
+        case "BID_ASK":
+            bid, ask = (round(bar.close * (1 + side * history.half_spread), 4) for side in (-1, 1))
+            return at, 0, bid, ask, quote.bid_size, quote.ask_size
+    return at, 0, bar.close, max(bar.volume, 1), best_letters(history.contract, 0), ""
 
 
 def _check_pace(session: Session, request: BarRequest, contract: Contract, now: datetime) -> None:

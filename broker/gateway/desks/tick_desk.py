@@ -11,7 +11,6 @@ from broker.gateway.exchange.exchange import Exchange
 from broker.gateway.markets.listings import Query
 from broker.gateway.markets.quotes import MISSING, Quote
 from broker.gateway.markets.venues import best_letters
-from broker.gateway.protocol.contract_messages import primary_exchange
 from broker.gateway.protocol.tick_messages import TICK_BY_TICK, Tick, Ticks
 from broker.gateway.protocol.wire import Fields, Value
 from broker.gateway.session import Session
@@ -69,10 +68,7 @@ class TickDesk:
         if name not in NAMES or (contract.sec_type is SecType.INDEX and not trades):
             text = f"{FAILED}{name} tick-by-tick requests are not supported for {contract.symbol}"
             raise RequestRefused(10189, text)
-        if self.entitlements.lacks(contract) is not None:
-            venue = primary_exchange(contract) or contract.exchange
-            text = f"{FAILED}No market data permissions for {venue} {contract.sec_type}"
-            raise RequestRefused(10189, text)
+        self.entitlements.require(contract, 10189, FAILED)
         return contract
 
     def unsubscribe(self, session: Session, fields: Fields) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
+from broker.gateway.markets.bars import DAY_S
 from broker.gateway.markets.market import Bar, Dividend, Market
 from broker.gateway.markets.quotes import Quote
 from options import ConId, Contract, Right
@@ -15,7 +16,6 @@ from options.hours import trading_day
 TRADING_DAYS = 252
 VOL_DAYS = 30
 WEEKS = (13, 26, 52)
-DAY_S = 23_400
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from broker.gateway.errors import OrderRefused, rejection
 from broker.gateway.exchange.order import Legs, Order
 from broker.gateway.exchange.time_in_force import IMMEDIATE, TIMES_IN_FORCE
 from broker.gateway.exchange.triggers import TRIGGER_METHODS, conditions_of
-from broker.gateway.markets.listings import Listings
+from broker.gateway.markets.listings import NOT_FOUND, Listings
 from broker.gateway.markets.market_rules import conforms
 from broker.gateway.protocol.order_request import OrderRequest
 from options import Contract, SecType, hours, round_to_tick
@@ -19,7 +19,6 @@ MOST_CONTRACTS = 100_000
 MOST_SHARES = 10_000_000
 COMBO_TICK = 0.01
 OCA_TYPES = (1, 2, 3)
-UNKNOWN = "No security definition has been found for the request"
 # What clients may ask for beside the order's type and this exchange does not do, and IB's code for it.
 UNSUPPORTED = {
     "algoStrategy": 439,
@@ -40,7 +39,7 @@ def legs_of(request: OrderRequest, listings: Listings) -> Legs:
     if not request.is_combo:
         found = listings.match(request.contract)
         if len(found) != 1 or found[0].sec_type is SecType.INDEX:
-            raise OrderRefused(200, UNKNOWN)
+            raise OrderRefused(200, NOT_FOUND)
         return ((found[0], request.sign),)
     if not 1 < len(request.legs) <= MOST_LEGS or len({leg.con_id for leg in request.legs}) < len(
         request.legs
@@ -50,7 +49,7 @@ def legs_of(request: OrderRequest, listings: Listings) -> Legs:
     for leg in request.legs:
         contract = listings.get(leg.con_id)
         if contract is None or contract.sec_type is SecType.INDEX:
-            raise OrderRefused(200, UNKNOWN)
+            raise OrderRefused(200, NOT_FOUND)
         if leg.ratio < 1 or leg.action not in ("BUY", "SELL"):
             raise rejection("a combo leg needs a ratio above 0 and the action BUY or SELL")
         legs.append((contract, request.sign * leg.sign * leg.ratio))
