@@ -237,7 +237,7 @@ def test_an_exercise_costs_its_strike_and_a_dividend_earns_its_amount():
     dividend = Event(DEFAULT_START, Kind.DIVIDEND, SHARE, 0, 25.0)
     shares, option_gone = Change(SHARE.con_id, 100, 10_000.0, 0.0), Change(call.con_id, -1, 0.0, 0.0)
     earned = Change(SHARE.con_id, 0, -25.0, 0.0)
-    assert changes_of(day, [], [exercised, dividend]) == [earned, option_gone, shares]
+    assert changes_of(day, [], [exercised, dividend]) == [option_gone, shares, earned]
     # bought at 7.00 yesterday, exercised at 107: what the shares are worth beyond the strike is what is left
     option_part = profit_of(Holding(call, 0, 0.0), [option_gone], None, 7.0)
     shares_part = profit_of(Holding(SHARE, 100, 107.0), [shares, earned], 107.0, 105.0)

@@ -1,6 +1,7 @@
 """The messages around orders in the order in which a gateway sends them, by number and status."""
 
 import asyncio
+from functools import partial
 
 import pytest
 from ib_async import IB, ExecutionFilter, LimitOrder, MarketOrder
@@ -219,6 +220,17 @@ async def test_orders_placed_by_hand_are_seen_on_request_and_bound_by_client_0(
         assert len(await ib.reqCompletedOrdersAsync(False)) == 2
         assert await ib.reqCompletedOrdersAsync(True) == []
         assert [e.execution.permId for e in await ib.reqExecutionsAsync()] == [filled["perm_id"]]
+
+
+async def test_an_order_placed_by_hand_gets_an_id_of_its_own_though_an_earlier_one_was_lost(script):
+    legs = await script.list_condor()
+    by_hand = partial(script.tell, "order_by_hand", con_id=legs["P90"].conId, action="BUY", quantity=1)
+    await by_hand(limit=0.45)
+    filled = await by_hand(limit=0.55)
+    await script.inflict("restart", lost_s=5)
+    after = await by_hand(limit=0.45)
+    known = {order["order_id"]: order["perm_id"] for order in (await script.tell("orders"))["orders"]}
+    assert known == {-2: filled["perm_id"], -3: after["perm_id"]}
 
 
 async def test_client_0_that_does_not_bind_is_told_nothing_of_orders_placed_by_hand(

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from broker.gateway.errors import OrderRefused
 from broker.gateway.exchange.account import Account
 from broker.gateway.exchange.exercise import Night, after_hours_price, assigned_early, exercised_at_expiry
-from broker.gateway.exchange.settlement import InstructionRefused, Kind, Settlement
+from broker.gateway.exchange.settlement import Kind, Settlement
 from broker.gateway.markets.listings import option
 from broker.gateway.markets.script import ScriptMarket
 from options import NEW_YORK, Right
@@ -217,7 +218,7 @@ def test_a_holder_may_let_an_option_in_the_money_lapse_and_exercise_one_out_of_i
     now = closing(EXPIRY) - timedelta(hours=1)
     desk.settlement.pass_time(now)
     for contract, lapse in ((inside, True), (outside, False)):
-        with pytest.raises(InstructionRefused, match="override"):
+        with pytest.raises(OrderRefused, match="override"):
             desk.settlement.instruct(contract.con_id, 1, lapse, override=False, now=now)
         desk.settlement.instruct(contract.con_id, 1, lapse, override=True, now=now)
     desk.settlement.pass_time(closing(EXPIRY))
@@ -239,7 +240,7 @@ def test_a_senseless_wish_to_exercise_is_refused(quantity, asked, symbol, says):
     desk = Desk(symbol)
     held = desk.hold("C", 10.0, quantity, 3.0)
     desk.price(20.0)
-    with pytest.raises(InstructionRefused, match=says):
+    with pytest.raises(OrderRefused, match=says):
         desk.settlement.instruct(held.con_id, asked, lapse=False, override=True, now=closing(EVE))
 
 

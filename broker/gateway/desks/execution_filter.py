@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from broker.gateway.errors import MessageError
 from broker.gateway.exchange.account import Execution
 from broker.gateway.protocol.wire import Fields
-from options import NEW_YORK, hours
+from options import NEW_YORK
 
 SIDES = {"": (1, -1), "BUY": (1,), "BOT": (1,), "SELL": (-1,), "SLD": (-1,), "SSHORT": (-1,)}
 EXCHANGE = "SMART"
@@ -42,12 +42,11 @@ class ExecutionFilter:
             raise MessageError(f"side {found.side!r} is neither BUY nor SELL")
         return found
 
-    def fits(self, execution: Execution, account: str, now: datetime) -> bool:
-        """Whether it is one of today's that the client wants to see."""
+    def fits(self, execution: Execution, account: str) -> bool:
+        """Whether it is one that the client wants to see."""
         kind = execution.contract.sec_type if execution.contract else "BAG"
         return (
-            hours.trading_day(execution.time) == hours.trading_day(now)
-            and self.client_id in (0, execution.client_id)
+            self.client_id in (0, execution.client_id)
             and self.account in ("", account)
             and (self.since is None or self.since <= execution.time)
             and self.symbol in ("", execution.symbol)

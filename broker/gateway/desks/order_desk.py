@@ -4,7 +4,7 @@ from datetime import datetime
 
 from broker.gateway.desks.execution_filter import ExecutionFilter
 from broker.gateway.errors import MessageError, OrderRefused, RequestRefused
-from broker.gateway.exchange.account import Execution
+from broker.gateway.exchange.account import Execution, of_day
 from broker.gateway.exchange.exchange import Exchange
 from broker.gateway.exchange.order import Order, Status
 from broker.gateway.markets.listings import Query
@@ -21,6 +21,7 @@ from broker.gateway.protocol.order_messages import (
 from broker.gateway.protocol.order_request import OrderRequest, read_order
 from broker.gateway.protocol.wire import UNSET_DOUBLE, Fields
 from broker.gateway.session import Session
+from options import hours
 
 LAPSE = 2
 ONLY_CLIENT_0 = (
@@ -141,7 +142,7 @@ class OrderDesk:
 
     def place_by_hand(self, request: OrderRequest, session: Session | None, now: datetime) -> Order:
         """An order that no API client sends; raises OrderRefused. `session` is client 0's, if it is there."""
-        order_id = -1 - sum(order.by_hand for order in self.exchange.orders.values())
+        order_id = self.exchange.next_id_by_hand()
         self.exchange.place(0, order_id, request, now)
         order = self.exchange.orders[0, order_id]
         if session and session.binds_orders:
@@ -167,8 +168,8 @@ class OrderDesk:
         except MessageError as error:
             session.error(req_id, 320, f"Error reading request: {error}")
             return
-        for execution in self.exchange.executions:
-            if wanted.fits(execution, self.account_id, now):
+        for execution in of_day(hours.trading_day(now), self.exchange.executions):
+            if wanted.fits(execution, self.account_id):
                 order = self.exchange.orders[execution.client_id, execution.order_id]
                 session.send(*exec_details(execution, order, self.account_id, session.version, req_id))
                 session.send(*commission_report(execution))

@@ -7,9 +7,8 @@ daily = what is held now at its mark - what was held at the previous close, at t
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from itertools import takewhile
 
-from broker.gateway.exchange.account import Execution, Holding
+from broker.gateway.exchange.account import Execution, Holding, of_day
 from broker.gateway.exchange.settlement import Event
 from broker.gateway.markets.market import Market
 from broker.gateway.markets.quotes import Quote
@@ -40,10 +39,8 @@ class Change:
 
 def changes_of(day: date, executions: Sequence[Execution], events: Sequence[Event]) -> list[Change]:
     """What changed the holdings on a trading day; both are the oldest first."""
-    traded = takewhile(lambda each: hours.trading_day(each.time) == day, reversed(executions))
-    settled = takewhile(lambda each: hours.trading_day(each.time) == day, reversed(events))
-    changes = [change for execution in traded for change in _traded(execution)]
-    return changes + [change for event in settled for change in _settled(event)]
+    changes = [change for execution in of_day(day, executions) for change in _traded(execution)]
+    return changes + [change for event in of_day(day, events) for change in _settled(event)]
 
 
 def _traded(execution: Execution) -> Iterator[Change]:

@@ -5,10 +5,13 @@ brought in, less commission). At all times
 `cash + sum(quantity x average_cost) == deposit + realized + dividends`, to the last fraction of a cent.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
+from itertools import takewhile
+from typing import Protocol, TypeVar
 
-from options import ConId, Contract, Leg, UsdPerContract
+from options import ConId, Contract, Leg, UsdPerContract, hours
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,3 +113,17 @@ class Account:
         """Negative: paid by a seller of borrowed shares."""
         self.cash_usd += amount_usd
         self.dividends_usd += amount_usd
+
+
+class Dated(Protocol):
+    @property
+    def time(self) -> datetime: ...
+
+
+Record = TypeVar("Record", bound=Dated)
+
+
+def of_day(day: date, records: Sequence[Record]) -> list[Record]:
+    """Those of a trading day after which there are none; `records` and they are the oldest first."""
+    newest = list(takewhile(lambda record: hours.trading_day(record.time) == day, reversed(records)))
+    return newest[::-1]

@@ -18,7 +18,7 @@ from broker.gateway.exchange.floor import Floor, Quotes, Witness
 from broker.gateway.exchange.matching import terms_of
 from broker.gateway.exchange.order import Legs, Order, Status
 from broker.gateway.exchange.order_book import OrderBook
-from broker.gateway.exchange.settlement import InstructionRefused, Settlement
+from broker.gateway.exchange.settlement import Settlement
 from broker.gateway.exchange.time_in_force import lifetime, trades_extended
 from broker.gateway.exchange.values import Values, account_values
 from broker.gateway.markets.market import Market
@@ -90,23 +90,21 @@ class Exchange:
         """One above every order id that the client has used."""
         return self.book.highest_id(client_id) + 1
 
-    # -- the account ----------------------------------------------------------------------------------
+    def next_id_by_hand(self) -> int:
+        """One below every order id that an order placed by hand has."""
+        return self.book.lowest_id - 1
 
-    def forget_since(self, since: datetime) -> None:
-        """Loses the living orders that were placed from `since` on and have not been filled at all, as if
-        they had never arrived; their ids are free again."""
-        for order in self.book.living():
-            if order.placed >= since and not order.filled:
-                self.book.forget(order)
+    # -- the account ----------------------------------------------------------------------------------
 
     def values(self, now: datetime, extra: Iterable[Leg] = ()) -> Values:
         """The account's values, with `extra` legs pretended to be held."""
         return account_values(with_legs(self.account, extra), *self._prices(now))
 
     def _prices(self, now: datetime) -> tuple[dict[ConId, float], dict[str, float]]:
-        held = [con_id for con_id, holding in self.account.holdings.items() if holding.quantity]
+        """The marks of what is held and of the underlyings, and the underlyings' by symbol."""
+        owned = [con_id for con_id, holding in self.account.holdings.items() if holding.quantity]
         shares = {c.con_id: c.symbol for c in self.market.listings.underlyings}
-        marks = self.market.marks([*held, *shares], now)
+        marks = self.market.marks([*owned, *shares], now)
         return marks, {symbol: marks[con_id] for con_id, symbol in shares.items() if con_id in marks}
 
     def _trades(self, quantity: int, legs: Legs, now: datetime) -> list[Trade]:
@@ -242,6 +240,13 @@ class Exchange:
             if order.lives:
                 self.cancel(order, now)
 
+    def forget_since(self, since: datetime) -> None:
+        """Loses the living orders that were placed from `since` on and have not been filled at all, as if
+        they had never arrived; their ids are free again."""
+        for order in self.book.living():
+            if order.placed >= since and not order.filled:
+                self.book.forget(order)
+
     # -- time -----------------------------------------------------------------------------------------
 
     def next_event(self) -> datetime | None:
@@ -277,10 +282,7 @@ class Exchange:
         """Takes a wish for the next close: to exercise, or (`lapse`) not to; raises OrderRefused."""
         if account not in ("", self.account.account_id):
             raise rejection(f"account {account} is not {self.account.account_id}")
-        try:
-            self.settlement.instruct(con_id, quantity, lapse, override, now)
-        except InstructionRefused as refusal:
-            raise OrderRefused(322, f"Error processing request.-'exercise' : cause - {refusal}") from None
+        self.settlement.instruct(con_id, quantity, lapse, override, now)
 
     def restore(self, orders: Iterable[Order], executions: Iterable[Execution]) -> None:
         """Gives an exchange that was stopped its books back; every order is looked at first of all."""

@@ -1,6 +1,6 @@
 """The trading floor: where orders wait, wake and meet the quotes of one moment.
 
-`work` looks at the orders whom a new quote or the clock concerns, the oldest first, and at whatever their
+`work` looks at the orders that a new quote or the clock concerns, the oldest first, and at whatever their
 fills set free. What happens is told to a `Witness`, each fill only after account and book hold it.
 """
 

@@ -12,7 +12,8 @@ from options import ConId
 
 
 class OrderBook:
-    """`orders` by (client id, order id), in the order in which they came."""
+    """`orders` by (client id, order id), in the order in which they came. `lowest_id` is that of the latest
+    order placed by hand, 0 before the first."""
 
     def __init__(self) -> None:
         self.orders: dict[tuple[int, int], Order] = {}
@@ -22,11 +23,13 @@ class OrderBook:
         self._children: dict[tuple[int, int], list[Order]] = defaultdict(list)
         self._groups: dict[str, list[Order]] = defaultdict(list)
         self._highest: dict[int, int] = {}
+        self.lowest_id = 0
 
     def add(self, order: Order) -> None:
         """Takes an order in, new or restored; from now on it is found until `drop`."""
         self.orders[order.client_id, order.order_id] = order
         self._highest[order.client_id] = max(order.order_id, self._highest.get(order.client_id, 0))
+        self.lowest_id = min(order.order_id, self.lowest_id)
         if order.request.parent_id:
             self._children[order.client_id, order.request.parent_id].append(order)
         if order.request.oca_group:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 
+from broker.gateway.errors import OrderRefused
 from broker.gateway.exchange.account import Account, Holding
 from broker.gateway.exchange.exercise import (
     CENT_USD,
@@ -63,10 +64,6 @@ class Instruction:
     lapse: bool
 
 
-class InstructionRefused(Exception):
-    """A request to exercise that makes no sense; the text says why."""
-
-
 class Settlement:
     """`dealt_until`: the simulated moment up to which everything is settled; `next_moment`: the first one
     after it that counts; `events`: all, oldest first."""
@@ -103,22 +100,22 @@ class Settlement:
         return self.events[before:]
 
     def instruct(self, con_id: ConId, quantity: int, lapse: bool, override: bool, now: datetime) -> None:
-        """Takes a wish for the next close in place of an earlier one; raises InstructionRefused.
+        """Takes a wish for the next close in place of an earlier one; raises OrderRefused.
 
         `override`: also against what would happen by itself, which depends on whether it is in the money.
         """
         held = self._account.holdings.get(con_id)
         if held is None or held.contract.sec_type is not SecType.OPTION or held.quantity <= 0:
-            raise InstructionRefused("the account holds no long position in this option")
+            raise _refusal("the account holds no long position in this option")
         if not 0 < quantity <= held.quantity:
-            raise InstructionRefused(f"{quantity} is not between 1 and the {held.quantity} contracts held")
+            raise _refusal(f"{quantity} is not between 1 and the {held.quantity} contracts held")
         if is_cash_settled(held.contract) and not lapse:
-            raise InstructionRefused("options on an index are European and cannot be exercised")
+            raise _refusal("options on an index are European and cannot be exercised")
         spot = self._spot(held.contract, now)
         inside = spot is not None and intrinsic_usd(held.contract, spot) >= CENT_USD
         if inside is lapse and not override:
             state = "in the money and will" if inside else "not in the money and will not"
-            raise InstructionRefused(f"the option is {state} be exercised: override to change that")
+            raise _refusal(f"the option is {state} be exercised: override to change that")
         self.instructions[con_id] = Instruction(quantity, lapse)
 
     # -- moments --------------------------------------------------------------------------------------
@@ -209,6 +206,10 @@ class Settlement:
     def _spot(self, contract: Contract, now: datetime) -> float | None:
         share = self._market.listings.find(contract.symbol)
         return self._market.marks([share.con_id], now).get(share.con_id) if share else None
+
+
+def _refusal(cause: str) -> OrderRefused:
+    return OrderRefused(322, f"Error processing request.-'exercise' : cause - {cause}")
 
 
 def _moments(after: datetime, until: datetime) -> Iterator[datetime]:

@@ -6,6 +6,7 @@ A picture fits a given width and height exactly: what does not fit is counted in
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 TWO_COLUMNS_FROM = 140
 MARKET_CELL = 22
+MOST_DONE = 100
 # What a fault says of its own course, apart from what it was given.
 TALLY = ("since", "until", "left", "applied")
 GAIN, LOSS, DIM, TITLE, ALARM = "green", "red", "dim", "bold cyan", "bold red"
@@ -181,8 +183,10 @@ def _position(grouping: Grouping, marks: dict[ConId, float]) -> list[Text]:
 
 def _orders(gateway: "Gateway") -> Section:
     """The working ones first, then the others, newest first."""
-    every = sorted(gateway.exchange.orders.values(), key=lambda order: (not order.lives, -order.perm_id))
-    return Section("orders", [_order(order) for order in every[:200]], frozenset({0}))
+    living = reversed(gateway.exchange.book.living())
+    newest = reversed(gateway.exchange.orders.values())
+    done = islice((order for order in newest if not order.lives), MOST_DONE)
+    return Section("orders", [_order(order) for order in (*living, *done)], frozenset({0}))
 
 
 def _order(order: Order) -> list[Text]:
