@@ -157,10 +157,17 @@ class Gateway:
     def _start_api(self, session: Session, fields: Fields) -> None:
         fields.skip(1)
         client_id = fields.integer()
-        if client_id in self.sessions:
+        if session.client_id >= 0 or client_id < 0:
+            wrong = f"{client_id} is below 0" if client_id < 0 else "it has come before"
+            session.error(-1, 505, f"Fatal Error: startApi must come once, with a client id from 0 on: {wrong}.")
+        elif client_id in self.sessions:
             session.error(-1, 326, IN_USE)
             session.close()
-            return
+        else:
+            self._admit(session, client_id)
+
+    def _admit(self, session: Session, client_id: int) -> None:
+        """The client is known from now on; it is told its account and its next order id."""
         session.client_id = client_id
         self.sessions[client_id] = session
         self.clock.client_started(client_id)

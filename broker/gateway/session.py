@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,6 +23,8 @@ log = logging.getLogger("gateway")
 
 OLDEST_VERSION = 157
 NEWEST_VERSION = 178
+# `v157..178`, or one version alone.
+VERSIONS = re.compile(r"v?(?:[0-9]+\.\.)?([0-9]{1,9})")
 LARGEST_BACKLOG = 16 << 20
 
 
@@ -172,11 +175,12 @@ class Session:
         body = await read_body(self.reader)
         self.note(Mark.RECEIVED, b"API\0" + framed(body))
         offer = body.decode(errors="replace").split(" ")[0]
-        newest = offer.removeprefix("v").split("..")[-1]
-        if not newest.isdigit() or int(newest) < OLDEST_VERSION:
-            log.warning("a client that offers version %r is too old and was sent away", offer)
+        found = VERSIONS.fullmatch(offer)
+        newest = int(found[1]) if found else 0
+        if newest < OLDEST_VERSION:
+            log.warning("a client that offers version %.40r is too old and was sent away", offer)
             return False
-        self.version = min(NEWEST_VERSION, int(newest))
+        self.version = min(NEWEST_VERSION, newest)
         self.send(self.version, time_text())
         return True
 

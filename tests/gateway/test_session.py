@@ -62,6 +62,36 @@ async def test_old_clients_and_strangers_are_sent_away(script):
     assert await hello(script.port, b"API\0\xff\xff\xff\xff") == b""
 
 
+async def test_a_version_that_is_no_number_is_sent_away_and_told_in_a_short_line(script, caplog):
+    for offer in ("v100..\u00b2", "v100.." + "9" * 5000, "v100..1_7_8", "x" * 500_000):
+        words = offer.encode()
+        assert await hello(script.port, b"API\0" + struct.pack(">I", len(words)) + words) == b""
+    lines = [record.getMessage() for record in caplog.records if "too old" in record.getMessage()]
+    assert len(lines) == 4
+    assert all(len(line) < 120 for line in lines)
+
+
+async def test_an_api_is_started_once(script, connect, heard, until):
+    async with connect(script) as ib:
+        errors = heard(ib)
+        ib.client.send(71, 2, 8, "")
+        ib.client.send(71, 2, 1, "")
+        await until(lambda: errors == [(-1, 505), (-1, 505)])
+        assert list(script.gateway.sessions) == [1]
+        assert await ib.reqCurrentTimeAsync()
+    await until(lambda: not script.gateway.sessions)
+
+
+async def test_a_client_id_is_not_negative(script):
+    start = struct.pack(">I", 9) + b"71\x002\x00-1\x00\x00"
+    reader, writer = await asyncio.open_connection("127.0.0.1", script.port)
+    writer.write(b"API\0" + struct.pack(">I", 9) + b"v100..178" + start)
+    async with asyncio.timeout(1):
+        assert b"a client id from 0 on: -1 is below 0" in await reader.readuntil(b"below 0")
+    assert not script.gateway.sessions
+    writer.close()
+
+
 async def test_a_newer_client_gets_version_178_with_the_handshake_split_anywhere(script):
     reader, writer = await asyncio.open_connection("127.0.0.1", script.port)
     for byte in b"API\0" + struct.pack(">I", 9) + b"v100..225":
