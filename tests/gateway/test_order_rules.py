@@ -21,6 +21,8 @@ from tests.gateway.books import Books
         ({"limit": 0.0}, 201, "above 0"),
         ({"limit": 3.02}, 110, "minimum price variation"),
         ({"limit": float("nan")}, 201, "needs a limit price"),
+        ({"limit": 1e308}, 201, "up to 1000000 USD"),
+        ({"order_type": "STP", "aux_price": 1e15}, 201, "up to 1000000 USD"),
         ({"tif": "DTC"}, 111, "use DAY, FOK"),
         ({"oca_group": "g", "oca_type": 4}, 201, "none of 1, 2 and 3"),
         ({"terms": {"algoStrategy": "Adaptive"}}, 439, "leave it out"),
@@ -35,6 +37,21 @@ def test_a_senseless_or_unsupported_order_is_refused(terms, code, says):
         books.send(1, books.options[0], **wanted)
     assert refused.value.code == code
     assert (books.exchange.orders, books.news) == ({}, [])
+
+
+@pytest.mark.parametrize("cap", [float("nan"), float("inf"), 1e308, -1e308])
+def test_the_cap_of_a_midprice_order_is_a_price(cap):
+    books = Books()
+    with pytest.raises(OrderRefused, match="up to 1000000 USD") as refused:
+        books.send(1, books.share, order_type="MIDPRICE", limit=cap)
+    assert refused.value.code == 201
+
+
+@pytest.mark.parametrize("limit", [1e308, -1e308])
+def test_the_limit_of_a_combo_is_a_price(limit):
+    books = Books()
+    with pytest.raises(OrderRefused, match="up to 1000000 USD"):
+        books.send(1, [(books.options[0], 1), (books.options[1], -1)], limit=limit)
 
 
 @pytest.mark.parametrize("amounts", [(1,), (1, 0), (1, -1, 1, -1, 1)])

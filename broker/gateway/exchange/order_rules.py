@@ -17,6 +17,7 @@ LIMITED = ("LMT", "STP LMT")
 MOST_LEGS = 4
 MOST_CONTRACTS = 100_000
 MOST_SHARES = 10_000_000
+MOST_USD = 1_000_000
 COMBO_TICK = 0.01
 OCA_TYPES = (1, 2, 3)
 # What clients may ask for beside the order's type and this exchange does not do, and IB's code for it.
@@ -152,6 +153,8 @@ def _check_prices(request: OrderRequest, legs: Legs) -> None:
 
 def _check_price(request: OrderRequest, contract: Contract, price: float, not_positive: OrderRefused) -> None:
     """Prices of single contracts are above 0 and keep the contract's increments, those of combos cents."""
+    if not abs(price) <= MOST_USD:
+        raise rejection(f"a price must be a number up to {MOST_USD} USD")
     if not request.is_combo and price <= 0:
         raise not_positive
     fits = (
