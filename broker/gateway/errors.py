@@ -2,6 +2,8 @@
 
 from options import OptiondError
 
+REJECTED = 201
+
 
 class GatewayError(OptiondError):
     """The simulated gateway cannot start or go on: its files, ports or arguments must be changed."""
@@ -25,4 +27,4 @@ class OrderRefused(RequestRefused):
 
 
 def rejection(reason: str) -> OrderRefused:
-    return OrderRefused(201, f"Order rejected - reason:{reason}")
+    return OrderRefused(REJECTED, f"Order rejected - reason:{reason}")

@@ -159,7 +159,9 @@ class Gateway:
         client_id = fields.integer()
         if session.client_id >= 0 or client_id < 0:
             wrong = f"{client_id} is below 0" if client_id < 0 else "it has come before"
-            session.error(-1, 505, f"Fatal Error: startApi must come once, with a client id from 0 on: {wrong}.")
+            session.error(
+                -1, 505, f"Fatal Error: startApi must come once, with a client id from 0 on: {wrong}."
+            )
         elif client_id in self.sessions:
             session.error(-1, 326, IN_USE)
             session.close()

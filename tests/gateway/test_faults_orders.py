@@ -27,8 +27,9 @@ async def test_a_rejected_order_is_cancelled_and_nowhere(script, connect, heard,
         await script.inflict("reject", reason="no such luck")
         trade = ib.placeOrder(legs["P90"], buy(0.70))
         await until(lambda: errors == [(trade.order.orderId, 201)])
-        assert trade.orderStatus.status == "Cancelled"
-        assert "no such luck" in trade.log[-1].message
+        await until(lambda: trade.orderStatus.status == "Inactive")
+        assert [entry.status for entry in trade.log] == ["PendingSubmit", "Cancelled", "Inactive"]
+        assert "no such luck" in trade.log[1].message
         assert script.gateway.exchange.orders == {}
         again = ib.placeOrder(legs["P90"], buy(0.70))
         await until(lambda: again.orderStatus.status == "Filled")

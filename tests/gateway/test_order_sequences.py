@@ -147,6 +147,55 @@ async def test_a_change_is_confirmed_and_a_cancel_passes_through_its_stations(sc
         assert frames[2][4] == "Order Canceled - reason:"
 
 
+async def test_a_rejected_order_is_told_its_reason_and_then_that_it_is_inactive(script, connect, raw, until):
+    leg = (await script.list_condor())["P95"]
+    async with connect(script) as ib:
+        frames = raw(ib)
+        trade = ib.placeOrder(leg, LimitOrder("SELL", 5000, 1.20, tif="DAY", orderRef="beyond means"))
+        await until(lambda: trade.orderStatus.status == "Inactive")
+        assert told(frames) == [("4", "201"), ("3", "Inactive")]
+        assert frames[0][4].startswith("Order rejected - reason:YOUR ORDER IS NOT ACCEPTED")
+        assert frames[1][3:6] == ["0", "5000", "0"]
+        other = ib.placeOrder(leg, LimitOrder("SELL", 1, 1.50, tif="DAY"))
+        await until(lambda: other.orderStatus.status == "Submitted")
+        assert other.orderStatus.permId > trade.orderStatus.permId > 0
+
+
+async def test_a_refused_change_and_an_order_that_is_wrongly_written_end_nothing(script, connect, raw, until):
+    leg = (await script.list_condor())["P95"]
+    async with connect(script) as ib:
+        order = LimitOrder("SELL", 1, 1.50, tif="DAY")
+        trade = ib.placeOrder(leg, order)
+        await until(lambda: trade.orderStatus.status == "Submitted")
+        frames = raw(ib)
+        order.totalQuantity = 5000
+        ib.placeOrder(leg, order)
+        ib.placeOrder(leg, LimitOrder("SELL", 1, 3.02, tif="DAY"))
+        await until(lambda: len(frames) == 2)
+        await ib.reqCurrentTimeAsync()
+        assert told(frames) == [("4", "201"), ("4", "110")]
+
+
+async def test_a_bracket_whose_parent_is_rejected_when_it_is_sent(script, connect, raw, until):
+    leg = (await script.list_condor())["P95"]
+    async with connect(script) as ib:
+        frames = raw(ib)
+        for order in ib.bracketOrder("SELL", 5000, 1.20, 1.00, 1.50)[:2]:
+            order.transmit = order.parentId != 0
+            ib.placeOrder(leg, order)
+        await until(lambda: all(trade.isDone() for trade in ib.trades()) and len(frames) > 5)
+        parent, child = (trade.order.orderId for trade in sorted(ib.trades(), key=lambda t: t.order.orderId))
+        kinds = list(zip(told(frames), (int(f[2] if f[0] == "4" else f[1]) for f in frames), strict=True))
+        assert kinds == [
+            (("4", "201"), parent),
+            (("5", "Inactive"), parent),
+            (("3", "Inactive"), parent),
+            (("3", "PendingCancel"), child),
+            (("3", "Cancelled"), child),
+            (("4", "202"), child),
+        ]
+
+
 async def test_an_order_id_below_the_last_one_is_a_duplicate(script, connect, heard, until):
     leg = (await script.list_condor())["P95"]
     async with connect(script, 1) as ib, connect(script, 2) as other:

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from broker.gateway.desks.execution_filter import ExecutionFilter
-from broker.gateway.errors import MessageError, OrderRefused, RequestRefused
+from broker.gateway.errors import REJECTED, MessageError, OrderRefused, RequestRefused
 from broker.gateway.exchange.account import Execution, of_day
 from broker.gateway.exchange.exchange import Exchange
 from broker.gateway.exchange.order import Order, Status
@@ -16,6 +16,7 @@ from broker.gateway.protocol.order_messages import (
     open_order,
     order_bound,
     order_opened,
+    order_rejected,
     order_status,
 )
 from broker.gateway.protocol.order_request import OrderRequest, read_order
@@ -51,11 +52,22 @@ class OrderDesk:
             elif used_up:
                 session.error(order_id, 103, "Duplicate order id")
             else:
-                self.exchange.place(session.client_id, order_id, request, now)
+                self._new(session, order_id, request, now)
         except OrderRefused as refusal:
             session.error(order_id, refusal.code, refusal.text)
         except MessageError as error:
             session.error(order_id, 320, f"Error reading request: {error}")
+
+    def _new(self, session: Session, order_id: int, request: OrderRequest, now: datetime) -> None:
+        """Raises OrderRefused; of a rejection the client is told what became of the order, too."""
+        try:
+            self.exchange.place(session.client_id, order_id, request, now)
+        except OrderRefused as refusal:
+            if refusal.code != REJECTED:
+                raise
+            perm_id = self.exchange.take_perm_id()
+            session.error(order_id, refusal.code, refusal.text)
+            session.send(*order_rejected(request, order_id, session.client_id, perm_id))
 
     def _what_if(self, session: Session, order_id: int, request: OrderRequest, now: datetime) -> None:
         before, after, commission = self.exchange.what_if(request, now)
@@ -186,8 +198,8 @@ class OrderDesk:
                 session.send(*commission_report(execution))
 
     def announce_refusal(self, session: Session, order: Order, refusal: OrderRefused) -> None:
-        self.send_order(session, order)
         session.error(order.order_id, refusal.code, refusal.text)
+        self.send_order(session, order)
 
     def announce_cancel(self, session: Session, order: Order, reason: str) -> None:
         session.send(*order_status(order, "PendingCancel"))

@@ -94,6 +94,11 @@ class Exchange:
         """One below every order id that an order placed by hand has."""
         return self.book.lowest_id - 1
 
+    def take_perm_id(self) -> int:
+        """The next permanent id, which nobody gets again."""
+        self.next_perm_id += 1
+        return self.next_perm_id - 1
+
     # -- the account ----------------------------------------------------------------------------------
 
     def values(self, now: datetime, extra: Iterable[Leg] = ()) -> Values:
@@ -150,14 +155,13 @@ class Exchange:
         order = Order(
             client_id,
             order_id,
-            self.next_perm_id,
+            self.take_perm_id(),
             request,
             legs,
             placed=now,
             starts=life.starts,
             ends=life.ends,
         )
-        self.next_perm_id += 1
         self.book.add(order)
         if request.transmit:
             self._transmit(order, now)

@@ -26,8 +26,8 @@ AT_THE_LATEST_S = 0.0
 @dataclass(frozen=True, slots=True)
 class Reject(Fault):
     name = "reject"
-    wire = "Error 201 for the next order instead of openOrder and orderStatus."
-    suffers = "The trade is Cancelled; nothing was placed."
+    wire = "Error 201 and orderStatus Inactive for the next order, which reaches no book."
+    suffers = "The trade becomes Cancelled and then Inactive; nothing was placed."
     source = "TWS_PROTOCOL.md 9, 10; BROKER.md, Faults"
     times = 1
     reason: Annotated[str, "the broker's words"] = "by command"

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from broker.gateway.exchange.account import Execution
-from broker.gateway.exchange.order import Order
+from broker.gateway.exchange.order import Order, Status
 from broker.gateway.markets.hours import ib_time
 from broker.gateway.markets.listings import COMBO_CON_ID
 from broker.gateway.protocol.order_request import (
@@ -260,6 +260,14 @@ def order_status(order: Order, status: str | None = None) -> list[Value]:
     return [
         *(3, order.order_id, status or order.status, order.filled, order.remaining, price, order.perm_id),
         *(order.request.parent_id, order.last_price or 0, order.client_id, order.why_held, 0),
+    ]
+
+
+def order_rejected(request: OrderRequest, order_id: int, client_id: int, perm_id: int) -> list[Value]:
+    """orderStatus (3) of an order that never came into the book."""
+    return [
+        *(3, order_id, Status.INACTIVE, 0, request.quantity, 0, perm_id),
+        *(request.parent_id, 0, client_id, "", 0),
     ]
 
 
