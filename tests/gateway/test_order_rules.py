@@ -21,8 +21,10 @@ from tests.gateway.books import Books
         ({"limit": 0.0}, 201, "above 0"),
         ({"limit": 3.02}, 110, "minimum price variation"),
         ({"limit": float("nan")}, 201, "needs a limit price"),
-        ({"limit": 1e308}, 201, "up to 1000000 USD"),
-        ({"order_type": "STP", "aux_price": 1e15}, 201, "up to 1000000 USD"),
+        ({"limit": float("inf")}, 201, "10000000 USD"),
+        ({"limit": 1e306}, 201, "10000000 USD"),
+        ({"order_type": "STP", "aux_price": 1e306}, 201, "10000000 USD"),
+        ({"order_type": "STP", "aux_price": float("nan")}, 403, "stop price"),
         ({"tif": "DTC"}, 111, "use DAY, FOK"),
         ({"oca_group": "g", "oca_type": 4}, 201, "none of 1, 2 and 3"),
         ({"terms": {"algoStrategy": "Adaptive"}}, 439, "leave it out"),
@@ -60,6 +62,28 @@ def test_a_combo_has_two_to_four_legs_that_trade(amounts):
     legs = list(zip([*books.options, books.share], amounts, strict=False))
     with pytest.raises(OrderRefused, match="combo"):
         books.send(1, legs, limit=1.00)
+
+
+@pytest.mark.parametrize("price", [float("nan"), float("inf"), 1e306])
+def test_a_price_cap_is_a_price(price):
+    books = Books()
+    with pytest.raises(OrderRefused, match="USD per share"):
+        books.send(1, books.share, limit=price, order_type="MIDPRICE")
+
+
+@pytest.mark.parametrize("price", [float("nan"), float("-inf"), -1e306])
+def test_a_combos_limit_is_a_price(price):
+    books = Books()
+    with pytest.raises(OrderRefused, match=r"limit price|USD per share"):
+        books.send(1, [(books.options[0], 1), (books.options[1], -1)], limit=price)
+
+
+def test_a_combos_size_counts_the_contracts_of_its_largest_leg():
+    books = Books()
+    with pytest.raises(OrderRefused, match="100020 is above 100000") as refused:
+        books.send(1, [(books.options[0], 30), (books.options[1], -1)], quantity=3334, limit=1.00)
+    assert refused.value.code == 383
+    books.send(2, [(books.options[0], 1), (books.share, 100)], quantity=90_000, limit=-9.00)
 
 
 def test_a_minimum_quantity_is_for_single_contracts():

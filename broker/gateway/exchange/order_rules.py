@@ -17,7 +17,7 @@ LIMITED = ("LMT", "STP LMT")
 MOST_LEGS = 4
 MOST_CONTRACTS = 100_000
 MOST_SHARES = 10_000_000
-MOST_USD = 1_000_000
+MOST_USD = 10_000_000
 COMBO_TICK = 0.01
 OCA_TYPES = (1, 2, 3)
 # What clients may ask for beside the order's type and this exchange does not do, and IB's code for it.
@@ -121,21 +121,22 @@ def _check_size(request: OrderRequest, legs: Legs) -> None:
         raise OrderRefused(434, "The order size cannot be zero.")
     if request.quantity < 0:
         raise rejection("the quantity must be above 0")
-    shares = all(contract.sec_type is SecType.STOCK for contract, _ in legs)
-    most = MOST_SHARES if shares else MOST_CONTRACTS
-    if request.quantity > most:
-        raise OrderRefused(
-            383,
-            "The size specified violates the size constraint specified in the default order settings:"
-            f" {request.quantity} is above {most}",
-        )
+    for contract, amount in legs:
+        size = request.quantity * abs(amount)
+        most = MOST_SHARES if contract.sec_type is SecType.STOCK else MOST_CONTRACTS
+        if size > most:
+            raise OrderRefused(
+                383,
+                "The size specified violates the size constraint specified in the default order settings:"
+                f" {size} is above {most}",
+            )
     if request.min_quantity is not None and request.is_combo:
         raise OrderRefused(350, "Minimum quantity is not supported for best combo order.")
 
 
 def _check_prices(request: OrderRequest, legs: Legs) -> None:
     if request.order_type in LIMITED:
-        if request.limit_price is None or not math.isfinite(request.limit_price):
+        if request.limit_price is None or math.isnan(request.limit_price):
             raise rejection("a limit order needs a limit price")
         _check_price(
             request,
@@ -146,7 +147,7 @@ def _check_prices(request: OrderRequest, legs: Legs) -> None:
     if request.order_type == "MIDPRICE" and request.limit_price:
         _check_price(request, legs[0][0], request.limit_price, rejection("a price cap must be above 0"))
     if request.order_type in ("STP", "STP LMT"):
-        if request.aux_price is None or not math.isfinite(request.aux_price):
+        if request.aux_price is None or math.isnan(request.aux_price):
             raise OrderRefused(403, "Invalid stop price: an order of type STP needs one in auxPrice")
         _check_price(request, legs[0][0], request.aux_price, OrderRefused(403, "Invalid stop price."))
 
@@ -154,7 +155,7 @@ def _check_prices(request: OrderRequest, legs: Legs) -> None:
 def _check_price(request: OrderRequest, contract: Contract, price: float, not_positive: OrderRefused) -> None:
     """Prices of single contracts are above 0 and keep the contract's increments, those of combos cents."""
     if not abs(price) <= MOST_USD:
-        raise rejection(f"a price must be a number up to {MOST_USD} USD")
+        raise rejection(f"the price {price:g} is not within {MOST_USD} USD per share")
     if not request.is_combo and price <= 0:
         raise not_positive
     fits = (
