@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from broker.gateway.errors import OrderRefused
 from broker.gateway.exchange.chance import draw
 from broker.gateway.exchange.matching import (
     PATIENCE_S,
@@ -258,3 +259,43 @@ def test_a_guaranteed_combo_never_leaves_half_of_itself(books, condor):
     books.send(1, condor, limit=1.00)
     books.step(600)
     assert books.exchange.executions == []
+
+
+def test_the_first_leg_trades_at_its_share_of_the_price_even_beyond_its_own_middle(books):
+    for contract in books.options[:3]:
+        books.quote(contract, 1.00, 1.03)
+    books.send(1, [(contract, 1) for contract in books.options[:3]], limit=3.05, **LEGGED)
+    books.step(QUEUE_S)
+    assert [e.price for e in books.exchange.executions] == [1.01]
+
+
+def test_what_is_under_way_cannot_be_taken_off_by_a_change(books, condor):
+    books.send(1, condor, quantity=5, limit=0.20, **LEGGED)
+    with pytest.raises(OrderRefused, match="5 are filled or under way") as refused:
+        books.send(1, condor, quantity=4, limit=0.20, **LEGGED)
+    assert refused.value.code == 105
+    books.step(3)
+    assert (books.status(1), books.order(1).filled) == ("Filled", 5)
+
+
+def test_what_is_under_way_cannot_be_taken_off_by_the_group(books, condor):
+    group = {"oca_group": "g", "oca_type": 2}
+    books.send(1, condor, quantity=5, limit=0.20, **group, **LEGGED)
+    books.send(2, books.share, quantity=10, limit=50.00, **group)
+    books.quote(books.share, 49.90, 50.00, ask_size=4, bid_size=4)
+    assert books.order(1).request.quantity == 5
+    books.step(3)
+    assert (books.status(1), books.order(1).filled) == ("Filled", 5)
+    assert books.status(2) == "Cancelled"
+
+
+def test_what_is_under_way_outlives_a_parent_that_ends_in_part_filled(books, condor):
+    parent = {"parent_id": 1, "transmit": True}
+    books.send(1, books.share, quantity=10, limit=50.00, transmit=False)
+    books.send(2, condor, quantity=5, limit=0.20, **parent, **LEGGED)
+    books.quote(books.share, 49.90, 50.00, ask_size=4, bid_size=4)
+    books.quote(books.share, 49.90, 50.10)
+    books.cancel(1)
+    books.step(3)
+    assert (books.status(2), books.order(2).filled, books.order(2).request.quantity) == ("Filled", 2, 2)
+    books.check()

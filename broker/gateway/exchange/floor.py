@@ -249,9 +249,12 @@ class Floor:
         number = len(part.prices)
         contract, amount = order.legs[number]
         signed = amount * part.lots
-        both, quote = two_sided(quotes[contract.con_id]), quotes[contract.con_id]
-        enough = self.displayed.left(contract.con_id, quote, amount > 0) >= abs(signed)
-        price = leg_price(part.limits[number], both, amount > 0) if both and enough else None
+        price: int | None = part.limits[0]
+        if number:  # the first leg's limit is of this very moment
+            quote = quotes[contract.con_id]
+            both = two_sided(quote)
+            enough = self.displayed.left(contract.con_id, quote, amount > 0) >= abs(signed)
+            price = leg_price(part.limits[number], both, amount > 0) if both and enough else None
         if part.due > quotes.now or price is None:
             self._sleep(order, part.due if part.due > quotes.now else None)
             return
@@ -292,6 +295,8 @@ class Floor:
                 self._shrink(other, other.remaining - left)
 
     def _shrink(self, order: Order, lots: int) -> None:
+        """Takes `lots` off an order, but none that are under way."""
+        lots = min(lots, order.remaining - order.under_way)
         order.request = replace(order.request, quantity=order.request.quantity - lots)
         order.reduced += lots
         self.witness.order_changed(order)

@@ -97,6 +97,11 @@ class Order:
         return self.request.quantity - self.filled
 
     @property
+    def under_way(self) -> int:
+        """Units of a combo that trades leg by leg of which some legs have traded and others not yet."""
+        return self.legging.lots if self.legging else 0
+
+    @property
     def fill_price(self) -> float | None:
         """USD per share on average, net for a combo; None before the first fill."""
         if not self.filled:

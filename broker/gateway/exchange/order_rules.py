@@ -193,11 +193,12 @@ def check_change(order: Order, request: OrderRequest, legs: Legs) -> None:
         )
     if request.tif != known.tif:
         raise OrderRefused(462, f"Order modify failed. Cannot change to the new Time in Force.{request.tif}")
-    if request.quantity <= order.filled:
+    least = order.filled + max(order.under_way, 1)
+    if request.quantity < least:
         raise OrderRefused(
             105,
-            f"Order being modified does not match original order: {order.filled} are filled already: cancel"
-            " the rest instead",
+            f"Order being modified does not match original order: {order.filled + order.under_way} are filled"
+            " or under way already: cancel the rest instead",
         )
     if order.works and not request.transmit:
         raise OrderRefused(
