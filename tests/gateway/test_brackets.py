@@ -235,3 +235,22 @@ def test_nobody_may_join_a_group_that_has_been_filled(books):
 )
 def test_reductions_round_down_so_that_nothing_is_left_over(remaining, filled, before, left):
     assert reduced(remaining, filled, before) == left
+
+
+@pytest.mark.parametrize("named", ["", "g"])
+def test_a_change_leaves_an_order_in_its_group(books, named):
+    group(books, 1, 5, 5)
+    books.send(1, books.options[0], quantity=5, limit=0.85, oca_group=named)
+    assert (books.order(1).request.oca_group, books.order(1).request.oca_type) == ("g", 1)
+    books.quote(books.options[0], 0.70, 0.80)
+    assert books.status(1, 2) == ["Filled", "Cancelled"]
+
+
+def test_a_change_leaves_a_child_in_the_group_it_named(books):
+    child = {"parent_id": PARENT, "oca_group": "exits", "oca_type": 1}
+    put = books.options[0]
+    books.send(PARENT, put, limit=0.80, transmit=False)
+    books.send(TARGET, put, "SELL", limit=2.00, transmit=False, **child)
+    books.send(STOP, put, "SELL", order_type="STP", aux_price=0.50, **child)
+    books.send(TARGET, put, "SELL", limit=1.90, parent_id=PARENT)
+    assert (books.order(TARGET).request.oca_group, books.order(TARGET).request.oca_type) == ("exits", 1)

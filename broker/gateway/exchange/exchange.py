@@ -219,7 +219,7 @@ class Exchange:
             raise OrderRefused(103, "Duplicate order id")
         legs = self.check(request, now)
         parent = self.book.parent(order)
-        request = groups.in_group(request, parent)
+        request = groups.kept(request, order.request)
         order_rules.check_change(order, request, legs)
         life = lifetime(request, legs, now)
         if request.transmit and (parent is None or order.activated):

@@ -22,6 +22,15 @@ def in_group(request: OrderRequest, parent: Order | None) -> OrderRequest:
     return replace(request, oca_group=group, oca_type=kind)
 
 
+def kept(request: OrderRequest, known: OrderRequest) -> OrderRequest:
+    """A change that says nothing of a group, or of its type, leaves what is known of it."""
+    return replace(
+        request,
+        oca_group=request.oca_group or known.oca_group,
+        oca_type=request.oca_type or known.oca_type,
+    )
+
+
 def is_over(member: Order) -> bool:
     """Whether nobody may join a group because of this member's fills."""
     return member.status is Status.FILLED or (

@@ -176,7 +176,7 @@ def check_change(order: Order, request: OrderRequest, legs: Legs) -> None:
         legs == order.legs
         and request.account in ("", known.account)
         and request.parent_id == known.parent_id
-        and request.oca_group in ("", known.oca_group)
+        and request.oca_group == known.oca_group
         and request.routing == known.routing
     )
     if not same:
