@@ -1,14 +1,15 @@
 """Whether the account can carry an order: the account as it would be once the order has filled."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from broker.gateway.errors import rejection
 from broker.gateway.exchange.account import Account
-from broker.gateway.exchange.commission import Trade
+from broker.gateway.exchange.commission import Trade, commissions_usd
 from broker.gateway.exchange.matching import Terms
 from broker.gateway.exchange.order import UNITS_PER_USD, Legs
 from broker.gateway.exchange.values import Values
-from options import ConId, Leg, UsdPerContract
+from options import ConId
 
 
 def trades_of(quantity: int, legs: Legs, terms: Terms | None, marks: Mapping[ConId, float]) -> list[Trade]:
@@ -23,29 +24,34 @@ def trades_of(quantity: int, legs: Legs, terms: Terms | None, marks: Mapping[Con
     return trades
 
 
-def held(trades: Iterable[Trade]) -> list[Leg]:
-    """What the trades would leave in an account."""
-    return [Leg(t.contract, t.quantity, UsdPerContract(t.price * t.contract.multiplier)) for t in trades]
-
-
-def with_legs(account: Account, extra: Iterable[Leg]) -> Account:
-    """A copy of the account that has bought `extra` at their costs."""
-    copy = Account(
-        account.account_id,
-        account.deposit_usd,
-        account.cash_usd,
-        account.realized_usd,
-        dict(account.holdings),
-    )
-    for leg in extra:
-        copy.book(leg.contract, leg.quantity, leg.average_cost / leg.contract.multiplier, 0.0)
+def with_trades(account: Account, trades: Sequence[Trade]) -> Account:
+    """A copy of the account that has made these trades as one order, commission paid."""
+    copy = replace(account, holdings=dict(account.holdings))
+    for trade, fee in zip(trades, commissions_usd(trades), strict=True):
+        copy.book(trade.contract, trade.quantity, trade.price, fee)
     return copy
 
 
-def refuse_beyond_means(before: Values, after: Values) -> None:
-    """Raises OrderRefused when an order needs more than the account has; one that frees funds may always."""
-    frees = after.initial_margin < before.initial_margin or after.available_funds >= before.available_funds
-    if after.available_funds < 0 and not frees:
+def only_closes(account: Account, trades: Sequence[Trade]) -> bool:
+    """Whether every trade ends a holding or a part of it."""
+    held = account.holdings
+    return all(
+        trade.contract.con_id in held
+        and trade.quantity * held[trade.contract.con_id].quantity < 0
+        and abs(trade.quantity) <= abs(held[trade.contract.con_id].quantity)
+        for trade in trades
+    )
+
+
+def refuse_beyond_means(before: Values, after: Values, *, closes: bool) -> None:
+    """Raises OrderRefused when an order needs more than the account has. One that leaves it no less may
+    always, and so may one that only closes (`closes`) and needs no more margin, whatever it costs."""
+    frees = after.available_funds >= before.available_funds
+    if (
+        after.available_funds < 0
+        and not frees
+        and not (closes and after.initial_margin <= before.initial_margin)
+    ):
         raise rejection(
             "YOUR ORDER IS NOT ACCEPTED. IN ORDER TO OBTAIN THE DESIRED POSITION YOUR EQUITY WITH LOAN"
             f" VALUE [{after.equity_with_loan:.2f} USD] MUST EXCEED THE INITIAL MARGIN"

@@ -4,7 +4,7 @@ It knows nothing of sockets. What happens is told to a `Witness`, each fill only
 book and the executions hold it. How orders fill is the business of `floor` and `matching`.
 """
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -12,7 +12,7 @@ from broker.gateway.errors import OrderRefused, rejection
 from broker.gateway.exchange import groups, order_rules
 from broker.gateway.exchange.account import Account, Execution
 from broker.gateway.exchange.commission import Trade, order_commission_usd
-from broker.gateway.exchange.credit import held, refuse_beyond_means, trades_of, with_legs
+from broker.gateway.exchange.credit import only_closes, refuse_beyond_means, trades_of, with_trades
 from broker.gateway.exchange.fills import Fills
 from broker.gateway.exchange.floor import Floor, Quotes, Witness
 from broker.gateway.exchange.matching import terms_of
@@ -24,7 +24,7 @@ from broker.gateway.exchange.values import Values, account_values
 from broker.gateway.markets.market import Market
 from broker.gateway.markets.quotes import Quote
 from broker.gateway.protocol.order_request import OrderRequest
-from options import NEW_YORK, ConId, Leg, hours
+from options import NEW_YORK, ConId, hours
 
 FIRST_PERM_ID = 1_100_000_000
 IGNORED_RTH = (
@@ -101,24 +101,25 @@ class Exchange:
 
     # -- the account ----------------------------------------------------------------------------------
 
-    def values(self, now: datetime, extra: Iterable[Leg] = ()) -> Values:
-        """The account's values, with `extra` legs pretended to be held."""
-        return account_values(with_legs(self.account, extra), *self._prices(now))
-
-    def _prices(self, now: datetime) -> tuple[dict[ConId, float], dict[str, float]]:
-        """The marks of what is held and of the underlyings, and the underlyings' by symbol."""
-        owned = [con_id for con_id, holding in self.account.holdings.items() if holding.quantity]
+    def values(self, now: datetime, trades: Sequence[Trade] = ()) -> Values:
+        """The account's values, as if these trades had been made."""
+        account = with_trades(self.account, trades) if trades else self.account
+        held = [con_id for con_id, holding in account.holdings.items() if holding.quantity]
         shares = {c.con_id: c.symbol for c in self.market.listings.underlyings}
-        marks = self.market.marks([*owned, *shares], now)
-        return marks, {symbol: marks[con_id] for con_id, symbol in shares.items() if con_id in marks}
+        marks = self.market.marks([*held, *shares], now)
+        spots = {symbol: marks[con_id] for con_id, symbol in shares.items() if con_id in marks}
+        return account_values(account, marks, spots)
 
     def _trades(self, quantity: int, legs: Legs, now: datetime) -> list[Trade]:
         """What the account would trade if `quantity` units filled now."""
-        quotes = self.quotes([contract.con_id for contract, _ in legs], now)
-        return trades_of(quantity, legs, terms_of(legs, quotes), self._prices(now)[0])
+        con_ids = [contract.con_id for contract, _ in legs]
+        terms = terms_of(legs, self.quotes(con_ids, now))
+        return trades_of(quantity, legs, terms, self.market.marks(con_ids, now))
 
     def _check_credit(self, quantity: int, legs: Legs, now: datetime) -> None:
-        refuse_beyond_means(self.values(now), self.values(now, held(self._trades(quantity, legs, now))))
+        trades = self._trades(quantity, legs, now)
+        closes = only_closes(self.account, trades)
+        refuse_beyond_means(self.values(now), self.values(now, trades), closes=closes)
 
     def _afford(self, order: Order, now: datetime) -> None:
         self._check_credit(order.remaining, order.legs, now)
@@ -138,7 +139,7 @@ class Exchange:
         if not request.transmit:
             raise OrderRefused(413, "What-if order should have the transmit flag set to true.")
         trades = self._trades(request.quantity, self.check(request, now), now)
-        return self.values(now), self.values(now, held(trades)), order_commission_usd(trades)
+        return self.values(now), self.values(now, trades), order_commission_usd(trades)
 
     def place(self, client_id: int, order_id: int, request: OrderRequest, now: datetime) -> None:
         """Takes a new order and fills it at once when it can; raises OrderRefused.
