@@ -299,3 +299,11 @@ def test_what_is_under_way_outlives_a_parent_that_ends_in_part_filled(books, con
     books.step(3)
     assert (books.status(2), books.order(2).filled, books.order(2).request.quantity) == ("Filled", 2, 2)
     books.check()
+
+
+def test_what_has_traded_a_leg_is_not_forgotten(books, condor):
+    books.send(1, condor, limit=0.20, **LEGGED)
+    books.send(2, books.options[0], limit=0.20)
+    books.exchange.forget_since(books.now)
+    assert list(books.exchange.orders) == [(1, 1)]
+    assert books.exchange.next_order_id(1) == 2

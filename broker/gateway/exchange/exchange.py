@@ -246,10 +246,10 @@ class Exchange:
                 self.cancel(order, now)
 
     def forget_since(self, since: datetime) -> None:
-        """Loses the living orders that were placed from `since` on and have not been filled at all, as if
-        they had never arrived; their ids are free again."""
+        """Loses the living orders that were placed from `since` on and have not traded at all, as if they
+        had never arrived; their ids are free again."""
         for order in self.book.living():
-            if order.placed >= since and not order.filled:
+            if order.placed >= since and not order.has_traded:
                 self.book.forget(order)
 
     # -- time -----------------------------------------------------------------------------------------

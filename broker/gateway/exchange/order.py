@@ -97,6 +97,11 @@ class Order:
         return self.request.quantity - self.filled
 
     @property
+    def has_traded(self) -> bool:
+        """Whether there are executions of it, if only of one leg."""
+        return self.commission_usd is not None
+
+    @property
     def under_way(self) -> int:
         """Units of a combo that trades leg by leg of which some legs have traded and others not yet."""
         return self.legging.lots if self.legging else 0
