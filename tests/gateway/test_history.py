@@ -125,6 +125,7 @@ async def test_bars_that_are_kept_up_to_date_grow_every_five_seconds(priced, con
         ({"endDateTime": "yesterday"}, 10314, "yyyymmdd hh:mm:ss"),
         ({"endDateTime": "20260302 10:00:00 Nowhere/Town"}, 10314, "time-zone"),
         ({"endDateTime": "20260302 10:00:00 America"}, 10314, "time-zone"),
+        ({"endDateTime": "99991231 23:59:59 US/Eastern"}, 10314, "time-zone"),
         ({"durationStr": "5000 Y"}, 321, "duration is invalid"),
         ({"keepUpToDate": True, "endDateTime": "20260302-15:02:00"}, 321, "End date not supported"),
         ({"keepUpToDate": True, "barSizeSetting": "1 secs", "durationStr": "60 S"}, 321, "live updates"),

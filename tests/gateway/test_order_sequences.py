@@ -348,7 +348,14 @@ async def test_executions_can_be_filtered_by_all_that_they_are(script, connect, 
             assert len(await ib.reqExecutionsAsync(wanted)) == count, wanted
 
 
-@pytest.mark.parametrize("wanted", [ExecutionFilter(time="yesterday"), ExecutionFilter(side="HOLD")])
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        ExecutionFilter(time="yesterday"),
+        ExecutionFilter(time="20260302 10:00:00 US"),
+        ExecutionFilter(side="HOLD"),
+    ],
+)
 async def test_a_filter_that_makes_no_sense_is_refused_and_nobody_waits(script, connect, heard, wanted):
     async with connect(script) as ib:
         errors = heard(ib)

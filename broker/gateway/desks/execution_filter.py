@@ -64,7 +64,7 @@ def _moment(text: str) -> datetime | None:
     try:
         where = UTC if text[8:9] == "-" else ZoneInfo(zone) if zone else NEW_YORK
         return datetime.strptime(f"{day} {clock}", "%Y%m%d %H:%M:%S").replace(tzinfo=where)
-    except (ValueError, ZoneInfoNotFoundError):
+    except (ValueError, OSError, ZoneInfoNotFoundError):  # a zone's name may be that of a folder
         raise MessageError(
             f"time {text!r} should look like 20260302 10:00:00 US/Eastern, or 20260302-15:00:00 for UTC"
         ) from None

@@ -19,7 +19,7 @@ TIMES_IN_FORCE = frozenset({"DAY", "GTC", "GTD", *IMMEDIATE})
 PRE_MARKET = time(4, 0)
 AFTER_HOURS_END = time(20, 0)
 EARLY_AFTER_HOURS_END = time(17, 0)
-MOMENT = re.compile(r"(\d{8})(?:([ -])(\d{1,2}:\d{2}:\d{2})(?: (\S+))?)?")
+MOMENT = re.compile(r"(2\d{7})(?:([ -])(\d{1,2}:\d{2}:\d{2})(?: (\S+))?)?")
 # Names of zones that a gateway writes and the zone database does not have.
 ZONES = {"EST": "America/New_York", "EDT": "America/New_York", "CST": "America/Chicago"}
 FORMATS = "yyyymmdd hh:mm:ss US/Eastern, yyyymmdd-hh:mm:ss (UTC) or yyyymmdd"
@@ -137,5 +137,5 @@ def _zone(name: str | None) -> tzinfo | None:
         return NEW_YORK
     try:
         return ZoneInfo(ZONES.get(name, name))
-    except (ZoneInfoNotFoundError, ValueError):
+    except (ZoneInfoNotFoundError, ValueError, OSError):  # a name may be that of a folder
         return None

@@ -87,7 +87,12 @@ def read_moment(words: str, now: datetime) -> datetime | None:
             zone = ZoneInfo(found[3]) if found[3] else NEW_YORK
             local = datetime.strptime(f"{day} {time}", "%Y%m%d %H:%M:%S").replace(tzinfo=zone)
             return local.astimezone(UTC)
-    except (ValueError, OSError, ZoneInfoNotFoundError):  # a zone's name may be that of a folder
+    except (
+        ValueError,
+        OverflowError,
+        OSError,
+        ZoneInfoNotFoundError,
+    ):  # a zone's name may be that of a folder
         pass
     raise RequestRefused(10314, BAD_MOMENT)
 
