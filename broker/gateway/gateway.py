@@ -81,6 +81,7 @@ class Gateway:
         self._visits = 0
         self._state_path = state
         self._state: StateFile | None = None
+        self._unsaved: dict[int, Order] | None = None
         self._handlers = self._table()
 
     @property
@@ -98,10 +99,27 @@ class Gateway:
                 self.fail(error)
                 raise
 
+    def change(self, *orders: Order) -> None:
+        """Something has changed, these orders among it: whatever is said waits until `_keep`."""
+        if self._state_path:
+            self._unsaved = self._unsaved or {}
+            self._unsaved.update((order.perm_id, order) for order in orders)
+            for session in self.connections:
+                session.hold()
+
+    def _keep(self) -> None:
+        """At the end of whatever changed something: all of it goes to the disk at once, and only then what
+        was said goes out. So a kill never parts a fill from what follows from it."""
+        if self._unsaved is not None:
+            orders, self._unsaved = self._unsaved.values(), None
+            self.save(*orders)
+            for session in self.connections:
+                session.release()
+
     def close(self) -> None:
-        """Writes all that lives and lets go of the state file."""
+        """Writes all that works and lets go of the state file."""
         if not self.failure:
-            self.save(*(order for order in self.exchange.orders.values() if order.lives))
+            self.save(*self.exchange.working())
         if self._state:
             self._state.close()
 
@@ -153,6 +171,7 @@ class Gateway:
         except MessageError as error:
             log.warning("client %d sent a message %d that makes no sense: %s", session.client_id, kind, error)
             session.error(-1, 320, f"Error reading request: {error}")
+        self._keep()
 
     def _start_api(self, session: Session, fields: Fields) -> None:
         fields.skip(1)
@@ -179,6 +198,10 @@ class Gateway:
         for code, text in FARMS:
             session.error(-1, code, text)
 
+    def _exercise(self, session: Session, fields: Fields) -> None:
+        self.orders.exercise(session, fields, self.clock.now)
+        self.change()
+
     def _table(self) -> dict[int, Handler]:
         """What answers which message; a message that wants no answer is listed with `_nothing`."""
         contracts, data, history, ticks = self.contracts, self.data, self.history, self.ticks
@@ -200,7 +223,7 @@ class Gateway:
             16: lambda s, _: orders.open_orders(s, everyone=True),
             17: lambda s, _: s.send(15, 1, self.exchange.account.account_id),
             20: lambda s, f: history.bars(s, f, self.clock.now),
-            21: lambda s, f: orders.exercise(s, f, self.clock.now),
+            21: self._exercise,
             25: history.cancel_bars,
             49: lambda s, _: s.send(49, 1, int(self.clock.now.timestamp())),
             54: lambda s, f: self.calculator.implied_volatility(s, f, self.clock.now),
@@ -273,6 +296,7 @@ class Gateway:
         self.history.pass_time(self._listeners(), now)
         self.exchange.pass_time(now, changed)
         self.accounts.pass_time(self.in_order(), now)
+        self._keep()
 
     def frames(self, client_id: int) -> tuple[int, int] | None:
         session = self.sessions.get(client_id)
@@ -289,7 +313,7 @@ class Gateway:
         return session if session and (session.binds_orders or not order.by_hand) else None
 
     def order_changed(self, order: Order) -> None:
-        self.save(order)
+        self.change(order)
         session = self._owner(order)
         if session:
             self.orders.send_order(session, order)
@@ -300,13 +324,13 @@ class Gateway:
             session.error(order.order_id, code, text)
 
     def order_refused(self, order: Order, refusal: OrderRefused) -> None:
-        self.save(order)
+        self.change(order)
         session = self._owner(order)
         if session:
             self.orders.announce_refusal(session, order, refusal)
 
     def order_filled(self, order: Order, executions: list[Execution]) -> None:
-        self.save(order)
+        self.change(order)
         label = order.request.order_ref or str(order.order_id)
         log.info("order %s: %d filled at %.2f", label, order.filled, order.fill_price or 0.0)
         session = self._owner(order)
@@ -315,13 +339,13 @@ class Gateway:
         self.accounts.holdings_changed(self.in_order(), self.clock.now)
 
     def order_cancelled(self, order: Order, reason: str) -> None:
-        self.save(order)
+        self.change(order)
         session = self._owner(order)
         if session:
             self.orders.announce_cancel(session, order, reason)
 
     def holdings_changed(self, con_ids: list[ConId]) -> None:
-        self.save()
+        self.change()
         log.info("%d holdings have changed without an order", len(con_ids))
         self.accounts.holdings_changed(self.in_order(), self.clock.now)
 
@@ -338,9 +362,11 @@ class Gateway:
             tif="GTC",
         )
         try:
-            return self.orders.place_by_hand(request, self.sessions.get(0), self.clock.now)
+            order = self.orders.place_by_hand(request, self.sessions.get(0), self.clock.now)
         except OrderRefused as refusal:
             raise GatewayError(f"the exchange refuses the order: {refusal.text} ({refusal.code})") from None
+        self._keep()
+        return order
 
     def publish(self, con_ids: Collection[ConId] | None = None) -> None:
         """Sends the present quotes of these contracts (None: of all that are watched) to whoever listens,
@@ -348,6 +374,7 @@ class Gateway:
         wanted = sorted(self.watched()) if con_ids is None else con_ids
         self._tell(wanted)
         self.exchange.pass_time(self.clock.now, wanted)
+        self._keep()
 
     def _listeners(self) -> list[Session]:
         """Who hears of prices: nobody while the line to the markets is broken."""

@@ -49,7 +49,8 @@ class Session:
 
     `client_id` is -1 until startApi. `version` was agreed in the handshake: the layouts of many messages
     depend on it. `binds_orders`: orders placed by hand are this client's. `feeds` are by kind and request
-    id. `tape` hears all that passes, as connection `number`; None when nothing is recorded.
+    id. `tape` hears all that passes, as connection `number`; None when nothing is recorded. `held`: what is
+    said but may not go out yet; None while everything goes out at once.
 
     For faults: `silent` drops everything that would be sent, `editor` decides what goes out instead of a
     message, `pipe` takes a frame's bytes and puts them out when it likes; each is unset on good days.
@@ -75,6 +76,7 @@ class Session:
     tape: Tape | None = None
     number: int = 0
     ended: bool = False
+    held: bytearray | None = None
 
     def watched(self) -> Iterator[ConId]:
         """The contracts whose quotes the client wants to hear of."""
@@ -116,15 +118,32 @@ class Session:
             self.pipe(data)
 
     def write(self, data: bytes, frames: int) -> None:
-        """Queues bytes with which so many frames are complete; a client that reads too slowly loses its
-        connection instead of memory."""
+        """Takes bytes with which so many frames are complete."""
         self.sent += frames
         if self.tape:
             self.tape.note(Mark.SENT, self.number, data)
+        if self.held is None:
+            self._put_out(data)
+        else:
+            self.held += data
+
+    def _put_out(self, data: bytes | bytearray) -> None:
+        """Queues bytes; a client that reads too slowly loses its connection instead of memory."""
         self.writer.write(data)
         if self.writer.transport.get_write_buffer_size() > self.largest_backlog:
             log.warning("client %d reads too slowly and is cut off", self.client_id)
             self.writer.transport.abort()
+
+    def hold(self) -> None:
+        """Nothing goes out until `release`."""
+        if self.held is None:
+            self.held = bytearray()
+
+    def release(self) -> None:
+        """What was held goes out, and from now on everything at once."""
+        held, self.held = self.held, None
+        if held:
+            self._put_out(held)
 
     def send_ticks(self, news: Sequence[tuple[int, Ticks]]) -> None:
         """All ticks of one moment, with the request ids that they answer: in one write, unless a fault has

@@ -148,3 +148,96 @@ async def test_the_next_day_begins_where_the_last_ended(open_bench, tmp_path):
         await bench.step(3600)
         assert bench.gateway.clock.now - ended == timedelta(hours=1)
         assert isinstance(datetime.fromisoformat((await bench.tell("status"))["time"]), datetime)
+
+
+# -- killed between two instructions ----------------------------------------------------------------------
+
+
+@pytest.fixture
+def kills(monkeypatch, tmp_path):
+    """What a kill leaves on the disk after each write: arguments of a gateway that goes on from there."""
+    left = []
+
+    class Copies(StateFile):
+        def write(self, *news):
+            super().write(*news)
+            copy = tmp_path / f"killed after {len(left)}"
+            copy.mkdir()
+            for file in tmp_path.glob("gateway.sqlite*"):
+                (copy / file.name).write_bytes(file.read_bytes())
+            left.append(("--market", "script", "--state", str(copy / "gateway.sqlite")))
+
+    monkeypatch.setattr("broker.gateway.gateway.StateFile", Copies)
+    return left
+
+
+def orders_left(argv):
+    """(status, filled, quantity) by order id."""
+    orders = build(read_arguments(list(argv))).exchange.orders.values()
+    return {order.order_id: (str(order.status), order.filled, order.request.quantity) for order in orders}
+
+
+@pytest.fixture
+async def script_with_state(open_bench, tmp_path, kills):
+    async with open_bench("--market", "script", "--state", str(tmp_path / "gateway.sqlite")) as bench:
+        yield bench
+
+
+@pytest.mark.parametrize("kind", [1, 2, 3])
+async def test_no_kill_parts_a_fill_from_what_it_does_to_its_group(
+    script_with_state, connect, until, kills, kind
+):
+    bench = script_with_state
+    legs = list((await bench.list_condor()).values())
+    async with connect(bench) as ib:
+        trades = ib.oneCancelsAll([LimitOrder("BUY", 3, 0.02, tif="DAY") for _ in legs], "exits", kind)
+        trades = [ib.placeOrder(leg, order) for leg, order in zip(legs, trades, strict=True)]
+        await until(lambda: all(trade.orderStatus.status == "Submitted" for trade in trades))
+        await bench.tell("quote", con_id=legs[0].conId, bid=0.01, ask=0.02)
+        await until(lambda: all(trade.isDone() for trade in trades))
+    found = [[status for status, _, _ in orders_left(argv).values()] for argv in kills]
+    assert found[-1] == ["Filled", "Cancelled", "Cancelled", "Cancelled"]
+    assert all(statuses in (["Submitted"] * len(statuses), found[-1]) for statuses in found), found
+
+
+async def test_no_kill_parts_a_parent_from_its_children(script_with_state, connect, until, kills):
+    bench = script_with_state
+    leg = (await bench.list_condor())["P95"]
+    async with connect(bench) as ib:
+        bracket = [ib.placeOrder(leg, order) for order in ib.bracketOrder("BUY", 4, 1.00, 1.50, 0.80)]
+        await until(lambda: bracket[0].orderStatus.status == "Submitted")
+        await bench.tell("quote", con_id=leg.conId, bid=0.90, ask=1.00, ask_size=2, bid_size=2)
+        await until(lambda: bracket[0].orderStatus.filled == 2)
+        ib.cancelOrder(bracket[0].order)
+        await until(bracket[0].isDone)
+    parent, target, stop = (trade.order.orderId for trade in bracket)
+    for found in map(orders_left, kills):
+        assert set(found) in (set(), {parent, target, stop})
+        if found and found[parent][0] == "Cancelled":
+            assert (found[target][2], found[stop][2]) == (2, 2)
+
+
+async def test_orders_that_are_held_back_are_lost_with_every_end(open_bench, connect, tmp_path):
+    argv = ("--market", "script", "--state", str(tmp_path / "gateway.sqlite"))
+    async with open_bench(*argv) as bench:
+        leg = (await bench.list_condor())["P95"]
+        async with connect(bench) as ib:
+            ib.placeOrder(leg, LimitOrder("BUY", 1, 1.00, tif="GTC", transmit=False))
+            await ib.reqCurrentTimeAsync()
+            assert len(bench.gateway.exchange.orders) == 1
+    assert orders_left(argv) == {}
+
+
+async def test_a_kill_loses_no_wish_to_exercise(script_with_state, connect, until, kills):
+    bench = script_with_state
+    call = (await bench.list_condor())["C105"]
+    await bench.tell("quote", symbol="XYZ", bid=106.9, ask=107.1)
+    async with connect(bench) as ib:
+        ib.placeOrder(call, LimitOrder("BUY", 2, 2.00, tif="DAY"))
+        await until(ib.positions)
+        ib.exerciseOptions(call, 1, 1, "", 0)
+        await ib.reqCurrentTimeAsync()
+        restored = build(read_arguments(list(kills[-1]))).exchange
+        assert {con_id: wish.quantity for con_id, wish in restored.settlement.instructions.items()} == {
+            call.conId: 1
+        }
