@@ -1,7 +1,7 @@
 """What an untouched ib_async suffers when executions and commissions are late, double, wrong or lost."""
 
 import pytest
-from ib_async import LimitOrder
+from ib_async import LimitOrder, MarketOrder
 
 UNSET = 1.7976931348623157e308
 
@@ -142,3 +142,73 @@ async def test_a_correction_outlives_the_gateway(tmp_path, open_bench, connect, 
     async with open_bench(*argv) as bench, connect(bench) as ib:
         assert [(f.execution.execId[-2:], f.execution.price) for f in ib.fills()] == [("02", 0.56)]
         assert (await bench.tell("account"))["cash_usd"] == cash_usd
+
+
+def law(exchange):
+    """What was realized and what is held must follow from the executions; the realized USD."""
+    account, trades = exchange.account, [e for e in exchange.executions if e.contract]
+    cost = sum(h.quantity * h.average_cost for h in account.holdings.values())
+    flow = sum(-e.quantity * e.price * e.contract.multiplier - e.commission_usd for e in trades)
+    assert account.cash_usd == pytest.approx(account.deposit_usd + flow)
+    assert account.cash_usd + cost == pytest.approx(account.deposit_usd + account.realized_usd)
+    assert sum(e.realized_usd or 0.0 for e in trades) == pytest.approx(account.realized_usd)
+    return account.realized_usd
+
+
+@pytest.mark.fault("correction")
+async def test_a_correction_changes_the_cost_of_what_is_held_and_realizes_nothing(script, connect, until):
+    leg = (await script.list_condor())["P90"]
+    async with connect(script) as ib:
+        for middle in (0.50, 1.00):
+            await script.tell("quote", con_id=leg.conId, bid=middle - 0.05, ask=middle + 0.05)
+            if middle == 1.00:
+                await script.inflict("correction", price_by_usd=0.10)
+            trade = ib.placeOrder(leg, MarketOrder("BUY", 5, tif="DAY"))
+            await until(trade.isDone)
+        await script.step(5)
+        held = script.gateway.exchange.account.holdings[leg.conId]
+        fees = sum(e.commission_usd for e in script.gateway.exchange.executions)
+        assert held.average_cost == pytest.approx((5 * 55 + 5 * 115 + fees) / 10)
+        assert law(script.gateway.exchange) == 0.0
+
+
+@pytest.mark.fault("correction")
+@pytest.mark.parametrize(("quantity_by", "gained"), [(0, 3 * 10), (1, 3 * 10 - 0.65), (-1, 3 * 10)])
+async def test_a_corrected_close_realizes_the_difference(script, connect, until, quantity_by, gained):
+    leg = (await script.list_condor())["P90"]
+    async with connect(script) as ib:
+        await until(ib.placeOrder(leg, MarketOrder("BUY", 5, tif="DAY")).isDone)
+        await script.inflict("correction", price_by_usd=0.10, quantity_by=quantity_by)
+        await until(ib.placeOrder(leg, MarketOrder("SELL", 3, tif="DAY")).isDone)
+        before = law(script.gateway.exchange)
+        await script.step(5)
+        assert script.gateway.exchange.account.holdings[leg.conId].quantity == 2 - quantity_by
+        assert law(script.gateway.exchange) - before == pytest.approx(gained)
+
+
+@pytest.mark.fault("correction")
+async def test_a_correction_counts_in_the_sums_of_later_fills(script, connect, until):
+    leg = (await script.list_condor())["P90"]
+    async with connect(script) as ib:
+        await script.tell("quote", con_id=leg.conId, bid=0.45, ask=0.55, bid_size=2, ask_size=2)
+        await script.inflict("correction", delay_s=10, quantity_by=1, price_by_usd=0.0)
+        trade = ib.placeOrder(leg, LimitOrder("BUY", 6, 0.70, tif="DAY"))
+        for seconds in (5, 5, 5):
+            await script.tell("quote", con_id=leg.conId, bid=0.45, ask=0.55, bid_size=2, ask_size=2)
+            await script.step(seconds)
+        await until(trade.isDone)
+        told = [fill.execution for fill in await ib.reqExecutionsAsync()]
+        assert [(e.shares, e.cumQty) for e in told] == [(3, 3), (2, 5), (2, 7)]
+        law(script.gateway.exchange)
+
+
+@pytest.mark.fault("correction")
+async def test_an_execution_that_came_twice_is_corrected_once(script, connect, until):
+    leg = (await script.list_condor())["P90"]
+    async with connect(script) as ib:
+        await script.inflict("duplicate_execution")
+        await script.inflict("correction", times=2)
+        await until(ib.placeOrder(leg, buy()).isDone)
+        await script.step(5)
+        assert [e.exec_id[-2:] for e in script.gateway.exchange.executions] == ["02"]
+        law(script.gateway.exchange)

@@ -6,7 +6,7 @@ brought in, less commission). At all times
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from itertools import takewhile
 from typing import Protocol, TypeVar
@@ -93,6 +93,25 @@ class Account:
             contract, left, average if left else UsdPerContract(0.0), held.realized_usd + realized
         )
         return realized if closed else None
+
+    def reprice(self, contract: Contract, quantity: int, by_usd: float, *, opened: bool) -> float:
+        """A past trade of `quantity` was dearer by `by_usd` per contract; the USD that it realized more.
+
+        `opened`: it opened a position: what of it may still be held costs more, only the rest realizes less.
+        """
+        held = self.holdings[contract.con_id]
+        sign = 1 if quantity > 0 else -1
+        kept = min(abs(quantity), abs(held.quantity)) if opened and held.quantity * sign > 0 else 0
+        realized = -sign * by_usd * (abs(quantity) - kept)
+        average = held.average_cost
+        if kept:
+            average = UsdPerContract(average + by_usd * kept / abs(held.quantity))
+        self.cash_usd -= quantity * by_usd
+        self.realized_usd += realized
+        self.holdings[contract.con_id] = replace(
+            held, average_cost=average, realized_usd=held.realized_usd + realized
+        )
+        return realized
 
     def deliver(self, option: Contract, quantity: int, share: Contract, shares: int, strike: float) -> float:
         """Options leave for shares at the strike; the USD realized by shares that this closes.

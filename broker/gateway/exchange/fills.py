@@ -2,7 +2,7 @@
 
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from broker.gateway.exchange.account import Account, Execution
@@ -41,10 +41,23 @@ class Fills:
         self._by_order.setdefault(execution.perm_id, []).append(execution)
 
     def correct(self, place: int, corrected: Execution) -> None:
-        """Puts an execution in the place of the one that it supersedes; the account is not touched."""
+        """Puts an execution in the place of the one that it supersedes, and counts it in the sums of the
+        order's later ones; the account is not touched."""
         first = self.executions[place]
-        of_order = self._by_order[first.perm_id]
-        self.executions[place] = of_order[of_order.index(first)] = corrected
+        self._replace(place, corrected)
+        more = abs(corrected.quantity) - abs(first.quantity)
+        worth = abs(corrected.quantity) * corrected.price - abs(first.quantity) * first.price
+        for later in range(place + 1, len(self.executions)):
+            each = self.executions[later]
+            if (each.perm_id, each.contract) == (first.perm_id, first.contract):
+                count = each.cumulative + more
+                average = round((each.cumulative * each.average_price + worth) / count, 8) if count else 0.0
+                self._replace(later, replace(each, cumulative=count, average_price=average))
+
+    def _replace(self, place: int, execution: Execution) -> None:
+        former = self.executions[place]
+        of_order = self._by_order[former.perm_id]
+        self.executions[place] = of_order[of_order.index(former)] = execution
         self.corrected.add(place)
 
     def book(self, order: Order, fill: Fill, now: datetime) -> list[Execution]:

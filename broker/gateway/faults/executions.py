@@ -4,12 +4,13 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
-from broker.gateway.exchange.account import Execution
+from broker.gateway.exchange.account import Account, Execution
 from broker.gateway.faults.fault import Edit, Effect, Fault, Held, Message
 from broker.gateway.faults.orders import COMMISSION, EXECUTION
 from broker.gateway.protocol.order_messages import commission_report, exec_details
 from broker.gateway.protocol.wire import UNSET_DOUBLE, Value
 from broker.gateway.session import Session
+from options import Contract
 
 if TYPE_CHECKING:
     from broker.gateway.gateway import Gateway
@@ -148,20 +149,16 @@ class Correction(Fault):
 
     def _correct(self, gateway: "Gateway", exec_id: str) -> None:
         exchange = gateway.exchange
-        place, first = next(
-            (place, each) for place, each in enumerate(exchange.executions) if each.exec_id == exec_id
-        )
-        if first.contract is None:
+        found = [place for place, each in enumerate(exchange.executions) if each.exec_id == exec_id]
+        first = exchange.executions[found[0]] if found else None
+        if first is None or first.contract is None:  # it has been corrected already
             return
         corrected = self._corrected(first)
-        book, fee = exchange.account.book, first.commission_usd
-        book(first.contract, -first.quantity, first.price, -fee)
-        more_usd = (
-            book(first.contract, corrected.quantity, corrected.price, fee) if corrected.quantity else None
-        )
-        if first.realized_usd is not None:
-            corrected = replace(corrected, realized_usd=first.realized_usd + (more_usd or 0.0))
-        exchange.fills.correct(place, corrected)
+        realized_usd = _rebook(exchange.account, first.contract, first, corrected)
+        if first.realized_usd is not None or realized_usd:
+            corrected = replace(corrected, realized_usd=(first.realized_usd or 0.0) + realized_usd)
+        exchange.fills.correct(found[0], corrected)
+        gateway.change()
         session = gateway.sessions.get(first.client_id)
         if session:
             order, account = exchange.orders[first.client_id, first.order_id], exchange.account.account_id
@@ -185,6 +182,14 @@ class Correction(Fault):
             cumulative=cumulative,
             average_price=paid / cumulative if cumulative else 0.0,
         )
+
+
+def _rebook(account: Account, contract: Contract, first: Execution, corrected: Execution) -> float:
+    """Makes of the one trade the other, for the commission of the first; the USD realized by that."""
+    by_usd = (corrected.price - first.price) * contract.multiplier
+    realized_usd = account.reprice(contract, first.quantity, by_usd, opened=first.realized_usd is None)
+    more = corrected.quantity - first.quantity
+    return realized_usd + ((account.book(contract, more, corrected.price, 0.0) or 0.0) if more else 0.0)
 
 
 FAULTS: tuple[type[Fault], ...] = (
