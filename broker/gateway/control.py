@@ -21,7 +21,27 @@ log = logging.getLogger("gateway")
 Reply = dict[str, Any]
 
 LOOKUPS = ("status", "orders", "executions", "holdings", "account", "settlements", "faults")
+EXAMPLE = 'write one like {"cmd": "status"}, each on a line of its own'
 FAILURES = (GatewayError, KeyError, TypeError, ValueError, AttributeError)
+
+
+def _read(line: bytes) -> dict[str, Any]:
+    """A line as a command; raises GatewayError."""
+    try:
+        command = json.loads(line)
+    except ValueError as error:
+        raise GatewayError(f"not JSON ({error}): {EXAMPLE}") from None
+    if not isinstance(command, dict):
+        raise GatewayError(f"no command: {EXAMPLE}")
+    return command
+
+
+def _number(command: dict[str, Any], name: str) -> float:
+    """A finite parameter of 0 or more; raises GatewayError."""
+    value = command[name]
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+        raise GatewayError(f"{name} must be a number from 0, not {json.dumps(value)}")
+    return float(value)
 
 
 class ControlPort:
@@ -60,7 +80,7 @@ class ControlPort:
         try:
             while line := await reader.readline():
                 try:
-                    command = json.loads(line)
+                    command = _read(line)
                     if follower:
                         wake = command.get("wake")
                         until = datetime.fromisoformat(wake) if wake else None
@@ -71,7 +91,8 @@ class ControlPort:
                     else:
                         tell({"ok": True, **await self._answer(command)})
                 except FAILURES as error:
-                    tell({"ok": False, "error": f"{line.decode(errors='replace').strip()}: {error}"})
+                    reason = f"{error} is missing" if isinstance(error, KeyError) else error
+                    tell({"ok": False, "error": f"{line.decode(errors='replace').strip()}: {reason}"})
                 await writer.drain()
         except (ConnectionError, asyncio.LimitOverrunError) as error:
             log.warning("a control connection broke: %s", error)
@@ -85,7 +106,7 @@ class ControlPort:
         if self.gateway.tape and name not in LOOKUPS:
             self.gateway.tape.note(Mark.COMMAND, 0, json.dumps(command).encode())
         if name == "step":
-            await self.gateway.clock.step(float(command["seconds"]))
+            await self.gateway.clock.step(_number(command, "seconds"))
             return self._status(command)
         return self.obey(command)
 
@@ -250,10 +271,7 @@ class ControlPort:
         return {}
 
     def _speed(self, command: dict[str, Any]) -> Reply:
-        speed = float(command["speed"])
-        if not (math.isfinite(speed) and speed >= 0):
-            raise GatewayError(f"speed {speed} is not a number of 0 or more: 0 lets time move by command")
-        self.gateway.clock.set_speed(speed)
+        self.gateway.clock.set_speed(_number(command, "speed"))
         return {}
 
     def _shutdown(self, _: dict[str, Any]) -> Reply:

@@ -173,7 +173,13 @@ def _read_print(argv: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("--to", dest="until", type=_moment, metavar="TIME", help="the same")
     parser.add_argument("--full", action="store_true", help="also the fields that are empty or unset")
-    return parser.parse_args(argv)
+    arguments = parser.parse_args(argv)
+    from broker.gateway.protocol.layouts import is_kind
+
+    for kind in arguments.kind or ():
+        if not is_kind(kind):
+            parser.error(f"argument --kind: no message is called {kind!r}: take the names that print shows")
+    return arguments
 
 
 def _read_check(argv: Sequence[str]) -> argparse.Namespace:

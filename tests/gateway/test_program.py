@@ -90,6 +90,7 @@ async def test_the_control_port_can_stop_the_program(open_bench):
         (["--start", "soon"], "invalid time value: 'soon'"),
         (["--nosuch"], "unrecognized arguments: --nosuch"),
         (["print"], "the following arguments are required: FILE"),
+        (["print", "today.rec", "--kind", "openOder"], "no message is called 'openOder'"),
         (["print", "today.rec", "--from", "noon"], "invalid time value: 'noon'"),
         (["print", "today.rec", "--only", "ticks"], "choose from"),
         (["check"], "the following arguments are required: FILE"),
@@ -104,6 +105,27 @@ def test_words_that_make_no_sense_are_one_line_that_points_to_the_help(words, pa
     assert (out, err.count("\n")) == ("", 1)
     assert part in err
     assert err.endswith(" --help\n")
+
+
+@pytest.mark.parametrize(
+    ("line", "part"),
+    [
+        ("status", 'not JSON (Expecting value: line 1 column 1 (char 0)): write one like {"cmd": "status"}'),
+        ("[]", 'no command: write one like {"cmd": "status"}'),
+        ('{"cmd": "speed"}', "'speed' is missing"),
+        ('{"cmd": "speed", "speed": "fast"}', 'speed must be a number from 0, not "fast"'),
+        ('{"cmd": "speed", "speed": Infinity}', "speed must be a number from 0, not Infinity"),
+        ('{"cmd": "step", "seconds": -1}', "seconds must be a number from 0, not -1"),
+    ],
+)
+async def test_a_command_that_makes_no_sense_is_told_what_is_wrong(line, part, open_bench):
+    async with open_bench() as bench:
+        reader, writer = await asyncio.open_connection("127.0.0.1", bench.control_port)
+        writer.write(f"{line}\n".encode())
+        reply = json.loads(await reader.readline())
+        assert reply["ok"] is False
+        assert reply["error"].startswith(f"{line}: {part}")
+        writer.close()
 
 
 def test_a_scenario_that_there_is_not_is_answered_with_those_that_there_are(capsys):

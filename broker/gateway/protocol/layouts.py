@@ -380,6 +380,13 @@ def name_of(kind: int, from_client: bool) -> str:
     return (FROM_CLIENT if from_client else FROM_GATEWAY).get(kind, (f"message {kind}", None))[0]
 
 
+def is_kind(text: str) -> bool:
+    """Whether a message of either direction has this name or number."""
+    messages = FROM_CLIENT | FROM_GATEWAY
+    names = {name for name, _ in (*FROM_CLIENT.values(), *FROM_GATEWAY.values())}
+    return text in names or (text.isdigit() and int(text) in messages)
+
+
 def read(values: Sequence[str], version: int, from_client: bool) -> Message:
     """A message's fields by name; `values` begin with its number."""
     kind = int(values[0]) if values and values[0].isdigit() else -1
