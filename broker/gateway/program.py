@@ -203,7 +203,8 @@ def _wants_view(arguments: argparse.Namespace) -> bool:
 async def _serve(arguments: argparse.Namespace) -> None:
     async with serving(arguments) as (gateway, ready):
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
+        # The hang-up is that of a terminal which was closed.
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.add_signal_handler(number, gateway.stop.set)
         if _wants_view(arguments):
             from broker.gateway.view.terminal import show

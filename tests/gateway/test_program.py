@@ -49,7 +49,7 @@ def test_arguments_that_do_not_fit_are_one_clear_line(capsys, tmp_path):
     assert "state file" in refused(capsys, "--state", str(folder / "state.json"))
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_the_program_says_one_ready_line_and_stops_quickly_when_told(number, tmp_path):
     state = tmp_path / "state.json"
     command = [sys.executable, "-m", "broker.gateway", *FREE, "--state", str(state), "--home", "here"]
