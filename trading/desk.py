@@ -333,7 +333,8 @@ class Desk:
             since = self._filled_since.setdefault(intent.intent, now)
             if agrees or now - since >= SETTLE_WITHIN:
                 whole = combos == intent.quantity
-                reason = f"filled {combos} at {intent.limit_price}" if whole else intent.reason
+                price = "the market" if intent.limit_price is None else intent.limit_price
+                reason = f"filled {combos} at {price}" if whole else intent.reason
                 if not agrees:
                     reason += "; executions and holdings do not agree with it: the broker's holdings count"
                 settled.append((self._end(intent, IntentState.SETTLED, reason, now), agrees))

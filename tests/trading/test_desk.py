@@ -115,6 +115,17 @@ async def test_a_fill_that_executions_and_holdings_show_settles_at_once(bench: B
     assert agrees
 
 
+async def test_a_settled_order_tells_what_it_was_filled_at(bench: Bench) -> None:
+    desk = Desk(bench.broker)
+    put, leg = await held_put(bench)
+    planned(desk, leg)
+    filled = replace(desk.open_intents[0], state=IntentState.FILLED, filled=2.0)
+    for limit, words in ((0.55, "filled 2 at 0.55"), (None, "filled 2 at the market")):
+        desk.restore([replace(filled, limit_price=limit)], NOON)
+        ((ended, _),) = desk.settle({filled.intent: {put.con_id: 2}}, {}, NOON)
+        assert ended.reason == words
+
+
 async def test_an_order_whose_position_somebody_else_closed_is_cancelled_before_it_opens_the_opposite(
     bench: Bench,
 ) -> None:
