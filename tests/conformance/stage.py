@@ -55,8 +55,10 @@ async def opened_gateway(*arguments: str) -> AsyncIterator[tuple[int, Control]]:
     words = ["--port", "0", "--control-port", "0", "--account", ACCOUNT, *arguments]
     async with serving(read_arguments(words)) as (_, ready):
         reader, writer = await asyncio.open_connection("127.0.0.1", ready["control_port"], limit=1 << 24)
-        yield ready["port"], Control(reader, writer)
-        writer.close()
+        try:
+            yield ready["port"], Control(reader, writer)
+        finally:
+            writer.close()
 
 
 @asynccontextmanager

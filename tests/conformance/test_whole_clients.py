@@ -23,7 +23,7 @@ async def whole(library: ModuleType, port: int) -> AsyncIterator[tuple[Any, list
     ib.client.decoder = strict_decoder(library, ib.wrapper)
     codes: list[int] = []
     ib.errorEvent += lambda _, code, *__: codes.append(code)
-    await ib.connectAsync("127.0.0.1", port, clientId=1, timeout=5)
+    await ib.connectAsync("127.0.0.1", port, clientId=1, timeout=20)
     yield ib, codes
     ib.disconnect()
     await asyncio.sleep(0)

@@ -1,12 +1,9 @@
 """The same seed and the same commands give the same bytes, whatever else is different."""
 
 import asyncio
-import json
 import os
-import subprocess
-import sys
 from collections import defaultdict
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
 
 import pytest
@@ -14,26 +11,18 @@ from ib_async import IB, ComboLeg, Contract, LimitOrder, MarketOrder
 
 from broker.gateway.recording.tape import Frames, Mark, Recording
 from broker.simulated_clock import FollowedClock
+from tests.gateway.processes import FREE, running
 
 
-@asynccontextmanager
-async def gateway(record, *argv, hash_seed="0"):
+@contextmanager
+def gateway(record, *argv, hash_seed="0"):
     """A gateway in a process of its own; stopped in order at the end. Its ready line."""
-    command = [sys.executable, "-m", "broker.gateway", "--port", "0", "--control-port", "0", "--seed", "5"]
+    words = (*FREE, "--seed", "5", "--record", str(record), *argv)
     environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
-    program = await asyncio.create_subprocess_exec(
-        *(*command, "--record", str(record), *argv),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env=environment,
-    )
-    try:
-        yield json.loads(await program.stdout.readline())
+    with running(*words, environment=environment) as (program, ready):
+        yield ready
         program.terminate()
-        assert await asyncio.wait_for(program.wait(), 10) == 0
-    finally:
-        if program.returncode is None:
-            program.kill()
+        assert program.wait(60) == 0
 
 
 def streams(path):
@@ -55,7 +44,7 @@ async def clients(ready, *ids):
     """Connected one after the other, and disconnected in the same order."""
     found = [IB() for _ in ids]
     for ib, client_id in zip(found, ids, strict=True):
-        await ib.connectAsync("127.0.0.1", ready["port"], client_id, timeout=5, raiseSyncErrors=True)
+        await ib.connectAsync("127.0.0.1", ready["port"], client_id, timeout=20, raiseSyncErrors=True)
     yield found
     for ib in found:
         ib.disconnect()
@@ -128,7 +117,7 @@ async def scripted(ready, beats=range(24)):
 
 async def test_two_processes_with_other_hash_seeds_send_the_same_bytes(tmp_path):
     for name, hash_seed in (("one", "1"), ("two", "2")):
-        async with gateway(tmp_path / name, "--speed", "0", hash_seed=hash_seed) as ready:
+        with gateway(tmp_path / name, "--speed", "0", hash_seed=hash_seed) as ready:
             assert await scripted(ready) > 5
     one, two = streams(tmp_path / "one"), streams(tmp_path / "two")
     assert set(one) == {1, 2}
@@ -185,7 +174,7 @@ async def test_followers_are_sent_the_same_bytes_at_any_speed(tmp_path, until, p
     faults.write_text(plan)
     for speed in ("100", "100000"):
         argv = ("--speed", speed, "--faults", str(faults))
-        async with gateway(tmp_path / speed, *argv, hash_seed=speed) as ready:
+        with gateway(tmp_path / speed, *argv, hash_seed=speed) as ready:
             await followed(ready, until)
     slow, fast = streams(tmp_path / "100"), streams(tmp_path / "100000")
     assert min(len(stream) for stream in slow.values()) > 500
@@ -198,9 +187,9 @@ async def test_a_gateway_goes_on_from_its_state_file_with_the_same_bytes(tmp_pat
         folder = tmp_path / name
         folder.mkdir()
         argv = ("--speed", "0", "--state", str(folder / "state.json"))
-        async with gateway(folder / "before", *argv, hash_seed=hash_seed) as ready:
+        with gateway(folder / "before", *argv, hash_seed=hash_seed) as ready:
             await scripted(ready, range(13))
-        async with gateway(folder / "after", *argv, hash_seed=hash_seed) as ready:
+        with gateway(folder / "after", *argv, hash_seed=hash_seed) as ready:
             await scripted(ready, range(13, 24))
     for part in ("before", "after"):
         one, two = streams(tmp_path / "one" / part), streams(tmp_path / "two" / part)
@@ -212,11 +201,11 @@ async def test_a_gateway_goes_on_from_its_state_file_with_the_same_bytes(tmp_pat
 async def test_a_restart_changes_nothing_that_a_client_is_sent_afterwards(tmp_path):
     """Against a gateway that ran on while its clients went away and came back."""
     argv = ("--speed", "0", "--state", str(tmp_path / "state.json"))
-    async with gateway(tmp_path / "before", *argv) as ready:
+    with gateway(tmp_path / "before", *argv) as ready:
         await scripted(ready, range(13))
-    async with gateway(tmp_path / "after", *argv) as ready:
+    with gateway(tmp_path / "after", *argv) as ready:
         await scripted(ready, (1, 2, *range(13, 24)))
-    async with gateway(tmp_path / "whole", "--speed", "0") as ready:
+    with gateway(tmp_path / "whole", "--speed", "0") as ready:
         await scripted(ready, range(13))
         await scripted(ready, (1, 2, *range(13, 24)))
     after, whole = streams(tmp_path / "after"), streams(tmp_path / "whole")

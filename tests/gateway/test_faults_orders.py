@@ -99,7 +99,7 @@ async def test_a_fill_while_away_fires_no_event_and_is_found_only_by_asking(scri
     ib = IB()
     ib.execDetailsEvent += lambda *_: events.append("execution")
     ib.orderStatusEvent += lambda *_: events.append("status")
-    await ib.connectAsync("127.0.0.1", script.port, 1, timeout=5, raiseSyncErrors=True)
+    await ib.connectAsync("127.0.0.1", script.port, 1, timeout=20, raiseSyncErrors=True)
     assert events == []
     assert [fill.execution.orderRef for fill in ib.fills()] == ["away"]
     assert ib.openTrades() == []

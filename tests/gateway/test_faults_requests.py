@@ -141,7 +141,7 @@ async def test_a_read_only_gateway_answers_no_order_request(script, connect, hea
     with pytest.raises(ConnectionError, match="open orders"):
         await strict.connectAsync("127.0.0.1", script.port, 1, timeout=0.2, raiseSyncErrors=True)
     ib = IB()
-    await ib.connectAsync("127.0.0.1", script.port, 2, timeout=5, readonly=True, raiseSyncErrors=True)
+    await ib.connectAsync("127.0.0.1", script.port, 2, timeout=20, readonly=True, raiseSyncErrors=True)
     errors = heard(ib)
     trade = ib.placeOrder(legs["P90"], LimitOrder("BUY", 1, 0.70, tif="DAY"))
     await until(lambda: errors == [(trade.order.orderId, 321)])

@@ -136,7 +136,7 @@ async def test_the_same_commands_under_the_same_faults_give_the_same_bytes(open_
         async with open_bench("--market", "script") as bench:
             got: list[str] = []
             ib = IB()
-            await ib.connectAsync("127.0.0.1", bench.port, 1, timeout=5)
+            await ib.connectAsync("127.0.0.1", bench.port, 1, timeout=20)
             decode = ib.client.decoder.interpret
             ib.client.decoder.interpret = lambda fields: (got.append(json.dumps(fields)), decode(fields))[1]
             legs = await bench.list_condor()

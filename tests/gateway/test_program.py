@@ -3,14 +3,12 @@ import json
 import signal
 import socket
 import subprocess
-import sys
-import time
 
 import pytest
 
 from broker.gateway import main
-
-FREE = ("--port", "0", "--control-port", "0")
+from broker.gateway.clock import PATIENCE_S
+from tests.gateway.processes import FREE, running
 
 
 def refused(capsys, *argv):
@@ -50,21 +48,18 @@ def test_arguments_that_do_not_fit_are_one_clear_line(capsys, tmp_path):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_the_program_says_one_ready_line_and_stops_quickly_when_told(number, tmp_path):
+def test_the_program_says_one_ready_line_and_stops_without_waiting_for_anybody_when_told(number, tmp_path):
     state = tmp_path / "state.json"
-    command = [sys.executable, "-m", "broker.gateway", *FREE, "--state", str(state), "--home", "here"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as program:
-        ready = json.loads(program.stdout.readline())
+    words = (*FREE, "--state", str(state), "--home", "here")
+    with running(*words, stderr=subprocess.PIPE) as (program, ready):
         assert set(ready) == {"ready", "port", "control_port", "account"}
         with socket.create_connection(("127.0.0.1", ready["control_port"])) as line:
             line.sendall(b'{"cmd": "status"}\n')
             status = json.loads(line.makefile().readline())
         assert (status["home"], status["market"], status["clients"]) == ("here", "model", [])
         socket.create_connection(("127.0.0.1", ready["port"])).close()
-        told = time.monotonic()
         program.send_signal(number)
-        out, err = program.communicate(timeout=5)
-        assert time.monotonic() - told < 1.5
+        out, err = program.communicate(timeout=PATIENCE_S - 1)
         assert (program.returncode, out) == (0, "")
         assert "Traceback" not in err
         assert state.exists()

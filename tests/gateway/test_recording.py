@@ -1,10 +1,7 @@
 import asyncio
-import json
 import re
-import signal
 import socket
 import subprocess
-import sys
 from contextlib import suppress
 
 import pytest
@@ -12,6 +9,7 @@ from ib_async import IB, LimitOrder, MarketOrder
 
 from broker.gateway import main
 from broker.gateway.recording.tape import FIRST_LINE, HEAD, Mark, Recording
+from tests.gateway.processes import FREE, running
 
 
 @pytest.fixture
@@ -137,17 +135,17 @@ async def test_a_damaged_record_is_named_by_its_place(session, capsys):
 
 def test_a_recording_outlives_the_kill_of_its_gateway(tmp_path, capsys):
     path = tmp_path / "killed.rec"
-    command = [sys.executable, "-m", "broker.gateway", "--port", "0", "--control-port", "0"]
-    with subprocess.Popen([*command, "--record", str(path)], stdout=subprocess.PIPE, text=True) as program:
-        ready = json.loads(program.stdout.readline())
-        with socket.create_connection(("127.0.0.1", ready["port"])) as line:
-            line.sendall(b"API\0\0\0\0\x09v157..178")
-            line.sendall(b"\0\0\0\x0871\x002\x007\x00\x00")
-            line.sendall(b"\0\0\0\x0561\x001\x00")
-            heard = b""
-            while b"62\x001\x00" not in heard:
-                heard += line.recv(4096)
-            program.send_signal(signal.SIGKILL)
+    with (
+        running(*FREE, "--record", str(path)) as (program, ready),
+        socket.create_connection(("127.0.0.1", ready["port"])) as line,
+    ):
+        line.sendall(b"API\0\0\0\0\x09v157..178")
+        line.sendall(b"\0\0\0\x0871\x002\x007\x00\x00")
+        line.sendall(b"\0\0\0\x0561\x001\x00")
+        heard = b""
+        while b"62\x001\x00" not in heard:
+            heard += line.recv(4096)
+        program.kill()
     told = lines(capsys, path)
     assert told[-1].endswith("> reqPositions version=1") or "position" in told[-1]
     assert main(["check", str(path)]) == 0
@@ -217,18 +215,14 @@ def test_a_recording_is_never_written_over_another_file(tmp_path, capsys):
 
 def test_a_disk_that_fails_ends_the_gateway_with_its_reason(tmp_path):
     path = tmp_path / "big.rec"
-    command = [sys.executable, "-m", "broker.gateway", "--port", "0", "--control-port", "0", "--speed", "0"]
+    words = (*FREE, "--speed", "0", "--record", str(path))
     small_disk = ("sh", "-c", 'ulimit -f 40; exec "$@"', "sh")
-    program = subprocess.Popen(
-        [*small_disk, *command, "--record", str(path)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    ready = json.loads(program.stdout.readline())
-    with socket.create_connection(("127.0.0.1", ready["control_port"])) as line:
+    with (
+        running(*words, before=small_disk, stderr=subprocess.PIPE) as (program, ready),
+        socket.create_connection(("127.0.0.1", ready["control_port"])) as line,
+    ):
         line.sendall(b'{"cmd": "step", "seconds": 1}\n' * 1000)
-        _, err = program.communicate(timeout=20)
+        _, err = program.communicate(timeout=60)
     assert program.returncode == 2
     assert f"recording {path} cannot be written (File too large)" in err.splitlines()[-1]
 

@@ -1,14 +1,12 @@
 import asyncio
-import json
-import signal
 import subprocess
-import sys
-from contextlib import asynccontextmanager
+from contextlib import contextmanager
 
 import pytest
 from ib_async import IB, LimitOrder
 
 from broker.gateway import main
+from tests.gateway.processes import running
 
 
 async def one_trade(ib, until):
@@ -31,29 +29,24 @@ async def recorded(open_bench, connect, until, tmp_path):
     return path, seen
 
 
-@asynccontextmanager
-async def playing(path):
-    """The program that plays it, in a process of its own; its ready line and all that it logs."""
-    program = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "broker.gateway", "play", str(path), "--port", "0"),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    ready = json.loads(await program.stdout.readline())
-    logged = []
-    yield ready, logged
-    program.send_signal(signal.SIGTERM)
-    logged.append((await program.stderr.read()).decode())
-    assert await asyncio.wait_for(program.wait(), 10) == 0
+@contextmanager
+def playing(path):
+    """The program that plays it; its ready line and, once it has ended, all that it has logged."""
+    with running("play", str(path), "--port", "0", stderr=subprocess.PIPE) as (program, ready):
+        logged = []
+        yield ready, logged
+        program.terminate()
+        logged.append(program.communicate(timeout=60)[1])
+        assert program.returncode == 0
 
 
 async def test_the_same_client_lives_through_the_same_again(recorded, until):
     path, seen = recorded
-    async with playing(path) as (ready, logged):
+    with playing(path) as (ready, logged):
         assert ready["clients"] == [3]
         for _ in range(2):
             ib = IB()
-            await ib.connectAsync("127.0.0.1", ready["port"], 3, timeout=5, raiseSyncErrors=True)
+            await ib.connectAsync("127.0.0.1", ready["port"], 3, timeout=20, raiseSyncErrors=True)
             assert await one_trade(ib, until) == seen
             ib.disconnect()
             await asyncio.sleep(0.05)
@@ -62,9 +55,9 @@ async def test_the_same_client_lives_through_the_same_again(recorded, until):
 
 async def test_an_order_is_not_filled_before_it_is_placed(recorded, until):
     path, _ = recorded
-    async with playing(path) as (ready, _):
+    with playing(path) as (ready, _):
         ib = IB()
-        await ib.connectAsync("127.0.0.1", ready["port"], 3, timeout=5, raiseSyncErrors=True)
+        await ib.connectAsync("127.0.0.1", ready["port"], 3, timeout=20, raiseSyncErrors=True)
         held = ib.positions()[0].contract
         held.exchange = "SMART"
         ticker = ib.reqMktData(held)
@@ -77,7 +70,7 @@ async def test_an_order_is_not_filled_before_it_is_placed(recorded, until):
 
 async def test_a_client_that_was_not_recorded_is_sent_away(recorded):
     path, _ = recorded
-    async with playing(path) as (ready, logged):
+    with playing(path) as (ready, logged):
         stranger = IB()
         with pytest.raises((TimeoutError, ConnectionError)):
             await stranger.connectAsync("127.0.0.1", ready["port"], 8, timeout=1)

@@ -47,11 +47,11 @@ async def test_a_client_id_is_free_again_after_a_disconnect(script, connect, unt
 
 
 async def hello(port: int, first: bytes) -> bytes:
-    """What the gateway says to `first` before it closes or 1 s passes."""
+    """What the gateway says to `first` before it closes."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(first)
     try:
-        return await asyncio.wait_for(reader.read(1000), 1)
+        return await asyncio.wait_for(reader.read(1000), 20)
     finally:
         writer.close()
 

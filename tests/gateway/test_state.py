@@ -1,9 +1,4 @@
-import asyncio
-import json
-import os
-import signal
 import sqlite3
-import sys
 from datetime import datetime, timedelta
 
 import pytest
@@ -13,6 +8,7 @@ from broker.gateway.errors import GatewayError
 from broker.gateway.main import main, read_arguments
 from broker.gateway.program import build
 from broker.gateway.state import FORMAT, StateFile
+from tests.gateway.processes import FREE, running
 
 
 async def books(bench):
@@ -45,32 +41,17 @@ async def test_account_orders_and_time_continue_after_a_restart(open_bench, conn
         assert second.perm_id > first.perm_id
 
 
-async def test_a_kill_loses_no_execution_that_was_announced(tmp_path):
+async def test_a_kill_loses_no_execution_that_was_announced(tmp_path, until):
     state = tmp_path / "gateway.sqlite"
-    command = (
-        sys.executable,
-        "-m",
-        "broker.gateway",
-        "--port",
-        "0",
-        "--control-port",
-        "0",
-        "--state",
-        str(state),
-    )
-    program = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
-    ready = json.loads(await program.stdout.readline())
-    ib = IB()
-    await ib.connectAsync("127.0.0.1", ready["port"], 1)
-    held = ib.positions()[0].contract
-    held.exchange = "SMART"
-    announced = asyncio.Event()
-    ib.execDetailsEvent += lambda *_: announced.set()
-    ib.placeOrder(held, LimitOrder("SELL", 1, 0.01, tif="DAY", orderRef="sold"))
-    await asyncio.wait_for(announced.wait(), 5)
-    exec_id = ib.fills()[0].execution.execId
-    os.kill(program.pid, signal.SIGKILL)
-    await program.wait()
+    with running(*FREE, "--state", str(state)) as (program, ready):
+        ib = IB()
+        await ib.connectAsync("127.0.0.1", ready["port"], 1)
+        held = ib.positions()[0].contract
+        held.exchange = "SMART"
+        ib.placeOrder(held, LimitOrder("SELL", 1, 0.01, tif="DAY", orderRef="sold"))
+        await until(ib.fills)
+        program.kill()
+        exec_id = ib.fills()[0].execution.execId
     gateway = build(read_arguments(["--state", str(state)]))
     assert [e.exec_id for e in gateway.exchange.executions] == [exec_id]
     assert gateway.exchange.account.holdings[held.conId].quantity == 1

@@ -18,6 +18,7 @@ from rich.console import Console
 
 from broker.gateway.view.picture import Pulse, picture, share_lines
 from broker.gateway.view.terminal import Meter, News, obey
+from tests.gateway.processes import FREE
 
 STILL = Pulse(0.0, 0.0, 0.0, {})
 
@@ -142,7 +143,7 @@ class Terminal:
         termios.tcsetwinsize(slave, (24, 80))
         self.slave = slave
         self.before = termios.tcgetattr(slave)
-        command = [sys.executable, "-m", "broker.gateway", "--port", "0", "--control-port", "0", *argv]
+        command = [sys.executable, "-m", "broker.gateway", *FREE, *argv]
         environment = {**os.environ, "TERM": "xterm-256color"}
         self.program = subprocess.Popen(
             command, stdin=slave, stdout=slave, stderr=subprocess.PIPE, env=environment
@@ -150,9 +151,17 @@ class Terminal:
         os.set_blocking(self.master, False)
         self.heard = ""
 
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.program.kill()
+        self.program.wait()
+        self.program.stderr.close()
+
     async def until(self, part):
         """Waits for a text; what came up to its end."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while part not in self.heard:
                 await asyncio.sleep(0.02)
                 try:
@@ -167,7 +176,7 @@ class Terminal:
 
     async def ended(self):
         """The exit code, with the terminal as it was found."""
-        code = await asyncio.to_thread(self.program.wait, 10)
+        code = await asyncio.to_thread(self.program.wait, 60)
         assert termios.tcgetattr(self.slave) == self.before
         os.close(self.master)
         os.close(self.slave)
@@ -175,39 +184,39 @@ class Terminal:
 
 
 async def test_a_terminal_that_is_closed_ends_the_program():
-    terminal = Terminal("--speed", "60")
-    await terminal.until("iron condor")
-    os.close(terminal.slave)
-    os.close(terminal.master)
-    await asyncio.to_thread(terminal.program.wait, 10)
-    assert terminal.program.stderr.read().decode() == ""
+    with Terminal("--speed", "60") as terminal:
+        await terminal.until("iron condor")
+        os.close(terminal.slave)
+        os.close(terminal.master)
+        await asyncio.to_thread(terminal.program.wait, 60)
+        assert terminal.program.stderr.read().decode() == ""
 
 
 async def test_in_a_terminal_the_program_shows_itself_obeys_keys_and_leaves_no_trace():
-    terminal = Terminal("--speed", "60")
-    await terminal.until("\x1b[?1049h")
-    await terminal.until("iron condor")
-    terminal.press("p")
-    await terminal.until("PAUSED")
-    terminal.press("p")
-    terminal.press("+")
-    await terminal.until("120x")
-    terminal.press("q")
-    await terminal.until("\x1b[?1049l")
-    assert await terminal.ended() == (0, "")
+    with Terminal("--speed", "60") as terminal:
+        await terminal.until("\x1b[?1049h")
+        await terminal.until("iron condor")
+        terminal.press("p")
+        await terminal.until("PAUSED")
+        terminal.press("p")
+        terminal.press("+")
+        await terminal.until("120x")
+        terminal.press("q")
+        await terminal.until("\x1b[?1049l")
+        assert await terminal.ended() == (0, "")
 
 
 async def test_a_view_that_is_interrupted_gives_the_terminal_back():
-    terminal = Terminal()
-    await terminal.until("iron condor")
-    terminal.program.send_signal(signal.SIGINT)
-    await terminal.until("\x1b[?1049l")
-    assert await terminal.ended() == (0, "")
+    with Terminal() as terminal:
+        await terminal.until("iron condor")
+        terminal.program.send_signal(signal.SIGINT)
+        await terminal.until("\x1b[?1049l")
+        assert await terminal.ended() == (0, "")
 
 
 async def test_json_is_a_ready_line_in_a_terminal_too():
-    terminal = Terminal("--json")
-    line = await terminal.until("\n")
-    assert json.loads(line)["ready"] is True
-    terminal.program.terminate()
-    assert (await terminal.ended())[0] == 0
+    with Terminal("--json") as terminal:
+        line = await terminal.until("\n")
+        assert json.loads(line)["ready"] is True
+        terminal.program.terminate()
+        assert (await terminal.ended())[0] == 0
