@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 
+from broker.gateway.errors import OrderRefused
 from broker.gateway.markets.script import DEFAULT_START
 from options.hours import closing
 from tests.gateway.books import DEPOSIT, Books
@@ -32,6 +33,19 @@ def test_a_defined_risk_structure_needs_what_it_can_lose_and_a_naked_short_more(
     # One put stays in its spread (500); the other one and the call are a strangle: the call's naked
     # requirement, with its strike standing in for the price, and the put's mark.
     assert traded.values(DEFAULT_START).initial_margin == pytest.approx(500 + 100 * (1.0 + 0.2 * 110 + 1.0))
+
+
+def test_an_account_beyond_its_means_may_only_do_what_frees_some():
+    books = Books(deposit=2_000.0)
+    put = books.options[1]
+    books.quote_all()
+    books.quote(books.share, 100.00, 100.10)
+    books.exchange.account.book(put, -3, 1.00, 0.0)
+    books.send(1, put, "BUY", limit=1.10)
+    assert books.status(1) == "Filled"
+    assert books.exchange.values(books.now).available_funds < 0
+    with pytest.raises(OrderRefused, match="EQUITY WITH LOAN VALUE"):
+        books.send(2, put, "SELL", limit=1.00)
 
 
 def test_expired_options_wait_for_a_price_and_then_become_shares_or_nothing():

@@ -93,6 +93,33 @@ def test_a_fill_is_no_larger_than_the_least_size_shown_and_the_next_quote_renews
     assert [(e.cumulative, e.average_price) for e in own] == [(3, 0.20), (6, 0.20), (8, 0.175)]
 
 
+def test_a_leg_with_a_ratio_uses_up_that_many_contracts_for_each_lot(books, condor):
+    ratio = [(books.options[0], -1), (books.options[1], 2)]
+    books.send(1, ratio, quantity=8, limit=1.20)
+    assert fills(books, 1) == [(5, 1.20)], "10 contracts are shown"
+
+
+def test_what_a_combo_gains_goes_to_its_legs_in_whole_cents(books, condor):
+    books.send(1, condor, limit=0.01)
+    books.step(QUEUE_S)
+    assert fills(books, 1) == [(1, 0.01)]
+    cents = [100 * e.price for e in books.exchange.executions if e.contract]
+    assert cents == pytest.approx([round(price) for price in cents], abs=1e-9)
+
+
+def test_what_is_left_of_an_order_that_was_met_in_the_queue_waits_from_that_moment_on(books):
+    books.quote_all()
+    books.send(1, books.options[0], quantity=15, limit=1.05)
+    books.step(QUEUE_S)
+    assert books.order(1).filled == 10
+    books.step(1)
+    books.quote(books.options[0], 1.00, 1.10)
+    books.step(QUEUE_S - 1.1)
+    assert books.order(1).filled == 10
+    books.step(0.1)
+    assert books.order(1).filled == 15
+
+
 def test_two_orders_share_what_one_quote_shows_the_older_first(books, condor):
     books.send(1, condor, quantity=7, limit=0.20)
     books.send(2, condor, quantity=7, limit=0.20)

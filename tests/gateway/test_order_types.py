@@ -90,6 +90,13 @@ def test_midprice_follows_the_middle_and_fills_there(books):
     assert books.order(1).fill_price == 101.05
 
 
+def test_a_middle_between_two_increments_is_met_on_the_far_one(books):
+    books.quote(books.share, 0.5000, 0.5003)
+    books.send(1, books.share, "BUY", 5, order_type="MIDPRICE")
+    books.step(2)
+    assert books.order(1).fill_price == 0.5002
+
+
 def test_midprice_never_goes_beyond_its_cap(books):
     books.send(1, books.share, "BUY", 5, 100.00, order_type="MIDPRICE")
     books.send(2, books.share, "SELL", 5, 100.10, order_type="MIDPRICE")

@@ -128,6 +128,8 @@ def test_near_the_strike_some_short_contracts_are_assigned_and_some_are_not():
     assert {0, 10} < set(assigned)
     assert any(0 < count < 10 for count in assigned)
     assert 800 < sum(assigned) < 1200
+    assert any(exercised_at_expiry(contract, -10, 100.2, seed) < 10 for seed in range(200))
+    assert any(exercised_at_expiry(contract, -10, 99.8, seed) > 0 for seed in range(200))
     for seed in range(200):
         late = after_hours_price("XYZ", EXPIRY, 100.0, seed)
         if abs(late - 100.0) > 0.2:
@@ -225,6 +227,17 @@ def test_a_holder_may_let_an_option_in_the_money_lapse_and_exercise_one_out_of_i
     assert desk.holdings() == {}
     assert desk.account.cash_usd == pytest.approx(DEPOSIT - 2000 - 100)
     assert desk.account.realized_usd == pytest.approx(-1000 - (90 + 10 - (90 - 1)) * 100)
+
+
+def test_a_wish_to_let_an_option_lapse_is_for_the_next_close_only():
+    desk = Desk()
+    call = desk.hold("C", 90.0, 1, 10.0)
+    desk.price(100.0)
+    now = closing(EVE) - timedelta(hours=1)
+    desk.settlement.pass_time(now)
+    desk.settlement.instruct(call.con_id, 1, lapse=True, override=True, now=now)
+    assert desk.settlement.pass_time(closing(EVE)) == []
+    assert [event.kind for event in desk.expire(100.0)] == [Kind.EXERCISED]
 
 
 @pytest.mark.parametrize(
