@@ -7,6 +7,7 @@ import pytest
 from ib_async import IB, ExecutionFilter, LimitOrder, MarketOrder
 
 UNSET_LONG = 9223372036854775807
+UNSET_DOUBLE = "1.7976931348623157E308"
 ORDER_KINDS = {"3", "4", "5", "11", "59"}
 
 
@@ -43,6 +44,22 @@ async def test_a_fill_is_told_as_recorded_of_a_real_gateway(script, connect, raw
         ]
         opened = [fields for fields in frames if fields[0] == "5"]
         assert ["1.95" in fields for fields in opened] == [False, False, True]
+        perm_id = opened[0][25]
+        assert all(f"{perm_id}.0/DU1234567/100" in fields for fields in opened)
+        (report,) = (fields for fields in frames if fields[0] == "59")
+        assert report[5] == UNSET_DOUBLE, "an opening trade realizes nothing yet"
+
+
+async def test_a_fill_says_whether_it_took_liquidity_or_gave_it(script, connect, raw, of, until):
+    leg = (await script.list_condor())["P95"]
+    async with connect(script) as ib:
+        frames = raw(ib)
+        ib.placeOrder(leg, LimitOrder("BUY", 1, 1.25, tif="DAY"))
+        waits = ib.placeOrder(leg, LimitOrder("BUY", 1, 1.20, tif="DAY"))
+        await until(lambda: waits.orderStatus.status == "Submitted")
+        await script.step(2)
+        await until(lambda: len(of(frames, 11)) == 2)
+        assert [fields[-2] for fields in of(frames, 11)] == ["2", "1"]
 
 
 async def test_a_combo_is_filled_as_a_whole_before_its_legs(script, connect, raw, combo, until):
@@ -233,6 +250,17 @@ async def test_only_the_owner_and_client_0_may_cancel(script, connect, heard, un
         await until(lambda: len(script.gateway.exchange.working()) == 2)
         first.client.cancelOrder(51)
         await until(lambda: refused == [(51, 10147)])
+
+
+async def test_a_completed_order_tells_what_was_left_of_it_and_what_was_filled(script, connect, until):
+    leg = (await script.list_condor())["P95"]
+    async with connect(script) as ib:
+        trade = ib.placeOrder(leg, LimitOrder("BUY", 14, 1.25, tif="DAY"))
+        await until(lambda: trade.orderStatus.filled == 10)
+        ib.cancelOrder(trade.order)
+        await until(lambda: trade.orderStatus.status == "Cancelled")
+        (done,) = await ib.reqCompletedOrdersAsync(False)
+        assert (done.order.totalQuantity, done.order.filledQuantity) == (4, 10)
 
 
 async def test_only_client_0_may_bind_orders_placed_by_hand(script, connect, heard, until):
