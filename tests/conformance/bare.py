@@ -30,7 +30,7 @@ class BareClient:
     async def until(self, kind: int) -> list[list[str]]:
         """Every message up to the next one of that kind."""
         heard: list[list[str]] = []
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while not heard or heard[-1][0] != str(kind):
                 heard.append(await self.next())
         return heard
@@ -43,13 +43,15 @@ async def bare(port: int, version: int) -> AsyncIterator[BareClient]:
     offer = f"v157..{version}".encode()
     writer.write(b"API\0" + struct.pack(">I", len(offer)) + offer)
     client = BareClient(version, reader, writer)
-    assert (await client.next())[0] == str(version)
-    await client.ask(71, 2, 1, "")
-    await client.until(9)
-    for _ in range(3):
-        assert (await client.next())[0] == "4"
-    yield client
-    writer.close()
+    try:
+        assert (await client.next())[0] == str(version)
+        await client.ask(71, 2, 1, "")
+        await client.until(9)
+        for _ in range(3):
+            assert (await client.next())[0] == "4"
+        yield client
+    finally:
+        writer.close()
 
 
 def details(version: int, contract: tuple[str, ...]) -> list[object]:

@@ -27,7 +27,7 @@ import ibapi.tag_value
 from tests.conformance.strict import Heard, Listener, StrictOfficial, strict_decoder
 
 NAMES = ("ib_async", "ib_insync", "ibapi")
-PATIENCE_S = 10.0
+PATIENCE_S = 20.0
 
 
 @dataclass

@@ -24,14 +24,16 @@ async def whole(library: ModuleType, port: int) -> AsyncIterator[tuple[Any, list
     codes: list[int] = []
     ib.errorEvent += lambda _, code, *__: codes.append(code)
     await ib.connectAsync("127.0.0.1", port, clientId=1, timeout=20)
-    yield ib, codes
-    ib.disconnect()
-    await asyncio.sleep(0)
+    try:
+        yield ib, codes
+    finally:
+        ib.disconnect()
+        await asyncio.sleep(0)
     assert [heard for heard in ib.client.decoder.heard if heard.complaint] == []
 
 
 async def until(condition: Callable[[], Any]) -> Any:
-    for _ in range(5000):
+    for _ in range(20_000):
         if found := condition():
             return found
         await asyncio.sleep(0.001)

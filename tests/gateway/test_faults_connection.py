@@ -12,7 +12,7 @@ from broker.gateway.session import Session
 REFUSED = (TimeoutError, ConnectionError)
 
 
-async def attempt(bench, timeout_s=0.3, client_id=1, **options) -> IB | None:
+async def attempt(bench, timeout_s=0.5, client_id=1, **options) -> IB | None:
     """A client after one try to connect; None when it failed."""
     ib = IB()
     try:
@@ -89,7 +89,7 @@ async def test_refused_connections_fail_until_the_time_has_passed(script, until)
     await script.inflict("refuse_connections", seconds=60)
     assert await attempt(script) is None
     await script.step(60)
-    ib = await attempt(script, timeout_s=5)
+    ib = await attempt(script, timeout_s=20)
     assert ib
     ib.disconnect()
 
@@ -101,9 +101,9 @@ async def test_a_free_client_id_in_use_fails_one_connect_with_326(script):
     codes = []
     ib.errorEvent += lambda _, code, *__: codes.append(code)
     with pytest.raises(REFUSED):
-        await ib.connectAsync("127.0.0.1", script.port, 1, timeout=0.3)
+        await ib.connectAsync("127.0.0.1", script.port, 1, timeout=0.5)
     assert codes == [326]
-    again = await attempt(script, timeout_s=5)
+    again = await attempt(script, timeout_s=20)
     assert again
     again.disconnect()
 

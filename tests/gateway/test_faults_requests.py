@@ -10,6 +10,8 @@ def option(strike=90.0):
     return Option("XYZ", "20260417", strike, "P", "SMART", currency="USD")
 
 
+SHORT_S = 0.5
+"""Many times what a start-up takes, for one that cannot succeed."""
 START_UP = {
     "positions": "positions",
     "open_orders": "open orders",
@@ -25,13 +27,13 @@ START_UP = {
 async def test_a_start_up_request_without_end_is_only_logged_unless_it_was_asked_to_raise(script, caplog, of):
     await script.inflict("missing_end", of=of)
     ib = IB()
-    await ib.connectAsync("127.0.0.1", script.port, 1, timeout=0.2)
+    await ib.connectAsync("127.0.0.1", script.port, 1, timeout=SHORT_S)
     assert ib.isConnected()
     assert f"{START_UP[of]} request timed out" in caplog.text
     ib.disconnect()
     strict = IB()
     with pytest.raises(ConnectionError, match=START_UP[of]):
-        await strict.connectAsync("127.0.0.1", script.port, 2, timeout=0.2, raiseSyncErrors=True)
+        await strict.connectAsync("127.0.0.1", script.port, 2, timeout=SHORT_S, raiseSyncErrors=True)
 
 
 @pytest.mark.fault("missing_end")
@@ -39,7 +41,7 @@ async def test_after_a_missing_open_order_end_order_events_are_swallowed(script,
     legs = await script.list_condor()
     await script.inflict("missing_end", of="open_orders", times=1)
     ib = IB()
-    await ib.connectAsync("127.0.0.1", script.port, 1, timeout=0.2)
+    await ib.connectAsync("127.0.0.1", script.port, 1, timeout=SHORT_S)
     seen = []
     ib.openOrderEvent += seen.append
     trade = ib.placeOrder(legs["P90"], LimitOrder("BUY", 1, 0.10, tif="DAY"))
@@ -125,7 +127,7 @@ async def test_late_answers_come_in_order_and_orders_meet_later_prices(script, c
 async def test_a_client_that_has_gone_before_its_late_answer_leaves_its_id_free(script, connect, until):
     await script.inflict("late_answers", delay_s=10)
     with pytest.raises(TimeoutError):
-        await IB().connectAsync("127.0.0.1", script.port, 1, timeout=0.2)
+        await IB().connectAsync("127.0.0.1", script.port, 1, timeout=SHORT_S)
     await until(lambda: not script.gateway.connections)
     await script.step(10)
     await script.heal()
@@ -139,7 +141,7 @@ async def test_a_read_only_gateway_answers_no_order_request(script, connect, hea
     await script.inflict("read_only")
     strict = IB()
     with pytest.raises(ConnectionError, match="open orders"):
-        await strict.connectAsync("127.0.0.1", script.port, 1, timeout=0.2, raiseSyncErrors=True)
+        await strict.connectAsync("127.0.0.1", script.port, 1, timeout=SHORT_S, raiseSyncErrors=True)
     ib = IB()
     await ib.connectAsync("127.0.0.1", script.port, 2, timeout=20, readonly=True, raiseSyncErrors=True)
     errors = heard(ib)

@@ -43,7 +43,7 @@ async def test_a_slow_line_makes_the_start_up_fail_by_its_time_out(script, until
     await script.inflict("slow", bytes_per_s=1000)
     ib = IB()
     with pytest.raises(TimeoutError):
-        await ib.connectAsync("127.0.0.1", script.port, 1, timeout=0.2)
+        await ib.connectAsync("127.0.0.1", script.port, 1, timeout=0.5)
     patient = asyncio.ensure_future(IB().connectAsync("127.0.0.1", script.port, 2, timeout=20))
     steps = 0
     while not patient.done():

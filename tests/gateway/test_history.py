@@ -23,7 +23,7 @@ async def priced(script):
 def ask(ib, contract=XYZ, **changes):
     wanted = {
         **{"endDateTime": "", "durationStr": "1 D", "barSizeSetting": "1 min", "whatToShow": "TRADES"},
-        **{"useRTH": True, "formatDate": 1, "timeout": 3},
+        **{"useRTH": True, "formatDate": 1, "timeout": 20},
         **changes,
     }
     return ib.reqHistoricalDataAsync(contract, **wanted)

@@ -31,7 +31,7 @@ async def test_several_clients_are_served_at_once_but_none_twice(script, connect
         codes = []
         twin.errorEvent += lambda _id, code, *_: codes.append(code)
         try:
-            await twin.connectAsync("127.0.0.1", script.port, 2, timeout=0.3)
+            await twin.connectAsync("127.0.0.1", script.port, 2, timeout=0.5)
             raise AssertionError("a second client 2 was let in")
         except (TimeoutError, ConnectionError):
             assert 326 in codes
