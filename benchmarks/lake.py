@@ -12,6 +12,7 @@ from pathlib import Path
 import polars as pl
 
 from lake import Column, Lake, LakeReader, TableSchema, delta
+from lake.store import Folder
 
 _ROWS = 5_000
 _T0 = datetime(2026, 2, 4, 14, 30, tzinfo=UTC)
@@ -55,7 +56,7 @@ def _append_to_bare_parquet(folder: Path) -> tuple[float, float]:
         pl.lit(1).alias("seq"), pl.lit(_T0).dt.cast_time_unit("us").alias("time"), pl.all()
     )
     rows = rows.cast({"seq": pl.Int64()})
-    table = delta.create_table(folder / "table", rows.schema, ("seq", "time"))
+    table = delta.create_table(Folder(folder), "table", rows.schema, ("seq", "time"))
     appended = _median_ms(lambda n: delta.append(table, rows, n + 1), 19)
     bare = _median_ms(lambda n: rows.write_parquet(folder / f"{n}.parquet", compression="snappy"), 19)
     return appended, bare

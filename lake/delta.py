@@ -6,9 +6,7 @@ until then no version is *vouched for*: what is damaged there is removed and wri
 """
 
 import json
-import os
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from urllib.parse import unquote
 
 import polars as pl
@@ -26,6 +24,8 @@ from deltalake import (
 from deltalake.exceptions import TableNotFoundError
 from deltalake.schema import ArrayType, PrimitiveType
 
+from lake.store import Store
+
 APP = "flush"
 CHECKPOINT_EVERY = 20  # commits; a held handle slows down with every commit since the last one it saw
 
@@ -38,31 +38,30 @@ _PRIMITIVES = {
 }
 _HOOKS = PostCommitHookProperties(cleanup_expired_logs=False)
 _PARQUET_ENDS = b"PAR1"
+_LAST_CHECKPOINT = "_last_checkpoint"
 
 
-def open_table(folder: Path) -> DeltaTable | None:
+def open_table(store: Store, name: str) -> DeltaTable | None:
     """The table at its newest version; None when there is none yet."""
-    if not (folder / "_delta_log").is_dir():
-        return None
     try:
-        return DeltaTable(folder)
+        return DeltaTable(_uri(store, name), storage_options=_options(store))
     except TableNotFoundError:
         return None
 
 
-def create_table(folder: Path, schema: pl.Schema, statistics: Iterable[str]) -> DeltaTable:
+def create_table(store: Store, name: str, schema: pl.Schema, statistics: Iterable[str]) -> DeltaTable:
     """A new, empty table by UTC date of `time`; `statistics` are the columns that files are skipped by."""
-    folder.mkdir(parents=True, exist_ok=True)
     fields = [*_fields(schema), Field("date", PrimitiveType("date"))]
     configuration = {
         "delta.dataSkippingStatsColumns": ",".join(statistics),
         "delta.checkpointInterval": str(CHECKPOINT_EVERY),
     }
     return DeltaTable.create(
-        folder,
+        _uri(store, name),
         Schema(fields),
         partition_by="date",
         configuration=configuration,
+        storage_options=_options(store),
         post_commithook_properties=_HOOKS,
     )
 
@@ -99,44 +98,44 @@ def is_stale(table: DeltaTable, opened_at: int) -> bool:
     return (table.version() + 1) // CHECKPOINT_EVERY > (opened_at + 1) // CHECKPOINT_EVERY
 
 
-def heal(folder: Path, vouched: int) -> list[str]:
+def heal(store: Store, name: str, vouched: int) -> list[str]:
     """Remove the newest versions from the first damaged one on; versions up to `vouched` are left alone.
 
     A version is damaged when its log file is empty or torn or a data file it names is missing or cut.
     Unvouched checkpoints go too: they are only a short cut. Gives the names of the log files removed.
     """
-    log = folder / "_delta_log"
-    newer = {version: path for version, path in _log_files(log) if version > vouched}
-    damaged = next((version for version, path in sorted(newer.items()) if _is_damaged(folder, path)), None)
-    removed = [path for version, path in newer.items() if damaged is not None and version >= damaged]
-    shortcuts = [path for path in log.glob("*.checkpoint*.parquet") if int(path.name.split(".")[0]) > vouched]
+    log = f"{name}/_delta_log"
+    keys = store.keys(log)
+    newer = {version: key for version, key in _log_files(keys) if version > vouched}
+    damaged = next((version for version, key in sorted(newer.items()) if _is_damaged(store, name, key)), None)
+    removed = [key for version, key in newer.items() if damaged is not None and version >= damaged]
+    shortcuts = [key for key in _checkpoints(keys) if _version_of(key, 0) > vouched]
     if shortcuts:
-        (log / "_last_checkpoint").unlink(missing_ok=True)
-    for path in (*removed, *shortcuts):
-        path.unlink()
+        store.delete(f"{log}/{_LAST_CHECKPOINT}")
+    for key in (*removed, *shortcuts):
+        store.delete(key)
     if removed or shortcuts:
-        _sync(log)
-    return sorted(path.name for path in removed)
+        store.sync_folder(log)
+    return sorted(_file_name(key) for key in removed)
 
 
-def is_whole(folder: Path, version: int) -> bool:
+def is_whole(store: Store, name: str, version: int) -> bool:
     """Whether a version's log file and the data files it adds are there and not torn."""
-    path = folder / "_delta_log" / f"{version:020}.json"
-    return path.is_file() and not _is_damaged(folder, path)
+    key = _log_key(name, version)
+    return store.size(key) is not None and not _is_damaged(store, name, key)
 
 
-def sync(folder: Path, after: int, upto: int) -> None:
+def sync(store: Store, name: str, after: int, upto: int) -> None:
     """Bring the versions after `after` up to `upto`, their data files and their folders safely to disk."""
-    log = folder / "_delta_log"
-    files = {log / "_last_checkpoint", *log.glob("*.checkpoint*.parquet")} if upto > after else set()
-    files = {path for path in files if path.exists() and _version_of(path, upto) > after}
+    if upto <= after:
+        return
+    keys = store.keys(f"{name}/_delta_log")
+    wanted = {key for key in _checkpoints(keys) if _version_of(key, upto) > after}
+    wanted |= {key for key in keys if _file_name(key) == _LAST_CHECKPOINT}
     for version in range(after + 1, upto + 1):
-        path = log / f"{version:020}.json"
-        files |= {path, *(folder / name for name, _ in added_files(path))}
-    for path in files:
-        _sync(path)
-    for path in {path.parent for path in files} | {folder, folder.parent, folder.parent.parent}:
-        _sync(path)
+        key = _log_key(name, version)
+        wanted |= {key, *(f"{name}/{path}" for path, _ in added_files(store.read(key)))}
+    store.sync(wanted)
 
 
 def data_files(table: DeltaTable) -> pl.DataFrame:
@@ -144,49 +143,59 @@ def data_files(table: DeltaTable) -> pl.DataFrame:
     return pl.DataFrame(table.get_add_actions(flatten=True))
 
 
-def _log_files(log: Path) -> Iterator[tuple[int, Path]]:
-    for path in log.glob("*.json"):
-        if path.stem.isdigit():
-            yield int(path.stem), path
-
-
-def _version_of(path: Path, default: int) -> int:
-    number = path.name.split(".")[0]
-    return int(number) if number.isdigit() else default
-
-
-def added_files(path: Path) -> Iterator[tuple[str, int]]:
-    """The data files that a log file adds, each with its size in bytes."""
-    for line in path.read_text().splitlines():
+def added_files(log_file: bytes) -> Iterator[tuple[str, int]]:
+    """The data files that a log file adds, each with its size in bytes; paths are relative to the table."""
+    for line in log_file.splitlines():
         if add := json.loads(line).get("add"):
             yield unquote(add["path"]), add["size"]
 
 
-def _is_damaged(folder: Path, path: Path) -> bool:
+def _uri(store: Store, name: str) -> str:
+    return f"{store.uri}/{name}"
+
+
+def _options(store: Store) -> dict[str, str] | None:
+    return None if store.options is None else dict(store.options)
+
+
+def _log_key(name: str, version: int) -> str:
+    return f"{name}/_delta_log/{version:020}.json"
+
+
+def _file_name(key: str) -> str:
+    return key.rpartition("/")[2]
+
+
+def _version_of(key: str, default: int) -> int:
+    number = _file_name(key).split(".")[0]
+    return int(number) if number.isdigit() else default
+
+
+def _log_files(keys: Iterable[str]) -> Iterator[tuple[int, str]]:
+    for key in keys:
+        stem, _, kind = _file_name(key).partition(".")
+        if kind == "json" and stem.isdigit():
+            yield int(stem), key
+
+
+def _checkpoints(keys: Iterable[str]) -> Iterator[str]:
+    return (key for key in keys if ".checkpoint" in key and key.endswith(".parquet"))
+
+
+def _is_damaged(store: Store, name: str, key: str) -> bool:
     try:
-        actions = set().union(*(json.loads(line) for line in path.read_text().splitlines()))
-        added = list(added_files(path))
+        content = store.read(key)
+        actions = set().union(*(json.loads(line) for line in content.splitlines()))
+        added = list(added_files(content))
     except ValueError:
         return True
     # Cut between two lines it is still JSON: an append ends with its transaction, the others change metadata.
     whole = "txn" in actions or ("metaData" in actions and not added)
-    return not whole or not all(_is_whole_file(folder / name, size) for name, size in added)
+    return not whole or not all(_is_whole_file(store, f"{name}/{path}", size) for path, size in added)
 
 
-def _is_whole_file(path: Path, size: int) -> bool:
-    if not path.is_file() or path.stat().st_size != size:
-        return False
-    with path.open("rb") as file:
-        file.seek(-len(_PARQUET_ENDS), os.SEEK_END)
-        return file.read() == _PARQUET_ENDS
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _is_whole_file(store: Store, key: str, size: int) -> bool:
+    return store.size(key) == size and store.read_end(key, len(_PARQUET_ENDS)) == _PARQUET_ENDS
 
 
 def _writing(schema: pl.Schema) -> WriterProperties:

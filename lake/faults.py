@@ -16,7 +16,7 @@ _FORBIDDEN = ("permission denied", "read-only", "readonly", "not permitted")
 
 
 @contextmanager
-def reported(what: str, where: Path) -> Iterator[None]:
+def reported(what: str, where: Path | str) -> Iterator[None]:
     """Turn errors of files, SQLite, Delta and polars into a LakeError: `what`, `where`, what to do."""
     try:
         yield
@@ -39,7 +39,7 @@ def _first_line(error: BaseException) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0].strip()
 
 
-def _advice(error: Exception, where: Path) -> str:
+def _advice(error: Exception, where: Path | str) -> str:
     text = str(error).lower()
     if _is_full(error) or any(sign in text for sign in _FULL):
         return "free space on its disk and try again; nothing that was acknowledged is lost"
@@ -53,7 +53,7 @@ def _advice(error: Exception, where: Path) -> str:
         return "the lake was closed: open it again"
     if isinstance(error, sqlite3.OperationalError):
         return _NO_LONGER_WRITABLE
-    return _DAMAGED if where.exists() else "check that the folder exists and its disk is mounted"
+    return _DAMAGED if Path(where).exists() else "check that the folder exists and its disk is mounted"
 
 
 def _is_full(error: Exception) -> bool:

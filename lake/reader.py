@@ -14,6 +14,7 @@ from deltalake import DeltaTable
 from lake import delta
 from lake.faults import reported
 from lake.journal import Flushed, JournalView, look
+from lake.store import Folder
 from lake.tables import LEDGER
 from lake.writer import FOLDER, JOURNAL
 from options import LakeError
@@ -40,6 +41,7 @@ class LakeReader:
     def __init__(self, home: Path) -> None:
         """Use `LakeReader.open`."""
         self._home = home
+        self._store = Folder(home / FOLDER)
         self._handles: dict[str, tuple[DeltaTable, int]] = {}
         self._whole: dict[str, set[str]] = {}
         self._lock = threading.Lock()
@@ -115,12 +117,12 @@ class LakeReader:
         unflushed = journal.seq_at(time)
         if unflushed is not None or LEDGER.name not in journal.flushed.versions:
             return unflushed or 0
-        with reported("cannot read the ledger", self._folder(LEDGER.name)):
+        with reported("cannot read the ledger", self._place(LEDGER.name)):
             table = self._handle(LEDGER.name, journal.flushed.versions[LEDGER.name])
             return _flushed_seq_at(time, table, journal.flushed.seq)
 
     def _stored(self, name: str, schema: pl.Schema, flushed: Flushed) -> pl.LazyFrame:
-        with reported(f"cannot read the table {name}", self._folder(name)):
+        with reported(f"cannot read the table {name}", self._place(name)):
             table = self._handle(name, flushed.versions[name])
             known = delta.columns_of(table)
             return pl.scan_delta(table).select(
@@ -133,7 +135,7 @@ class LakeReader:
     ) -> TableInfo:
         if name not in flushed.versions:
             return TableInfo(name, fresh, 0, seq, time, None)
-        with reported(f"cannot read the table {name}", self._folder(name)):
+        with reported(f"cannot read the table {name}", self._place(name)):
             table = self._handle(name, flushed.versions[name])
             files = delta.data_files(table).filter(pl.col("max.seq") <= flushed.seq)
         rows = int(files["num_records"].sum()) + fresh
@@ -144,7 +146,6 @@ class LakeReader:
 
     def _handle(self, name: str, version: int) -> DeltaTable:
         """The table at `version` or later, its data files present and whole in size."""
-        folder = self._folder(name)
         with self._lock:
             held = self._handles.get(name)
             if held is not None and held[0].version() >= version:
@@ -153,11 +154,11 @@ class LakeReader:
                 del self._handles[name]  # until its new files are seen to be whole
                 held[0].update_incremental()
             if held is None or delta.is_stale(*held):
-                table = delta.open_table(folder)
-                if table is None or not delta.is_whole(folder, version):
+                table = delta.open_table(self._store, name)
+                if table is None or not delta.is_whole(self._store, name, version):
                     raise LakeError(
-                        f"the table {name} ({folder}) has lost its newest version {version} or part of it: "
-                        "restore this home from a backup"
+                        f"the table {name} ({self._place(name)}) has lost its newest version {version} "
+                        "or part of it: restore this home from a backup"
                     )
                 held = (table, table.version())
             self._check_files(name, held[0])
@@ -170,16 +171,16 @@ class LakeReader:
         for path, size in delta.data_files(table).select("path", "size_bytes").iter_rows():
             if path in seen:
                 continue
-            file = self._folder(name) / unquote(path)
-            if not file.is_file() or file.stat().st_size != size:
+            key = f"{name}/{unquote(path)}"
+            if self._store.size(key) != size:
                 raise LakeError(
-                    f"the table {name} has lost a data file or part of it ({file}): "
+                    f"the table {name} has lost a data file or part of it ({self._store.uri}/{key}): "
                     "restore this home from a backup"
                 )
             seen.add(path)
 
-    def _folder(self, name: str) -> Path:
-        return self._home / FOLDER / name
+    def _place(self, name: str) -> str:
+        return f"{self._store.uri}/{name}"
 
 
 def _schema(name: str, journal: JournalView) -> pl.Schema:

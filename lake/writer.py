@@ -21,6 +21,7 @@ from lake import delta, failpoint
 from lake.faults import reported
 from lake.journal import Entry, Flushed, Journal
 from lake.schemas import TableSchema
+from lake.store import Folder, Store
 from lake.tables import LEDGER, TABLES
 from options import LakeError
 
@@ -45,10 +46,10 @@ class Lake:
     """The one writer of a home. `commit` and `flush` may be called from any thread, at the same time."""
 
     def __init__(
-        self, home: Path, lock: FileLock, journal: Journal, tables: Mapping[str, TableSchema]
+        self, store: Store, lock: FileLock, journal: Journal, tables: Mapping[str, TableSchema]
     ) -> None:
         """Use `Lake.open`."""
-        self._home = home
+        self._store = store
         self._lock = lock
         self._journal = journal
         self._tables = tables
@@ -72,7 +73,7 @@ class Lake:
             with reported("cannot open the journal", home / JOURNAL):
                 journal = Journal(home / JOURNAL)
             undo.callback(journal.close)
-            lake = cls(home, lock, journal, tables)
+            lake = cls(Folder(home / FOLDER), lock, journal, tables)
             lake._recover()
             undo.pop_all()
             return lake
@@ -155,8 +156,8 @@ class Lake:
         versions[LEDGER.name] = self._append(LEDGER.name, ledger, boundary, ("seq", "time", "first_time"))
         failpoint.reach("flush.ledger")
         for name in (*names, LEDGER.name):
-            with reported(f"cannot sync the table {name}", self._folder(name)):
-                delta.sync(self._folder(name), journal.flushed.versions.get(name, -1), versions[name])
+            with reported(f"cannot sync the table {name}", self._place(name)):
+                delta.sync(self._store, name, journal.flushed.versions.get(name, -1), versions[name])
         failpoint.reach("flush.synced")
         with reported("cannot write to the journal", journal.path):
             journal.end_flush(Flushed(boundary, times[-1], None, versions))
@@ -165,10 +166,9 @@ class Lake:
 
     def _append(self, name: str, rows: pl.DataFrame, boundary: int, statistics: tuple[str, ...]) -> int:
         """Append unless the table has it already; gives the table's version."""
-        folder = self._folder(name)
         for attempt in range(1, _TRIES + 1):
             try:
-                with reported(f"cannot write the table {name}", folder):
+                with reported(f"cannot write the table {name}", self._place(name)):
                     table = self._handle(name, rows.schema, statistics)
                     if (table.transaction_version(delta.APP) or 0) < boundary:
                         delta.append(table, rows, boundary)
@@ -184,14 +184,15 @@ class Lake:
         held = self._handles.get(name)
         if held is not None and not delta.is_stale(*held):
             return held[0]
-        folder = self._folder(name)
-        table = delta.open_table(folder) or delta.create_table(folder, schema, statistics)
+        table = delta.open_table(self._store, name) or delta.create_table(
+            self._store, name, schema, statistics
+        )
         delta.widen(table, schema)
         self._handles[name] = (table, table.version())
         return table
 
-    def _folder(self, name: str) -> Path:
-        return self._home / FOLDER / name
+    def _place(self, name: str) -> str:
+        return f"{self._store.uri}/{name}"
 
     def _table(self, name: str) -> TableSchema:
         if name not in self._tables:
@@ -203,16 +204,16 @@ class Lake:
         journal = self._journal
         fresh = journal.flushed.seq == 0 and journal.flushed.boundary is None
         vouched = self._last_ledger_row() if fresh else journal.flushed
-        for folder in sorted((self._home / FOLDER).iterdir()):
-            name = folder.name
-            with reported(f"cannot open the table {name}", folder):
-                for removed in delta.heal(folder, vouched.versions.get(name, -1)):
+        names = self._store.names()
+        for name in names:
+            with reported(f"cannot open the table {name}", self._place(name)):
+                for removed in delta.heal(self._store, name, vouched.versions.get(name, -1)):
                     _log.warning("lake.healed", table=name, removed=removed)
-                self._check(name, delta.open_table(folder), vouched)
+                self._check(name, delta.open_table(self._store, name), vouched)
         for name in vouched.versions:
-            if not self._folder(name).is_dir():
+            if name not in names:
                 raise LakeError(
-                    f"the table {name} ({self._folder(name)}) is missing: restore this home from a backup"
+                    f"the table {name} ({self._place(name)}) is missing: restore this home from a backup"
                 )
         with reported("cannot write to the journal", journal.path):
             if vouched.seq > journal.flushed.seq:
@@ -222,24 +223,23 @@ class Lake:
             self.flush()
 
     def _check(self, name: str, table: DeltaTable | None, vouched: Flushed) -> None:
-        if name in vouched.versions and not delta.is_whole(self._folder(name), vouched.versions[name]):
+        if name in vouched.versions and not delta.is_whole(self._store, name, vouched.versions[name]):
             raise LakeError(
-                f"the table {name} ({self._folder(name)}) has lost its newest version "
+                f"the table {name} ({self._place(name)}) has lost its newest version "
                 f"{vouched.versions[name]} or part of it: restore this home from a backup"
             )
         known = max(vouched.seq, self._journal.flushed.boundary or 0)
         flushed = 0 if table is None else table.transaction_version(delta.APP) or 0
         if flushed > known:
             raise LakeError(
-                f"the table {name} ({self._folder(name)}) is flushed up to seq {flushed}, and the journal "
+                f"the table {name} ({self._place(name)}) is flushed up to seq {flushed}, and the journal "
                 f"knows of {known}: journal and lake are not of one home; restore both from one backup"
             )
 
     def _last_ledger_row(self) -> Flushed:
         """How far the lake is by its own account, for a home whose journal is new."""
-        folder = self._folder(LEDGER.name)
-        with reported("cannot read the ledger", folder):
-            table = delta.open_table(folder)
+        with reported("cannot read the ledger", self._place(LEDGER.name)):
+            table = delta.open_table(self._store, LEDGER.name)
             if table is None:
                 return Flushed(0, None)
             last = pl.scan_delta(table).sort("seq").last().collect().to_dicts()

@@ -49,7 +49,7 @@ def log_of(home: Path, table: str, version: int) -> Path:
 
 
 def data_of(home: Path, table: str, version: int) -> Path:
-    (name, _), *_ = delta.added_files(log_of(home, table, version))
+    (name, _), *_ = delta.added_files(log_of(home, table, version).read_bytes())
     return home / "lake" / table / name
 
 

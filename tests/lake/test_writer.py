@@ -12,6 +12,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from lake import Column, Lake, LakeReader, TableSchema, delta
+from lake.store import Folder
 from options import LakeError
 from tests.lake.scribe import ALL, commits_from
 
@@ -189,7 +190,7 @@ def test_what_another_handle_has_flushed_is_not_flushed_again(tmp_path: Path) ->
             lake.commit(T, {"alerts": ALERT})
             if n == 0:
                 lake.flush()
-        other = delta.open_table(tmp_path / "lake" / "alerts")
+        other = delta.open_table(Folder(tmp_path / "lake"), "alerts")
         assert other is not None
         rows = LakeReader.open(tmp_path).table("alerts").filter(pl.col("seq") == 2).collect()
         delta.append(other, rows, 2)  # the lake's own handle does not know of this
@@ -209,6 +210,6 @@ def test_handles_are_opened_anew_after_every_checkpoint(tmp_path: Path) -> None:
             assert reader.table("alerts").select(pl.len()).collect().item() == n + 1
     assert len(list((folder / "_delta_log").glob("*.checkpoint.parquet"))) == 2
     assert len(list((folder / "_delta_log").glob("*.json"))) == 46, "the log is never cleaned up here"
-    table = delta.open_table(folder)
+    table = delta.open_table(Folder(tmp_path / "lake"), "alerts")
     assert table is not None
     assert table.transaction_version(delta.APP) == 45
