@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PYTHON ?= $(shell for p in python3.12 python3.11 python3; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: setup run test test-fast lint format bench demo install clean browser
+.PHONY: setup run test test-fast test-long lint format bench demo install clean browser
 
 setup: $(VENV)/.ready
 
@@ -33,7 +33,11 @@ test: $(VENV)/.ready-dev browser
 	$(BIN)/pytest -n 2 --dist loadfile
 
 test-fast: $(VENV)/.ready-dev
-	$(BIN)/pytest -n 2 -m "not slow" --ignore tests/dashboard
+	$(BIN)/pytest -n 2 -m "not slow and not long" --ignore tests/dashboard
+
+# Hundreds of kills and power cuts; half an hour.
+test-long: $(VENV)/.ready-dev
+	$(BIN)/pytest -n 2 -m long --timeout 3600
 
 lint: $(VENV)/.ready-dev
 	$(BIN)/ruff format --check .
