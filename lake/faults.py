@@ -29,6 +29,11 @@ def reported(what: str, where: Path | str) -> Iterator[None]:
         raise LakeError(f"{what} ({where}): {_first_line(error)}; {_DAMAGED}") from error
 
 
+def is_disk_full(error: LakeError) -> bool:
+    """Whether it was told because a disk has no room left."""
+    return isinstance(error.__cause__, Exception) and _is_full(error.__cause__)
+
+
 _NO_LONGER_WRITABLE = "look after its disk, then start again; nothing that was acknowledged is lost"
 _DAMAGED = "its files seem to be damaged: restore this home from a backup"
 
@@ -41,7 +46,7 @@ def _first_line(error: BaseException) -> str:
 
 def _advice(error: Exception, where: Path | str) -> str:
     text = str(error).lower()
-    if _is_full(error) or any(sign in text for sign in _FULL):
+    if _is_full(error):
         return "free space on its disk and try again; nothing that was acknowledged is lost"
     if isinstance(error, PermissionError) or any(sign in text for sign in _FORBIDDEN):
         return "make it writable for the user who runs optiond, or choose another --home"
@@ -59,4 +64,6 @@ def _advice(error: Exception, where: Path | str) -> str:
 def _is_full(error: Exception) -> bool:
     if isinstance(error, sqlite3.Error):
         return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
-    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return True
+    return any(sign in str(error).lower() for sign in _FULL)

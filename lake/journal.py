@@ -8,6 +8,7 @@ versions in `versions`; `boundary` is the seq that a flush is working up to, nul
 
 import io
 import json
+import os
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,11 +19,16 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+import structlog
 
 from lake import failpoint
 from options import LakeError
 
+RESERVE = 32 * 2**20  # bytes
 _FORMAT = 1
+_BUSY = (
+    1.0  # seconds that a commit waits for another program that writes to the journal, before it is refused
+)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TABLES = (
     "CREATE TABLE commits (seq INTEGER PRIMARY KEY, time_us INTEGER NOT NULL)",
@@ -34,7 +40,10 @@ _TABLES = (
     f"PRAGMA user_version = {_FORMAT}",
 )
 _WAL_PAGES = 16_384  # 64 MiB: the flush empties the WAL; a commit does so only when no flush comes
+_PAGE, _INDEX_PAGES, _INDEX_BLOCK = 4096, 4096, 32_768  # SQLite: an index block tells where so many pages are
 _DROPPED_AT_ONCE = 50  # commits deleted per transaction, so that a commit never waits for a long delete
+
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +67,12 @@ class Entry:
 class Journal:
     """The writing side; its methods may be called from any thread."""
 
-    def __init__(self, path: Path) -> None:
-        """Open or create the journal. Raises sqlite3.Error, and LakeError for a format we do not know."""
+    def __init__(self, path: Path, reserve: int = RESERVE) -> None:
+        """Open or create the journal, with `reserve` bytes of disk for commits when the disk is full.
+
+        Raises sqlite3.Error, and LakeError for a format we do not know. A reserve that the disk has no room
+        for is logged, no error.
+        """
         self.path = path
         self._lock = threading.Lock()
         self._connection = _connect(path)
@@ -68,13 +81,17 @@ class Journal:
             with self._transaction():
                 for statement in _TABLES:
                     self._connection.execute(statement)
+                failpoint.reach("journal.creating")
+        failpoint.reach("journal.created")
+        self._index: int | None = _reserve(path, reserve)
+        failpoint.reach("journal.reserved")
         self._reader = _connect(path)
         flushed = flushed_of(self._connection)
         self.seq = _last_seq(self._connection, flushed)
         self.flushed = flushed
         self._delete_up_to(flushed.seq)
-        (rows,) = self._connection.execute("SELECT coalesce(sum(count), 0) FROM rows").fetchone()
-        self.unflushed_rows = int(rows)
+        self.last_commit = _last_time(self._connection, flushed)
+        self.unflushed_rows, self.unflushed_bytes = _held(self._connection, self.seq)
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -97,13 +114,19 @@ class Journal:
                     "INSERT INTO rows VALUES (?, ?, ?, ?)", [(seq, *blob) for blob in blobs]
                 )
                 failpoint.reach("journal.written")
+            if self.last_commit is not None and time < self.last_commit:
+                _log.warning("clock.went_back", seq=seq, time=time, before=self.last_commit)
             self.seq = seq
+            self.last_commit = time
             self.unflushed_rows += sum(count for _, count, _ in blobs)
+            self.unflushed_bytes += sum(len(ipc) for _, _, ipc in blobs)
         failpoint.reach("journal.committed")
         return seq
 
     def declare(self, schemas: Mapping[str, pl.Schema]) -> None:
-        """Remember the tables as they are declared now."""
+        """Remember the tables as they are declared now; nothing is written when they are the same."""
+        if self.declared() == schemas:
+            return
         with self._lock, self._transaction():
             self._connection.executemany(
                 "INSERT OR REPLACE INTO schemas VALUES (?, ?)",
@@ -129,20 +152,22 @@ class Journal:
                     return None
                 with self._transaction():
                     self._connection.execute("UPDATE flush SET boundary = ?", (boundary,))
+                    failpoint.reach("journal.bounding")
             self.flushed = Flushed(self.flushed.seq, self.flushed.time, boundary, self.flushed.versions)
         return self.flushed.boundary
 
     def end_flush(self, flushed: Flushed) -> None:
         """Say, durably, that everything up to `flushed.seq` is in the lake, then drop it here."""
-        (count,) = self._reader.execute(
-            "SELECT coalesce(sum(count), 0) FROM rows WHERE seq <= ?", (flushed.seq,)
-        ).fetchone()
+        rows, size = _held(self._reader, flushed.seq)
         self.adopt(flushed)
         failpoint.reach("flush.released")
         self._delete_up_to(flushed.seq)
         with self._lock:
-            self.unflushed_rows -= count
+            self.unflushed_rows -= rows
+            self.unflushed_bytes -= size
+        failpoint.reach("journal.dropped")
         self._reader.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        failpoint.reach("journal.checkpointed")
 
     def adopt(self, flushed: Flushed) -> None:
         """Say how far the lake is."""
@@ -152,6 +177,7 @@ class Journal:
                     "UPDATE flush SET boundary = NULL, seq = ?, time_us = ?, versions = ?",
                     (flushed.seq, flushed.time and _to_us(flushed.time), json.dumps(dict(flushed.versions))),
                 )
+                failpoint.reach("journal.adopting")
             self.flushed = flushed
             self.seq = max(self.seq, flushed.seq)
 
@@ -176,6 +202,9 @@ class Journal:
         with self._lock:
             self._reader.close()
             self._connection.close()
+            if self._index is not None:
+                os.close(self._index)
+                self._index = None
 
     def _delete_up_to(self, seq: int) -> None:
         while True:
@@ -190,7 +219,9 @@ class Journal:
                 self._connection.executemany(
                     "DELETE FROM rows WHERE name = ? AND seq <= ?", [(name, last) for (name,) in names]
                 )
+                failpoint.reach("journal.deleting")
                 self._connection.execute("DELETE FROM commits WHERE seq <= ?", (last,))
+            failpoint.reach("journal.deleted")
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,8 +254,7 @@ class JournalView:
 
     def last_time(self) -> datetime | None:
         """The time of the last commit; None before the first."""
-        last = self.connection.execute("SELECT time_us FROM commits ORDER BY seq DESC LIMIT 1").fetchone()
-        return self.flushed.time if last is None else _to_time(last[0])
+        return _last_time(self.connection, self.flushed)
 
     def last(self, name: str) -> tuple[int, int | None, datetime | None]:
         """Of one table's unflushed rows: how many, the last one's seq and time."""
@@ -252,10 +282,27 @@ def look(path: Path) -> Iterator[JournalView | None]:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=_BUSY)
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute(f"PRAGMA wal_autocheckpoint = {_WAL_PAGES}")
     return connection
+
+
+def _reserve(path: Path, size: int) -> int:
+    """Give SQLite's log `size` bytes of disk (it ignores zeros after its last transaction) and their index.
+
+    Gives the descriptor of the index, which must stay open as long as SQLite's: closing it would let go of
+    the locks that SQLite holds on it.
+    """
+    index = os.open(path.with_name(f"{path.name}-shm"), os.O_RDWR)
+    try:
+        with path.with_name(f"{path.name}-wal").open("r+b") as log:
+            os.posix_fallocate(log.fileno(), 0, max(1, size))
+            os.fsync(log.fileno())
+        os.posix_fallocate(index, 0, _INDEX_BLOCK * (2 + size // (_INDEX_PAGES * _PAGE)))
+    except OSError as error:
+        _log.warning("journal.reserve_missing", path=str(path), bytes=size, reason=error.strerror)
+    return index
 
 
 def _connect_to_read(path: Path) -> sqlite3.Connection:
@@ -289,6 +336,19 @@ def _format(connection: sqlite3.Connection, path: Path) -> int:
 def _last_seq(connection: sqlite3.Connection, flushed: Flushed) -> int:
     (last,) = connection.execute("SELECT max(seq) FROM commits").fetchone()
     return max(int(last or 0), flushed.seq)
+
+
+def _last_time(connection: sqlite3.Connection, flushed: Flushed) -> datetime | None:
+    last = connection.execute("SELECT time_us FROM commits ORDER BY seq DESC LIMIT 1").fetchone()
+    return flushed.time if last is None else _to_time(last[0])
+
+
+def _held(connection: sqlite3.Connection, upto: int) -> tuple[int, int]:
+    """Rows of commits up to `upto` that the journal holds, and their bytes."""
+    rows, size = connection.execute(
+        "SELECT coalesce(sum(count), 0), coalesce(sum(length(ipc)), 0) FROM rows WHERE seq <= ?", (upto,)
+    ).fetchone()
+    return int(rows), int(size)
 
 
 def flushed_of(connection: sqlite3.Connection) -> Flushed:

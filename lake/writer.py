@@ -18,8 +18,8 @@ from deltalake.exceptions import CommitFailedError
 from filelock import FileLock, Timeout
 
 from lake import delta, failpoint
-from lake.faults import reported
-from lake.journal import Entry, Flushed, Journal
+from lake.faults import is_disk_full, reported
+from lake.journal import RESERVE, Entry, Flushed, Journal
 from lake.schemas import TableSchema
 from lake.store import Folder, Store
 from lake.tables import LEDGER, TABLES
@@ -58,8 +58,10 @@ class Lake:
         self._flushing = threading.Lock()
 
     @classmethod
-    def open(cls, home: Path, tables: Mapping[str, TableSchema] = TABLES) -> Self:
-        """Open or create the lake in `home`, and finish a flush that was cut off.
+    def open(cls, home: Path, tables: Mapping[str, TableSchema] = TABLES, *, reserve: int = RESERVE) -> Self:
+        """Open or create the lake in `home`, and finish a flush that was cut off (on a full disk: later).
+
+        `reserve`: bytes of disk that the journal takes at once, for commits when the disk is full.
 
         Raises LakeError when another process writes to this home, and when the home, the journal or a table
         cannot be read or written.
@@ -71,7 +73,7 @@ class Lake:
                 lock = _acquire(home / LOCK)
             undo.callback(lock.release)
             with reported("cannot open the journal", home / JOURNAL):
-                journal = Journal(home / JOURNAL)
+                journal = Journal(home / JOURNAL, reserve)
             undo.callback(journal.close)
             lake = cls(Folder(home / FOLDER), lock, journal, tables)
             lake._recover()
@@ -87,6 +89,16 @@ class Lake:
     def unflushed_rows(self) -> int:
         """Rows that are in the journal only."""
         return self._journal.unflushed_rows
+
+    @property
+    def journal_bytes(self) -> int:
+        """Bytes of the rows that are in the journal only."""
+        return self._journal.unflushed_bytes
+
+    @property
+    def last_commit(self) -> datetime | None:
+        """The time of the last commit that was acknowledged; None before the first."""
+        return self._journal.last_commit
 
     @property
     def last_flush(self) -> datetime | None:
@@ -220,7 +232,16 @@ class Lake:
                 journal.adopt(vouched)
             journal.declare(self._stored | {LEDGER.name: LEDGER.stored})
         if journal.flushed.boundary is not None:
+            self._finish_flush()
+
+    def _finish_flush(self) -> None:
+        """Finish a flush that was cut off; when the disk is full a later flush does, and commits go on."""
+        try:
             self.flush()
+        except LakeError as error:
+            if not is_disk_full(error):
+                raise
+            _log.warning("lake.flush_waits", reason=str(error))
 
     def _check(self, name: str, table: DeltaTable | None, vouched: Flushed) -> None:
         if name in vouched.versions and not delta.is_whole(self._store, name, vouched.versions[name]):

@@ -1,15 +1,18 @@
 """Full disks and homes that cannot be written: one clear line, and nothing lost."""
 
+import contextlib
 import os
 import resource
 import shutil
+import sqlite3
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from time import monotonic
 
 import polars as pl
 import pytest
@@ -54,8 +57,8 @@ def small_disk(
     subprocess.run(["umount", "--lazy", str(tmp_path)], check=True)
 
 
-def _mounted(folder: Path) -> bool:
-    mount = ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(folder)]
+def _mounted(folder: Path, megabytes: int = 24) -> bool:
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(folder)]
     return os.geteuid() == 0 and subprocess.run(mount, check=False, capture_output=True).returncode == 0
 
 
@@ -73,7 +76,7 @@ def test_a_full_disk_stops_commits_and_loses_none(
     small_disk: tuple[Path, Callable[[int], AbstractContextManager[None]]],
 ) -> None:
     home, full = small_disk
-    with Lake.open(home) as lake:
+    with Lake.open(home, reserve=0) as lake:
         assert lake.commit(T, {"alerts": ALERT}) == 1
         with full(100_000):
             for _ in range(2):
@@ -93,11 +96,11 @@ def test_a_flush_that_finds_the_disk_full_is_taken_up_again(
     small_disk: tuple[Path, Callable[[int], AbstractContextManager[None]]],
 ) -> None:
     home, full = small_disk
-    with Lake.open(home) as lake:
+    with Lake.open(home, reserve=0) as lake:
         lake.commit(T, {"alerts": ALERT})
         lake.flush()
         lake.commit(T, {"breaker": pl.DataFrame({"event": ["e"], "state": ["armed"]}), "alerts": BIG})
-    with Lake.open(home) as lake:  # the journal's log starts anew and small
+    with Lake.open(home, reserve=0) as lake:  # the journal's log starts anew and small
         with full(400_000):
             for _ in range(2):
                 with pytest.raises(LakeError, match=r"table alerts \(.*free space on its disk"):
@@ -109,6 +112,42 @@ def test_a_flush_that_finds_the_disk_full_is_taken_up_again(
     reader = LakeReader.open(home)
     assert reader.table("alerts").collect()["seq"].sort().to_list() == [1, 2, 3]
     assert reader.table("breaker").collect()["seq"].to_list() == [2]
+
+
+def test_commits_go_on_from_the_reserve_when_the_disk_is_full(tmp_path: Path) -> None:
+    if not _mounted(tmp_path, 96):
+        pytest.skip("needs a small file system, which only root may mount")
+    try:
+        with Lake.open(tmp_path, reserve=18 * 2**20) as lake:
+            with (tmp_path / "filler").open("wb", buffering=0) as file, contextlib.suppress(OSError):
+                while file.write(bytes(65536)):
+                    pass
+            assert shutil.disk_usage(tmp_path).free < 65536
+            with pytest.raises(LakeError, match=r"cannot write to the journal.*free space on its disk"):
+                for _ in range(30):
+                    lake.commit(T, {"alerts": BIG})
+            kept = lake.seq
+            assert kept * 10**6 > 0.9 * 18 * 2**20, "nearly all of the reserve holds commits"
+            with pytest.raises(LakeError, match="free space on its disk"):
+                lake.flush()
+        with Lake.open(tmp_path) as lake:
+            assert (lake.seq, lake.unflushed_rows) == (kept, kept), "a start on a full disk has them all"
+            (tmp_path / "filler").unlink()
+            assert lake.flush().commits == kept
+    finally:
+        subprocess.run(["umount", "--lazy", str(tmp_path)], check=True)
+
+
+def test_a_commit_waits_a_second_for_a_program_that_holds_the_journal(tmp_path: Path) -> None:
+    with Lake.open(tmp_path) as lake, closing(sqlite3.connect(tmp_path / "journal.sqlite")) as other:
+        other.execute("BEGIN IMMEDIATE")
+        began = monotonic()
+        with pytest.raises(LakeError, match=r"database is locked; another program holds it"):
+            lake.commit(T, {"alerts": ALERT})
+        assert monotonic() - began < 5
+        other.rollback()
+        assert lake.commit(T, {"alerts": ALERT}) == 1
+        assert (lake.last_commit, lake.journal_bytes > 0) == (T, True)
 
 
 def test_a_home_that_is_a_file_or_cannot_be_created_is_refused(tmp_path: Path) -> None:
