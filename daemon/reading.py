@@ -36,7 +36,7 @@ def moment(text: str | None) -> datetime | int | None:
 
 def positions(arguments: argparse.Namespace) -> int:
     rows = views.positions(LakeReader.open(arguments.home), moment(arguments.as_of))
-    return _print_json(rows) if arguments.json else print_positions(rows)
+    return print_json(rows) if arguments.json else print_positions(rows)
 
 
 def print_positions(rows: Sequence[Row]) -> int:
@@ -57,12 +57,12 @@ def print_positions(rows: Sequence[Row]) -> int:
         ">dte": lambda r: _number(r["dte"], 0),
         "quotes": lambda r: r["quote_state"] + (" (last known)" if r["is_last_known"] else ""),
     }
-    return _print_table(rows, columns, "no open positions")
+    return print_table(rows, columns, "no open positions")
 
 
 def decisions(arguments: argparse.Namespace) -> int:
     rows = views.decisions(LakeReader.open(arguments.home), moment(arguments.as_of))
-    return _print_json(rows) if arguments.json else print_decisions(rows)
+    return print_json(rows) if arguments.json else print_decisions(rows)
 
 
 def print_decisions(rows: Sequence[Row]) -> int:
@@ -76,14 +76,14 @@ def print_decisions(rows: Sequence[Row]) -> int:
         "kind": lambda r: r["kind"],
         "outcome": lambda r: r["outcome"] or r["reason"] or UNKNOWN,
     }
-    return _print_table(rows, columns, "nothing decided yet")
+    return print_table(rows, columns, "nothing decided yet")
 
 
 def orders(arguments: argparse.Namespace) -> int:
     reader, as_of = LakeReader.open(arguments.home), moment(arguments.as_of)
     events, fills = views.orders(reader, as_of), views.fills(reader, as_of)
     if arguments.json:
-        return _print_json({"orders": events, "fills": fills})
+        return print_json({"orders": events, "fills": fills})
     order_columns: Columns = {
         "time (New York)": lambda r: new_york(r["time"]),
         "order": lambda r: r["order_ref"] or f"not ours, {r['perm_id']}",
@@ -102,15 +102,15 @@ def orders(arguments: argparse.Namespace) -> int:
         ">commission USD": lambda r: _usd(r["commission_usd"]),
     }
     print("orders, newest first")
-    _print_table(events, order_columns, "no orders yet")
+    print_table(events, order_columns, "no orders yet")
     print("\nfills, newest first")
-    return _print_table(fills, fill_columns, "no fills yet")
+    return print_table(fills, fill_columns, "no fills yet")
 
 
 def alerts(arguments: argparse.Namespace) -> int:
     rows = views.alerts(LakeReader.open(arguments.home), moment(arguments.as_of))
     if arguments.json:
-        return _print_json(rows)
+        return print_json(rows)
     columns: Columns = {
         "time (New York)": lambda r: new_york(r["time"]),
         "severity": lambda r: r["severity"],
@@ -118,13 +118,13 @@ def alerts(arguments: argparse.Namespace) -> int:
         "subject": lambda r: r["subject"],
         "what": lambda r: r["text"],
     }
-    return _print_table(rows, columns, "no alerts")
+    return print_table(rows, columns, "no alerts")
 
 
 def explain(arguments: argparse.Namespace) -> int:
     story = views.explain(LakeReader.open(arguments.home), arguments.id, moment(arguments.as_of))
     if arguments.json:
-        return _print_json(story)
+        return print_json(story)
     from daemon.story import tell
 
     for line in tell(story):
@@ -135,7 +135,7 @@ def explain(arguments: argparse.Namespace) -> int:
 def lake_tables(arguments: argparse.Namespace) -> int:
     rows = views.lake_tables(LakeReader.open(arguments.home))
     if arguments.json:
-        return _print_json(rows)
+        return print_json(rows)
     columns: Columns = {
         "table": lambda r: r["name"],
         ">rows": lambda r: r["rows"],
@@ -144,7 +144,7 @@ def lake_tables(arguments: argparse.Namespace) -> int:
         "last time (New York)": lambda r: new_york(r["last_time"]),
         ">Delta version": lambda r: _known(r["version"]),
     }
-    return _print_table(rows, columns, "no tables yet")
+    return print_table(rows, columns, "no tables yet")
 
 
 def lake_as_of(arguments: argparse.Namespace) -> int:
@@ -167,12 +167,13 @@ def new_york(moment: str | datetime | None) -> str:
     return f"{time.astimezone(NEW_YORK):%Y-%m-%d %H:%M:%S}"
 
 
-def _print_json(value: object) -> int:
+def print_json(value: object) -> int:
+    """As JSON for other programs; returns the exit code."""
     print(json.dumps(value, indent=2, allow_nan=False))
     return 0
 
 
-def _print_table(rows: Sequence[Row], columns: Columns, nothing: str) -> int:
+def print_table(rows: Sequence[Row], columns: Columns, nothing: str) -> int:
     """Rows under their headings; a heading that starts with `>` stands, like its column, to the right."""
     if not rows:
         print(nothing)
