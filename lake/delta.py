@@ -129,9 +129,11 @@ def sync(store: Store, name: str, after: int, upto: int) -> None:
     """Bring the versions after `after` up to `upto`, their data files and their folders safely to disk."""
     if upto <= after:
         return
-    keys = store.keys(f"{name}/_delta_log")
-    wanted = {key for key in _checkpoints(keys) if _version_of(key, upto) > after}
-    wanted |= {key for key in keys if _file_name(key) == _LAST_CHECKPOINT}
+    # By name, not by listing: the folder of a table that has been written to all day holds hundreds of them.
+    shortcuts = [_checkpoint_key(name, version) for version in range(after + 1, upto + 1)]
+    wanted = {key for key in shortcuts if store.size(key) is not None}
+    if wanted:
+        wanted.add(f"{name}/_delta_log/{_LAST_CHECKPOINT}")
     for version in range(after + 1, upto + 1):
         key = _log_key(name, version)
         wanted |= {key, *(f"{name}/{path}" for path, _ in added_files(store.read(key)))}
@@ -160,6 +162,10 @@ def _options(store: Store) -> dict[str, str] | None:
 
 def _log_key(name: str, version: int) -> str:
     return f"{name}/_delta_log/{version:020}.json"
+
+
+def _checkpoint_key(name: str, version: int) -> str:
+    return f"{name}/_delta_log/{version:020}.checkpoint.parquet"
 
 
 def _file_name(key: str) -> str:
