@@ -192,6 +192,15 @@ def _add_lake(commands: Commands) -> None:
     as_of.add_argument("as_of", metavar="T", help="a time (ISO, UTC unless it says otherwise) or a version")
     as_of.add_argument("table", metavar="TABLE")
     _add_json(as_of, "print JSON, one row per line")
+    _add_lake_care(actions)
+
+
+def _add_lake_care(actions: Commands) -> None:
+    verify = _command(
+        actions, "verify", "lake_care.verify", "is everything there, once, and as promised? 1 when not"
+    )
+    verify.add_argument("--deep", action="store_true", help="read every value of every file as well")
+    _add_json(verify)
 
 
 def _add_control(commands: Commands) -> None:

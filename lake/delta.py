@@ -93,6 +93,12 @@ def columns_of(table: DeltaTable) -> set[str]:
     return {field.name for field in table.schema().fields}
 
 
+def mistyped(table: DeltaTable, schema: pl.Schema) -> list[str]:
+    """The columns that the table has with another type than `schema`."""
+    known = {field.name: field.type for field in table.schema().fields}
+    return [field.name for field in _fields(schema) if known.get(field.name, field.type) != field.type]
+
+
 def is_stale(table: DeltaTable, opened_at: int) -> bool:
     """Whether a checkpoint was written since the handle was opened at that version."""
     return (table.version() + 1) // CHECKPOINT_EVERY > (opened_at + 1) // CHECKPOINT_EVERY
@@ -143,6 +149,12 @@ def sync(store: Store, name: str, after: int, upto: int) -> None:
 def data_files(table: DeltaTable) -> pl.DataFrame:
     """The table's data files: path, size_bytes, num_records and per column min.*, max.*."""
     return pl.DataFrame(table.get_add_actions(flatten=True))
+
+
+def read_whole(store: Store, key: str) -> int:
+    """Read every value of one data file; gives its rows. Raises PolarsError when it is damaged."""
+    scanned = pl.scan_parquet(f"{store.uri}/{key}", storage_options=_options(store), glob=False)
+    return int(scanned.select(pl.len(), pl.all().is_null().any()).collect(engine="streaming")["len"][0])
 
 
 def added_files(log_file: bytes) -> Iterator[tuple[str, int]]:

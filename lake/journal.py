@@ -245,6 +245,13 @@ class JournalView:
         """The unflushed rows of one table up to `upto`, in their order."""
         return rows_of(self.connection, name, schema, self.flushed.seq, upto)
 
+    def commits(self) -> list[tuple[int, datetime]]:
+        """The unflushed commits: seq and time."""
+        found = self.connection.execute(
+            "SELECT seq, time_us FROM commits WHERE seq > ? ORDER BY seq", (self.flushed.seq,)
+        )
+        return [(seq, _to_time(time_us)) for seq, time_us in found]
+
     def seq_at(self, time: datetime) -> int | None:
         """The largest unflushed seq committed at `time` or before; None when there is none."""
         (seq,) = self.connection.execute(

@@ -21,7 +21,7 @@ from lake import LakeReader
 OPTIOND = Path(sys.executable).with_name("optiond")
 READING = ("positions", "decisions", "orders", "alerts", "explain ID")
 PRINTING = (*READING, "status", "halt", "resume", "doctor", "demo", "rules check", "rules decide F")
-COMMANDS = (*PRINTING, "lake tables", "lake as-of 1 fills", "run", "page", "install")
+COMMANDS = (*PRINTING, "lake tables", "lake as-of 1 fills", "lake verify", "run", "page", "install")
 POSITION = {
     *("id", "structure", "underlying", "lots", "legs", "net_credit_usd", "max_profit_usd", "max_loss_usd"),
     *("market_value_usd", "profit_usd", "profit", "delta", "gamma", "theta", "vega", "dte", "quote_state"),
@@ -205,6 +205,19 @@ def test_what_people_read_has_new_york_times_aligned_columns_and_no_raw_floats(
         )
 
 
+def test_verify_finds_nothing_in_what_a_day_of_trading_left_and_ends_with_1_when_a_file_is_gone(
+    finished: Any, ask: Callable[..., Answer], tmp_path: Path
+) -> None:
+    assert ask("lake", "verify", "--deep", "--home", finished.home, "--json") == Answer(0, "[]\n", "")
+    home = shutil.copytree(finished.home, tmp_path / "copy")
+    next((home / "lake" / "fills").glob("date=*/*.parquet")).unlink()
+    answer = ask("lake", "verify", "--home", home)
+    assert (answer.code, answer.err) == (1, "")
+    assert re.match(
+        r"error  fills: data file date=\S+ is missing; restore this home from a backup\n", answer.out
+    )
+
+
 def test_the_lake_lists_its_tables_and_reads_them_as_they_were(
     finished: Any, ask: Callable[..., Answer]
 ) -> None:
@@ -240,7 +253,7 @@ def test_a_wrong_moment_table_or_id_is_one_line(
 
 
 @pytest.mark.parametrize(
-    "command", ["positions", "decisions", "orders", "alerts", "explain x", "lake tables"]
+    "command", ["positions", "decisions", "orders", "alerts", "explain x", "lake tables", "lake verify"]
 )
 def test_a_home_without_a_lake_is_one_line(command: str, tmp_path: Path, ask: Callable[..., Answer]) -> None:
     answer = ask(*command.split(), "--home", tmp_path)
