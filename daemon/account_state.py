@@ -5,6 +5,7 @@ from datetime import datetime
 
 from broker.events import LinkState
 from broker.protocol import Broker, ComboLeg
+from daemon.pressure import Pressure
 from options import ConId, Contract, Leg, UsdPerContract
 from rules import RuleState, initial_state
 from sync.account import AccountBoard
@@ -22,7 +23,8 @@ from trading.rolling import Roller
 class AccountState:
     """`has_picture`: the broker's full picture was compared since the link came up; without it nothing is
     decided. `qualified` contracts have the broker's full terms, the others what a report said of them.
-    `closing_orders` are the order refs that closed lots of a position."""
+    `closing_orders` are the order refs that closed lots of a position. `breaker` is the owner's, `pressure`
+    what the disk asks for."""
 
     broker: Broker
     board: QuoteBoard
@@ -34,6 +36,7 @@ class AccountState:
     account: AccountBoard = field(default_factory=AccountBoard)
     rule_state: RuleState = field(default_factory=initial_state)
     breaker: Breaker = field(default_factory=Breaker)
+    pressure: Pressure = field(default_factory=Pressure)
     contracts: dict[ConId, Contract] = field(default_factory=dict)
     qualified: set[ConId] = field(default_factory=set)
     closing_orders: dict[str, set[str]] = field(default_factory=dict)

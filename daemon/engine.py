@@ -6,9 +6,10 @@ facts, let the rules decide, commit everything in one transaction, and only then
 
 import asyncio
 import time as stopwatch
+from collections.abc import Mapping
 from datetime import date, datetime, timedelta
-from typing import Any
 
+import polars as pl
 import structlog
 
 from broker.events import LinkState
@@ -17,28 +18,29 @@ from daemon.console import Console
 from daemon.intake import Intake
 from daemon.judge import Judge, Picture
 from daemon.metrics import Metrics
+from daemon.opening_facts import opening_facts
+from daemon.pressure import CommitTimes
 from daemon.reconciler import Reconciler
 from daemon.records import Alerts, Records
 from daemon.rules_file import RulesFile
 from daemon.settings import SyncSettings
+from daemon.wanted_lines import wanted_lines
 from lake import Lake
 from lake.failpoint import reach
-from options import NEW_YORK, BrokerError, GateRefusal, LakeError, SecType
-from options import payoff as payoff_of
-from options.contract import Leg
-from options.money import UsdPerContract
+from options import NEW_YORK, BrokerError, GateRefusal, LakeError
 from sync import tables
-from sync.line_budget import LinePriority, Wanted
 from sync.tables import Alert, Severity
 from trading.breaker import Breaker, BreakerState
-from trading.gates import OpeningFacts, opening_checks, refuse_unless_passed
+from trading.gates import opening_checks, refuse_unless_passed
 from trading.intent import Intent, IntentKind
 from trading.rolling import ReadyRoll
 
 log = structlog.get_logger()
 
-NEAR_EXPIRY_DAYS = 7
 PROVE_EVERY_S = 2.0
+PICTURES = ("snapshots", "facts", "account")
+RARER_UNDER_PRESSURE = 10
+"""Pictures are recorded so much more seldom while the disk does not keep up: room is kept for decisions."""
 
 
 class Engine:
@@ -58,7 +60,7 @@ class Engine:
         self.rules_file = rules_file
         self.alerts = Alerts(records, metrics)
         self._lake = lake
-        self._records = records
+        self.records = records
         self._settings = settings
         self._console = console
         self._metrics = metrics
@@ -79,7 +81,9 @@ class Engine:
         self._dirty = False
         self._turn = asyncio.Lock()
         self._day: date | None = None
-        self._lake_error = ""
+        self.lake_refusal = ""
+        """Why the lake took no commit; empty when it did."""
+        self.commit_times = CommitTimes()
 
     # --- one cycle -------------------------------------------------------------------------------
 
@@ -101,7 +105,7 @@ class Engine:
         self._dirty |= bool(events or moved)
         intents: list[Intent] = []
         # While the lake refuses, nothing is decided: no reason could be taken down.
-        can_write = not self._lake_error or await self._commit(now)
+        can_write = not self.lake_refusal or await self._commit(now)
         if state.has_picture and can_write:
             self._subscribe(now)
             self.picture, intents = await self.judge.judge(self.rules_file.book, now)
@@ -126,35 +130,51 @@ class Engine:
     async def _commit(self, now: datetime) -> bool:
         """Make the cycle durable; False when the lake refuses, and then nothing is sent."""
         moved = self._take_intents()
-        frames = self._records.take()
+        frames = self.records.take()
         if not frames:
             return True
         for intent in moved:
             reach(f"{intent.state.value}.before")
-        started = stopwatch.perf_counter()
-        try:
-            await asyncio.to_thread(self._lake.commit, now, frames)
-        except LakeError as error:
-            self._records.put_back(frames)
-            if str(error) != self._lake_error:
-                self._lake_error = str(error)
-                log.warning("lake.refused", error=str(error))
-                self._console.say(f"LAKE: {error}; nothing is sent until this is solved", now)
+        refusal = await self._write(now, frames)
+        needed = {name: frame for name, frame in frames.items() if name not in PICTURES}
+        if refusal and needed and len(needed) < len(frames):
+            # A picture can be taken again; room for the rest may be left.
+            frames = needed
+            refusal = await self._write(now, needed)
+        self._tell_refusal(refusal, now)
+        if refusal:
+            self.records.put_back(frames)
             return False
-        if self._lake_error:
-            self._lake_error = ""
-            self._console.say("the lake can be written again", now)
-        self._metrics.commit_seconds.observe(stopwatch.perf_counter() - started)
         for intent in moved:
             reach(f"{intent.state.value}.after")
         return True
 
+    async def _write(self, now: datetime, frames: Mapping[str, pl.DataFrame]) -> str:
+        """Make rows durable; why the lake did not take them, empty when it did."""
+        started = stopwatch.monotonic()
+        try:
+            await asyncio.to_thread(self._lake.commit, now, frames)
+        except LakeError as error:
+            return str(error)
+        ended = stopwatch.monotonic()
+        self._metrics.lake.commit_seconds.observe(ended - started)
+        self.commit_times.add(ended, ended - started)
+        return ""
+
+    def _tell_refusal(self, refusal: str, now: datetime) -> None:
+        if refusal and refusal != self.lake_refusal:
+            log.warning("lake.refused", error=refusal)
+            self._console.say(f"LAKE: {refusal}; nothing is sent until this is solved", now)
+        if self.lake_refusal and not refusal:
+            self._console.say("the lake can be written again", now)
+        self.lake_refusal = refusal
+
     def _take_intents(self) -> list[Intent]:
         changes = self.state.desk.take_changes()
         for intent in changes:
-            self._records.add("intents", intent.row())
+            self.records.add("intents", intent.row())
         if changes:
-            self._records.add("rule_state", self._rule_state_row())
+            self.records.add("rule_state", self._rule_state_row())
         return changes
 
     def _rule_state_row(self) -> dict[str, str]:
@@ -174,7 +194,8 @@ class Engine:
             return
         if intent.kind is IntentKind.OPEN:
             try:
-                refuse_unless_passed(opening_checks(intent, await self._opening_facts(intent, now), now))
+                facts = await opening_facts(intent, state, bool(self.judge.entries_blocked), now)
+                refuse_unless_passed(opening_checks(intent, facts, now))
             except (GateRefusal, BrokerError) as refusal:
                 state.desk.refuse(intent, str(refusal), now)
                 state.positions.expect_no_more(intent.position)
@@ -190,23 +211,6 @@ class Engine:
         self._console.say(
             f"order {intent.intent} sent: {intent.kind.value} {intent.quantity} x {intent.position} {price}",
             now,
-        )
-
-    async def _opening_facts(self, intent: Intent, now: datetime) -> OpeningFacts:
-        state = self.state
-        figures = state.account.figures(now)
-        nlv, before = figures["nlv_usd"], state.day_start_nlv_usd
-        quote = state.combo_quote(list(intent.legs), now)
-        margin = await state.broker.margin(intent.request())
-        return OpeningFacts(
-            holdings=state.holding_legs(),
-            nlv_usd=nlv,
-            day_pnl_usd=None if nlv is None or before is None else nlv - before,
-            available_funds_usd=figures["available_funds_usd"],
-            margin_change_usd=margin.initial_change_usd,
-            max_loss_usd=_max_loss_usd(intent, state.board.mid, now),
-            quotes_live=quote is not None,
-            halted=not state.breaker.allows_opening or bool(self.judge.entries_blocked),
         )
 
     async def _continue_rolls(self, now: datetime) -> list[Intent]:
@@ -243,7 +247,7 @@ class Engine:
         if breaker.state is not BreakerState.ARMED:
             state.desk.cancel_all(f"{breaker.state.value}: {breaker.reason}")
         async with self._turn:
-            self._records.add("breaker", breaker.row())
+            self.records.add("breaker", breaker.row())
             self._console.say(f"trading {breaker.state.value} by {breaker.actor}: {breaker.reason}", now)
             if not await self._commit(now):
                 raise LakeError(f"trading is {breaker.state.value} now, but that could not be written down")
@@ -274,7 +278,7 @@ class Engine:
             return
         self.alerts.clear("rules", str(file.path))
         book = file.book
-        self._records.add(
+        self.records.add(
             "rules_revisions", {"revision": book.revision, "text": book.text, "path": str(file.path)}
         )
         self._console.say(
@@ -302,36 +306,11 @@ class Engine:
     def _subscribe(self, now: datetime) -> None:
         """Open and close lines as the budget says."""
         state = self.state
-        to_open, to_close = state.lines.plan(self._wanted(now), now)
+        to_open, to_close = state.lines.plan(wanted_lines(state, now), now)
         for con_id in to_close:
             state.broker.unsubscribe(con_id)
         for con_id in to_open:
             state.broker.subscribe(state.contracts[con_id])
-
-    def _wanted(self, now: datetime) -> list[Wanted]:
-        state = self.state
-        wanted = [
-            Wanted(contract.con_id, LinePriority.UNDERLYING)
-            for contract in state.contracts.values()
-            if contract.sec_type in (SecType.STOCK, SecType.INDEX)
-        ]
-        wanted += [
-            Wanted(leg.contract.con_id, LinePriority.WORKING_ORDER)
-            for intent in state.desk.open_intents
-            for leg in intent.legs
-        ]
-        for contract in state.roller.wanted:
-            state.contracts[contract.con_id] = contract
-            wanted.append(Wanted(contract.con_id, LinePriority.WORKING_ORDER))
-        today = now.astimezone(NEW_YORK).date()
-        for position in state.positions.positions:
-            for leg in position.legs:
-                expiry = leg.contract.expiry
-                near = expiry is not None and (expiry - today).days <= NEAR_EXPIRY_DAYS
-                risky = leg.quantity < 0 and near
-                priority = LinePriority.RISKY_SHORT if risky else LinePriority.REST
-                wanted.append(Wanted(leg.contract.con_id, priority))
-        return wanted
 
     def _record_due(self, picture: Picture, now: datetime) -> bool:
         """Every `record_every_s`, and once as soon as everything is quoted: nobody should look at a blank
@@ -340,7 +319,12 @@ class Engine:
             self._was_live = True
             return True
         last = self._recorded
-        return last is None or now - last >= timedelta(seconds=self._settings.record_every_s)
+        return last is None or now - last >= self._record_every
+
+    @property
+    def _record_every(self) -> timedelta:
+        every = timedelta(seconds=self._settings.record_every_s)
+        return every * RARER_UNDER_PRESSURE if self.state.pressure.stops_entries else every
 
     def _record(self, picture: Picture, now: datetime) -> None:
         """What was known, for the lake: quotes, facts, account, rule state."""
@@ -355,10 +339,10 @@ class Engine:
             if self._day is not None or state.day_start_nlv_usd is None:
                 state.day_start_nlv_usd = figures["nlv_usd"]
             self._day = today
-        self._records.add_frame("snapshots", tables.snapshots(state.board.frame(now, state.lines.open_lines)))
-        self._records.add_frame("facts", tables.facts(picture.facts, picture.display, picture.market))
-        self._records.add_frame("account", tables.account(state.account.account, figures, picture.market))
-        self._records.add("rule_state", self._rule_state_row())
+        self.records.add_frame("snapshots", tables.snapshots(state.board.frame(now, state.lines.open_lines)))
+        self.records.add_frame("facts", tables.facts(picture.facts, picture.display, picture.market))
+        self.records.add_frame("account", tables.account(state.account.account, figures, picture.market))
+        self.records.add("rule_state", self._rule_state_row())
 
     async def record_now(self, now: datetime) -> None:
         """Record the picture whatever the interval says, and commit it."""
@@ -374,7 +358,7 @@ class Engine:
         if not self.settled_quiet:
             dues.append(now + timedelta(seconds=1))
         if self._dirty and self._recorded is not None:
-            dues.append(self._recorded + timedelta(seconds=self._settings.record_every_s))
+            dues.append(self._recorded + self._record_every)
         soonest = min((due for due in dues if due is not None), default=None)
         return None if soonest is None else max(soonest, now + timedelta(seconds=self._settings.beat_s))
 
@@ -390,7 +374,7 @@ class Engine:
         metrics.line_budget.set(state.lines.budget)
         metrics.positions.set(len(state.positions.positions))
         metrics.open_intents.set(len(state.desk.open_intents))
-        metrics.unflushed_rows.set(self._lake.unflushed_rows)
+        metrics.lake.unflushed_rows.set(self._lake.unflushed_rows)
         metrics.breaker_armed.set(state.breaker.state is BreakerState.ARMED)
         age = state.board.data_age_s(now)
         metrics.data_age_seconds.set(float("nan") if age is None else age)
@@ -401,15 +385,3 @@ class Engine:
             return None, None
         ordered = sorted(self._beat_ms)
         return self._beat_ms[-1], ordered[min(len(ordered) - 1, int(0.99 * len(ordered)))]
-
-
-def _max_loss_usd(intent: Intent, mid: Any, now: datetime) -> float | None:
-    """The most that the opening can lose, from its legs at their mids; None when a mid is unknown."""
-    legs = []
-    for leg in intent.legs:
-        price = mid(leg.contract.con_id, now)
-        if price is None:
-            return None
-        cost = UsdPerContract(price * leg.contract.multiplier)
-        legs.append(Leg(leg.contract, leg.ratio * intent.quantity, cost))
-    return payoff_of(legs).max_loss_usd

@@ -2,6 +2,8 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from daemon.lake_metrics import LakeMetrics
+
 
 class Metrics:
     """The daemon's metrics. Unknown gauges are NaN, as Prometheus wants it."""
@@ -17,6 +19,12 @@ class Metrics:
         self.loop_lag_seconds = Gauge(
             "optiond_loop_lag_seconds", "Event-loop lag, last probe", registry=registry
         )
+        self.loop_lateness_seconds = Histogram(
+            "optiond_loop_lateness_seconds",
+            "Event-loop lag of every probe, to read percentiles from",
+            registry=registry,
+            buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1),
+        )
         self.link_up = Gauge("optiond_link_up", "1 when the broker's link is up", registry=registry)
         self.link_changes = Counter("optiond_link_changes", "Changes of the broker's link", registry=registry)
         self.lines_used = Gauge("optiond_lines_used", "Market-data lines in use", registry=registry)
@@ -31,15 +39,6 @@ class Metrics:
         )
         self.executions = Counter("optiond_executions", "Executions taken in", registry=registry)
         self.alerts = Counter("optiond_alerts", "Alerts raised", ["severity"], registry=registry)
-        self.unflushed_rows = Gauge(
-            "optiond_lake_unflushed_rows", "Rows only in the journal", registry=registry
-        )
-        self.commit_seconds = Histogram(
-            "optiond_lake_commit_seconds",
-            "Time to make a cycle durable",
-            registry=registry,
-            buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1),
-        )
-        self.flushes = Counter("optiond_lake_flushes", "Flushes of the journal into Delta", registry=registry)
         self.breaker_armed = Gauge("optiond_breaker_armed", "1 when trading is armed", registry=registry)
+        self.lake = LakeMetrics(registry)
         self.nlv_usd = Gauge("optiond_nlv_usd", "Net liquidation value", registry=registry)

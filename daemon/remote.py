@@ -82,7 +82,9 @@ def _status_text(answer: dict[str, Any]) -> str:
             f"alerts      {answer['alerts']} standing",
             f"data        {lines['used']} of {lines['budget']} lines, newest quote {age} old",
             f"rules       revision {rules['revision'][:12]} of {rules['path']}{wrong}",
-            f"lake        version {lake['seq']}, {lake['unflushed_rows']} rows not flushed yet",
+            f"lake        version {lake['seq']}, {lake['unflushed_rows']} rows not flushed yet, "
+            f"last flush {lake['flush_age_s']:.0f} s ago",
+            *([f"NO ENTRIES  {'; '.join(lake['pressure'].values())}"] if lake["entries_stopped"] else []),
             f"process     {answer['pid']}, optiond {answer['version']}",
         ]
     )

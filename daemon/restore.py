@@ -6,6 +6,7 @@ from pathlib import Path
 import polars as pl
 
 from daemon.account_state import AccountState
+from daemon.pressure import RELEASED, STOPPED, Cause, Pressure
 from lake import LakeReader
 from options import NEW_YORK
 from rules import RuleState
@@ -21,9 +22,7 @@ def restore(home: Path, state: AccountState, now: datetime) -> str:
     last = reader.table("rule_state").sort("seq", maintain_order=True).tail(1).collect()
     if last.height:
         state.rule_state = RuleState.from_json(last["state"][0])
-    brake = reader.table("breaker").sort("seq", maintain_order=True).tail(1).collect()
-    if brake.height:
-        state.breaker = Breaker.from_row(brake.row(0, named=True))
+    _restore_brake(reader, state)
     for position in state.positions.positions:
         for leg in position.legs:
             state.contracts[leg.contract.con_id] = leg.contract
@@ -43,6 +42,17 @@ def restore(home: Path, state: AccountState, now: datetime) -> str:
         f"{len(state.positions.positions)} positions, {len(open_intents)} open orders, "
         f"{len(state.executions.fills)} fills, trading {state.breaker.state.value}"
     )
+
+
+def _restore_brake(reader: LakeReader, state: AccountState) -> None:
+    """The owner's brake as it was left, and a stop for the disk's sake that nobody lived to end."""
+    events = reader.table("breaker").sort("seq", maintain_order=True)
+    by_disk = pl.col("event").is_in([STOPPED, RELEASED])
+    if (brake := events.filter(~by_disk).tail(1).collect()).height:
+        state.breaker = Breaker.from_row(brake.row(0, named=True))
+    last = events.filter(by_disk).tail(1).collect()
+    if last.height and last["event"][0] == STOPPED:
+        state.pressure = Pressure({Cause.DISK: last["reason"][0]})
 
 
 def _day_start_nlv_usd(reader: LakeReader, now: datetime) -> float | None:

@@ -1,7 +1,6 @@
 """The daemon as a whole: what it opens, which tasks it runs, and how it ends."""
 
 import asyncio
-import contextlib
 import hashlib
 import json
 import os
@@ -26,6 +25,7 @@ from daemon.console import Console, configure_logging
 from daemon.control import bind, control_app, owner_token, serving
 from daemon.engine import Engine
 from daemon.gateway import EmbeddedGateway
+from daemon.lake_watch import LakeWatch
 from daemon.metrics import Metrics
 from daemon.processes import Child, start_page
 from daemon.records import Records
@@ -37,7 +37,7 @@ from ops.systemd import notify, watchdog_interval_s
 from options import BrokerError, LakeError, SettingsError
 from sync.line_budget import LineBudget
 from sync.quote_board import QuoteBoard
-from sync.tables import LAKE_TABLES, Alert, Severity
+from sync.tables import LAKE_TABLES
 from trading.breaker import Breaker, BreakerState
 from trading.desk import Desk
 from trading.rolling import Roller
@@ -45,8 +45,7 @@ from trading.rolling import Roller
 log = structlog.get_logger()
 
 ARRIVE_WITHIN_S = 15.0
-LAG_EVERY_S = 0.5
-FLUSH_AT_MOST_EVERY_S = 5.0
+LAG_EVERY_S = 0.1
 QUIET_AFTER_END = timedelta(minutes=20)
 
 
@@ -115,7 +114,6 @@ class Daemon:
         self._until = until
         self._metrics = Metrics()
         self._stop = asyncio.Event()
-        self._flush_soon = asyncio.Event()
         self._children: list[Child] = []
 
     async def run(self, with_page: bool) -> int:
@@ -133,9 +131,12 @@ class Daemon:
             engine = self._make_engine(broker, rules_file)
             found = restore(self._home, engine.state, pulse.now())
             self._console.say(f"home {self._home}: {found}")
+            watch = LakeWatch(
+                self._home, self._lake, settings, engine, pulse, self._metrics.lake, self._console
+            )
             app = control_app(
                 owner_token(self._home),
-                lambda: self._status(engine, broker, pulse),
+                lambda: self._status(engine, broker, pulse, watch),
                 lambda state, reason, actor: self._brake(engine, pulse, state, reason, actor),
                 self._metrics.registry,
             )
@@ -143,7 +144,7 @@ class Daemon:
                 self._announce_control(control_port)
                 if with_page:
                     await self._open_page(control_port)
-                await self._live(engine, broker, pulse)
+                await self._live(engine, broker, pulse, watch)
         finally:
             notify("STOPPING=1")
             (self._home / "control.json").unlink(missing_ok=True)
@@ -206,12 +207,13 @@ class Daemon:
 
     # --- its tasks -------------------------------------------------------------------------------
 
-    async def _live(self, engine: Engine, broker: InteractiveBrokers, pulse: Pulse) -> None:
+    async def _live(self, engine: Engine, broker: InteractiveBrokers, pulse: Pulse, watch: LakeWatch) -> None:
         """Run all tasks until the stop; the first that fails ends the daemon with its error."""
         tasks: dict[str, Callable[[], Awaitable[None]]] = {
             "broker": broker.run,
-            "cycles": lambda: self._beat(engine, broker, pulse),
-            "flush": lambda: self._flush(engine, pulse),
+            "cycles": lambda: self._beat(engine, broker, pulse, watch),
+            "flush": watch.flush,
+            "disk": watch.look_on,
             "lag": self._measure_lag,
         }
         running = [asyncio.ensure_future(_named(run(), name)) for name, run in tasks.items()]
@@ -239,7 +241,7 @@ class Daemon:
         except (LakeError, TimeoutError) as error:
             self._console.say(f"the lake was not flushed at the end ({error}); the journal keeps everything")
 
-    async def _beat(self, engine: Engine, broker: InteractiveBrokers, pulse: Pulse) -> None:
+    async def _beat(self, engine: Engine, broker: InteractiveBrokers, pulse: Pulse, watch: LakeWatch) -> None:
         await self._wait_for_link(engine, broker, pulse)
         wake: datetime | None = None
         watchdog_s, patted = watchdog_interval_s(), 0.0
@@ -255,7 +257,7 @@ class Daemon:
             before = self._lake.seq
             wake = await engine.cycle(now)
             if self._lake.seq != before and engine.state.desk.open_intents:
-                self._flush_soon.set()
+                watch.flush_soon.set()
             if not ready and engine.state.has_picture:
                 ready = True
                 notify("READY=1", f"STATUS=trading account {broker.account}")
@@ -299,28 +301,14 @@ class Daemon:
             f'trading.live_account = "{account}" in {self._home / "optiond.toml"}; or log in to paper'
         )
 
-    async def _flush(self, engine: Engine, pulse: Pulse) -> None:
-        """Bring the journal into Delta now and then; sooner when orders are at work."""
-        while True:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._flush_soon.wait(), self._settings.sync.flush_every_s)
-            self._flush_soon.clear()
-            try:
-                await asyncio.to_thread(self._lake.flush)
-            except LakeError as error:
-                log.warning("flush.failed", error=str(error))
-                engine.alerts.raise_(Alert(Severity.CRITICAL, "lake", "flush", str(error)), pulse.now())
-            else:
-                engine.alerts.clear("lake", "flush")
-                self._metrics.flushes.inc()
-            await asyncio.sleep(FLUSH_AT_MOST_EVERY_S)
-
     async def _measure_lag(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
             due = loop.time() + LAG_EVERY_S
             await asyncio.sleep(LAG_EVERY_S)
-            self._metrics.loop_lag_seconds.set(max(0.0, loop.time() - due))
+            lag_s = max(0.0, loop.time() - due)
+            self._metrics.loop_lag_seconds.set(lag_s)
+            self._metrics.loop_lateness_seconds.observe(lag_s)
 
     # --- the page and the control API ------------------------------------------------------------
 
@@ -341,10 +329,11 @@ class Daemon:
         now = pulse.now()
         await engine.brake(Breaker(state, reason, actor, now), now)
 
-    def _status(self, engine: Engine, broker: InteractiveBrokers, pulse: Pulse) -> dict[str, Any]:
+    def _status(
+        self, engine: Engine, broker: InteractiveBrokers, pulse: Pulse, watch: LakeWatch
+    ) -> dict[str, Any]:
         state, file, now = engine.state, engine.rules_file, pulse.now()
         last_ms, p99_ms = engine.beat_times_ms()
-        flushed = self._lake.last_flush
         return {
             "time": now.isoformat(),
             "pid": os.getpid(),
@@ -361,11 +350,7 @@ class Daemon:
             "lines": {"used": broker.lines_used, "budget": state.lines.budget},
             "data_age_s": state.board.data_age_s(now),
             "beat": {"count": engine.beats, "last_ms": last_ms, "p99_ms": p99_ms},
-            "lake": {
-                "seq": self._lake.seq,
-                "unflushed_rows": self._lake.unflushed_rows,
-                "last_flush": flushed.isoformat() if flushed else None,
-            },
+            "lake": watch.status(),
             "rules": {"revision": file.book.revision, "path": str(file.path), "error": file.error},
             "breaker": {
                 "state": state.breaker.state.value,

@@ -80,6 +80,21 @@ class SyncSettings(Strict):
     flush_every_s: float = Field(default=60.0, ge=1, le=3600)
 
 
+class LakeSettings(Strict):
+    """When the lake is looked after, and beyond which limits nothing new is opened. `pins`: moments (times or
+    versions of the lake) whose Delta versions upkeep keeps for ever."""
+
+    upkeep: bool = True
+    upkeep_after_close_min: float = Field(default=30.0, ge=0, le=600)
+    retention_days: float = Field(default=7.0, ge=1, le=3650)
+    pins: tuple[str, ...] = ()
+    max_small_file_ratio: float = Field(default=0.5, gt=0, le=1)
+    min_free_mb: int = Field(default=500, ge=0)
+    max_journal_mb: int = Field(default=512, ge=1)
+    flush_late_s: float = Field(default=300.0, ge=5, le=86400)
+    slow_commit_s: float = Field(default=1.0, gt=0, le=60)
+
+
 class ControlSettings(Strict):
     """Where the control API and /metrics listen; never open this to a network."""
 
@@ -104,6 +119,7 @@ class Settings(BaseSettings):
     trading: TradingSettings = TradingSettings()
     simulation: SimulationSettings = SimulationSettings()
     sync: SyncSettings = SyncSettings()
+    lake: LakeSettings = LakeSettings()
     control: ControlSettings = ControlSettings()
     page: PageSettings = PageSettings()
     rules: Path = Path("rules.yaml")

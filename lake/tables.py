@@ -250,9 +250,9 @@ _TABLES = (
         "breaker event",
         ("event",),
         (
-            _text("event", "what happened"),
-            _text("state", "armed or halted"),
-            _text("actor", "who did it", _UNKNOWN),
+            _text("event", "human_halt, human_reset; lake_stop to lake_release: no entries"),
+            _text("state", "the owner's brake after it: armed, halted or frozen; lake_ events leave it"),
+            _text("actor", "who did it; lake: the daemon, because of the disk", _UNKNOWN),
             _text("reason", "why", _NONE),
         ),
     ),

@@ -125,8 +125,9 @@ def account_latest(reader: LakeReader, as_of: AsOf = None) -> Row | None:
 
 
 def breaker_state(reader: LakeReader, as_of: AsOf = None) -> Row | None:
-    """The latest breaker event (`state`, `actor`, `reason`, `time`); None when it never moved."""
-    return _first(_rows(_newest(reader.table("breaker", as_of), 1)))
+    """The owner's last move of the breaker (`state`, `actor`, `reason`, `time`); None when it never moved."""
+    moved = reader.table("breaker", as_of).filter(~pl.col("event").str.starts_with("lake_"))
+    return _first(_rows(_newest(moved, 1)))
 
 
 def lake_tables(reader: LakeReader) -> list[Row]:

@@ -34,7 +34,8 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class OpeningFacts:
-    """What the opening gates look at; USD. None = unknown, and unknown never passes."""
+    """What the opening gates look at; USD. None = unknown, and unknown never passes. `lake`: why what is
+    opened might not be recorded; empty when all is well."""
 
     holdings: tuple[Leg, ...]
     nlv_usd: float | None
@@ -44,6 +45,7 @@ class OpeningFacts:
     max_loss_usd: float | None
     quotes_live: bool
     halted: bool
+    lake: str = ""
 
 
 def refuse_unless_passed(checks: Sequence[Check]) -> None:
@@ -112,6 +114,7 @@ def opening_checks(intent: Intent, facts: OpeningFacts, now: datetime) -> list[C
     return [
         hours_check(now),
         Check("halted", not facts.halted, "halted" if facts.halted else "armed", "armed"),
+        Check("lake", not facts.lake, facts.lake or "well", "a disk that keeps up"),
         Check("quotes", facts.quotes_live, "live" if facts.quotes_live else "not live", "all legs live"),
         Check("naked_short", not new_naked, ", ".join(new_naked) or "none", "none"),
         Check(

@@ -52,6 +52,7 @@ def test_closing_what_is_held_passes_and_turning_it_over_does_not() -> None:
     ("change", "gate"),
     [
         ({"halted": True}, "halted"),
+        ({"lake": "the disk is nearly full"}, "lake"),
         ({"quotes_live": False}, "quotes"),
         ({"max_loss_usd": 5_001.0}, "max_loss"),
         ({"day_pnl_usd": -3_001.0}, "daily_loss"),
