@@ -131,7 +131,7 @@ def _brake_without_daemon(home: Path, settings: Settings, breaker: Breaker) -> N
     """
     if not home.is_dir():
         raise SettingsError(f"{home}: no such home; give the right one with --home")
-    with Lake.open(home, LAKE_TABLES) as lake:
+    with Lake.open(home, LAKE_TABLES, location=settings.lake.location) as lake:
         last = LakeReader.open(home).last_time
         is_simulated = settings.broker.kind is BrokerKind.SIMULATED
         time = last if is_simulated and last is not None else datetime.now(UTC)

@@ -77,7 +77,7 @@ async def run_daemon(
     settings = load_settings(home, **wanted)
     console = console or Console()
     configure_logging(home)
-    with Lake.open(home, LAKE_TABLES) as lake:
+    with Lake.open(home, LAKE_TABLES, location=settings.lake.location) as lake:
         daemon = Daemon(home, settings, lake, console, until or Until())
         return await daemon.run(with_page=settings.page.enabled and not no_page)
 

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
@@ -22,6 +22,9 @@ from pydantic_settings import (
 )
 
 from options import SettingsError
+
+if TYPE_CHECKING:
+    from lake import Location
 
 PREFIX = "OPTIOND_"
 HOME_VARIABLE = "OPTIOND_HOME"
@@ -81,9 +84,18 @@ class SyncSettings(Strict):
 
 
 class LakeSettings(Strict):
-    """When the lake is looked after, and beyond which limits nothing new is opened. `pins`: moments (times or
-    versions of the lake) whose Delta versions upkeep keeps for ever."""
+    """`uri` says where the lake lies; empty: in the home. Keys to a bucket never stand in optiond.toml.
 
+    The rest says when it is looked after, and beyond which limits nothing new is opened. `pins`: moments
+    (times or versions of the lake) whose Delta versions upkeep keeps for ever.
+    """
+
+    uri: str = ""
+    endpoint: str = ""
+    region: str = ""
+    access_key_id: SecretStr | None = None
+    secret_access_key: SecretStr | None = None
+    session_token: SecretStr | None = None
     upkeep: bool = True
     upkeep_after_close_min: float = Field(default=30.0, ge=0, le=600)
     retention_days: float = Field(default=7.0, ge=1, le=3650)
@@ -93,6 +105,12 @@ class LakeSettings(Strict):
     max_journal_mb: int = Field(default=512, ge=1)
     flush_late_s: float = Field(default=300.0, ge=5, le=86400)
     slow_commit_s: float = Field(default=1.0, gt=0, le=60)
+
+    @property
+    def location(self) -> "Location":
+        from lake import Location
+
+        return Location(self.uri, self.endpoint, self.region)
 
 
 class ControlSettings(Strict):
@@ -137,6 +155,7 @@ def load_settings(home: Path, **overrides: Any) -> Settings:
     Raises SettingsError naming every wrong key, where it came from and what would be right.
     """
     file, secrets = _from_file(home / "optiond.toml"), _from_secrets(home / "secrets")
+    _refuse_open_secrets(file, home)
     _refuse_unknown_variables()
 
     class HomeSettings(Settings):
@@ -172,6 +191,17 @@ def _from_file(path: Path) -> dict[str, Any]:
         raise SettingsError(
             f"{path}: cannot be read ({error.strerror}); it must be a file of yours"
         ) from error
+
+
+def _refuse_open_secrets(file: Mapping[str, Any], home: Path) -> None:
+    """Keys in optiond.toml: it gets copied, shown and mailed."""
+    section = file.get("lake")
+    for name, field in LakeSettings.model_fields.items():
+        if field.annotation == SecretStr | None and isinstance(section, Mapping) and name in section:
+            raise SettingsError(
+                f"setting 'lake.{name}' ({home / 'optiond.toml'}): keys do not belong there; write it into "
+                f"the file {home / 'secrets' / f'lake__{name}'} and take it out"
+            )
 
 
 def _from_secrets(folder: Path) -> dict[str, Any]:

@@ -7,6 +7,7 @@ tables (`TABLES`, `facts_table`); nobody else knows Delta. All failures are Lake
 and what to do.
 """
 
+from lake.location import Location
 from lake.reader import LakeReader, TableInfo
 from lake.schemas import Column, TableSchema, facts_table
 from lake.tables import LEDGER, TABLES
@@ -19,6 +20,7 @@ __all__ = [
     "FlushReport",
     "Lake",
     "LakeReader",
+    "Location",
     "TableInfo",
     "TableSchema",
     "facts_table",

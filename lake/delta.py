@@ -37,6 +37,7 @@ _PRIMITIVES = {
     pl.Date(): "date",
 }
 _HOOKS = PostCommitHookProperties(cleanup_expired_logs=False)
+_POLARS = {"max_retries": 3, "retry_timeout_ms": 10_000}  # what polars calls its own, beside delta-rs's
 _PARQUET_ENDS = b"PAR1"
 _LAST_CHECKPOINT = "_last_checkpoint"
 
@@ -133,7 +134,7 @@ def is_whole(store: Store, name: str, version: int) -> bool:
 
 def sync(store: Store, name: str, after: int, upto: int) -> None:
     """Bring the versions after `after` up to `upto`, their data files and their folders safely to disk."""
-    if upto <= after:
+    if upto <= after or store.is_durable:
         return
     # By name, not by listing: the folder of a table that has been written to all day holds hundreds of them.
     shortcuts = [_checkpoint_key(name, version) for version in range(after + 1, upto + 1)]
@@ -144,6 +145,11 @@ def sync(store: Store, name: str, after: int, upto: int) -> None:
         key = _log_key(name, version)
         wanted |= {key, *(f"{name}/{path}" for path, _ in added_files(store.read(key)))}
     store.sync(wanted)
+
+
+def scan(table: DeltaTable) -> pl.LazyFrame:
+    """The table's rows as of its handle; a bucket that is gone is told within seconds."""
+    return pl.scan_delta(table, storage_options=None if table._storage_options is None else _POLARS)
 
 
 def data_files(table: DeltaTable) -> pl.DataFrame:

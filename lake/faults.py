@@ -1,18 +1,60 @@
 """What goes wrong below the lake, told in one line: what, where, what to do."""
 
 import errno
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import polars as pl
-from deltalake.exceptions import DeltaError
+from deltalake.exceptions import CommitFailedError, DeltaError
 
 from options import LakeError
 
+NO_BUCKET = "NoSuchBucket"  # S3's word; a bare 404 may be a missing object
+
 _FULL = ("no space left", "disk is full", "file too large", "disk quota exceeded")
 _FORBIDDEN = ("permission denied", "read-only", "readonly", "not permitted")
+_OF_A_BUCKET = ("S3 error", "Server returned", "object-store error")
+_STATUS = re.compile(r"\b[45]\d\d [A-Z][A-Za-z ]*[a-z]")
+_KEEPS = "nothing that was acknowledged is lost"
+_REFUSALS = (  # signs in what the libraries say of a bucket; what happened; what to do
+    ((NO_BUCKET,), "the bucket does not exist", "create it, or correct lake.uri"),
+    (
+        ("403 Forbidden", "401 Unauthorized", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch"),
+        "access denied",
+        "check the access key, and that it may read, write, list and delete there",
+    ),
+    (
+        ("timed out", "Timeout", "TimedOut"),
+        "no answer in time",
+        f"check lake.endpoint, the network and the store; {_KEEPS}",
+    ),
+    (
+        ("(Connect)", "kind: Connect", "connect error", "dns error", "error sending request"),
+        "no connection",
+        f"check lake.endpoint, the network and the store; {_KEEPS}",
+    ),
+)
+
+
+class BucketError(OSError):
+    """What went wrong with a bucket, in our words: servers repeat requests in theirs, keys and all."""
+
+    def __init__(self, said: str, advice: str) -> None:
+        super().__init__(said)
+        self.advice = advice
+
+
+def bucket_error(text: str) -> BucketError:
+    """What obstore, delta-rs or polars said of a bucket, in our words."""
+    for signs, said, advice in _REFUSALS:
+        if any(sign in text for sign in signs):
+            return BucketError(said, advice)
+    status = _STATUS.search(text)
+    said = f"it answers {status[0]}" if status else "it cannot be used"
+    return BucketError(said, f"look after the store and try again; {_KEEPS}")
 
 
 @contextmanager
@@ -20,7 +62,8 @@ def reported(what: str, where: Path | str) -> Iterator[None]:
     """Turn errors of files, SQLite, Delta and polars into a LakeError: `what`, `where`, what to do."""
     try:
         yield
-    except (DeltaError, OSError, sqlite3.Error, pl.exceptions.PolarsError) as error:
+    except (DeltaError, OSError, sqlite3.Error, pl.exceptions.PolarsError) as caught:
+        error = _without_answers(caught)
         raise LakeError(f"{what} ({where}): {_first_line(error)}; {_advice(error, where)}") from error
     except BaseException as error:
         # A panic in delta-rs or polars is a BaseException of a class that cannot be imported.
@@ -38,6 +81,14 @@ _NO_LONGER_WRITABLE = "look after its disk, then start again; nothing that was a
 _DAMAGED = "its files seem to be damaged: restore this home from a backup"
 
 
+def _without_answers(error: Exception) -> Exception:
+    """The error itself, or, when it repeats what a bucket's server said, one that does not."""
+    text = str(error)
+    if isinstance(error, (BucketError, CommitFailedError)) or not any(s in text for s in _OF_A_BUCKET):
+        return error
+    return bucket_error(text)
+
+
 def _first_line(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
@@ -45,6 +96,8 @@ def _first_line(error: BaseException) -> str:
 
 
 def _advice(error: Exception, where: Path | str) -> str:
+    if isinstance(error, BucketError):
+        return error.advice
     text = str(error).lower()
     if _is_full(error):
         return "free space on its disk and try again; nothing that was acknowledged is lost"
@@ -58,7 +111,9 @@ def _advice(error: Exception, where: Path | str) -> str:
         return "the lake was closed: open it again"
     if isinstance(error, sqlite3.OperationalError):
         return _NO_LONGER_WRITABLE
-    return _DAMAGED if Path(where).exists() else "check that the folder exists and its disk is mounted"
+    if Path(where).exists() or str(where).startswith("s3://"):
+        return _DAMAGED
+    return "check that the folder exists and its disk is mounted"
 
 
 def _is_full(error: Exception) -> bool:

@@ -14,9 +14,8 @@ from deltalake import DeltaTable
 from lake import delta
 from lake.faults import reported
 from lake.journal import Flushed, JournalView, look
-from lake.store import Folder
+from lake.location import JOURNAL, store_of
 from lake.tables import LEDGER
-from lake.writer import FOLDER, JOURNAL
 from options import LakeError
 
 
@@ -41,7 +40,7 @@ class LakeReader:
     def __init__(self, home: Path) -> None:
         """Use `LakeReader.open`."""
         self._home = home
-        self._store = Folder(home / FOLDER)
+        self._store = store_of(home)
         self._handles: dict[str, tuple[DeltaTable, int]] = {}
         self._whole: dict[str, set[str]] = {}
         self._lock = threading.Lock()
@@ -125,7 +124,7 @@ class LakeReader:
         with reported(f"cannot read the table {name}", self._place(name)):
             table = self._handle(name, flushed.versions[name])
             known = delta.columns_of(table)
-            return pl.scan_delta(table).select(
+            return delta.scan(table).select(
                 pl.col(column) if column in known else pl.lit(None, dtype).alias(column)
                 for column, dtype in schema.items()
             )
@@ -193,7 +192,7 @@ def _schema(name: str, journal: JournalView) -> pl.Schema:
 def _flushed_seq_at(time: datetime, ledger: DeltaTable, upto: int) -> int:
     """By the ledger: its newest row that has a commit at `time` or before has the answer."""
     files = delta.data_files(ledger).filter((pl.col("max.seq") <= upto) & (pl.col("min.first_time") <= time))
-    rows = pl.scan_delta(ledger).filter(pl.col("first_time") <= time)
+    rows = delta.scan(ledger).filter(pl.col("first_time") <= time)
     # Newest file first. Statistics are cut to milliseconds, so a file may turn out to have no such row.
     for lowest, highest in files.sort("max.seq", descending=True).select("min.seq", "max.seq").iter_rows():
         found = rows.filter(pl.col("seq").is_between(lowest, highest)).sort("seq").last().collect().to_dicts()

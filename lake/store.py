@@ -6,8 +6,28 @@ they are whole, remove what is torn) goes through a `Store`. Keys are paths with
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+import obstore
+from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
+from obstore.store import S3Store
+
+from lake.faults import NO_BUCKET, bucket_error
+
+if TYPE_CHECKING:
+    from obstore.store import S3Config
+
+# A store that is gone is told within seconds; one that does not answer at all, within half a minute.
+_CONNECT_WITHIN = timedelta(seconds=3)
+_ANSWER_WITHIN = timedelta(seconds=10)
+_RETRY_WITHIN = timedelta(seconds=10)
+_RETRIES = 3
+_FIRST_RETRY_AFTER = timedelta(milliseconds=100)
+_LAST_RETRY_AFTER = timedelta(seconds=1)
 
 
 class Store(Protocol):
@@ -20,6 +40,10 @@ class Store(Protocol):
     @property
     def options(self) -> Mapping[str, str] | None:
         """What delta-rs and polars need besides the URI, credentials among it: never shown; None: nothing."""
+
+    @property
+    def is_durable(self) -> bool:
+        """Whether what was written is safe as soon as the write returns, so that nothing needs a sync."""
 
     def names(self) -> list[str]:
         """The tables' names: the first parts of all keys."""
@@ -55,6 +79,7 @@ class Folder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.options: Mapping[str, str] | None = None
+        self.is_durable = False
 
     @property
     def uri(self) -> str:
@@ -109,6 +134,169 @@ class Folder:
             yield folder
             if folder == self.path.parent:
                 return
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Who we are to a bucket. `repr` shows nothing of it."""
+
+    key_id: str = field(repr=False)
+    secret: str = field(repr=False)
+    token: str = field(default="", repr=False)
+
+
+class _Hidden(dict[str, str]):
+    """Storage options that do not show up in a traceback with variables, a log or a print."""
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} storage options>"
+
+    __str__ = __repr__
+
+
+class Bucket:
+    """A prefix in a bucket of any store that speaks S3 and knows conditional puts.
+
+    Methods raise BucketError, an OSError, in plain words without what the server said in its own.
+    """
+
+    def __init__(self, name: str, prefix: str, endpoint: str, region: str, access: Access) -> None:
+        """`endpoint` empty: Amazon's own, by `region`."""
+        self.uri = f"s3://{name}/{prefix}".rstrip("/")
+        self.options: Mapping[str, str] | None = _options(endpoint, region, access)
+        self.is_durable = True
+        config: S3Config = {"endpoint": endpoint} if endpoint else {}
+        if access.token:
+            config["session_token"] = access.token
+        self._store = S3Store(
+            name,
+            config=config,
+            prefix=prefix or None,
+            region=region,
+            access_key_id=access.key_id,
+            secret_access_key=access.secret,
+            virtual_hosted_style_request=not endpoint,
+            conditional_put="etag",
+            client_options={
+                "allow_http": endpoint.startswith("http://"),
+                "connect_timeout": _CONNECT_WITHIN,
+                "timeout": _ANSWER_WITHIN,
+            },
+            retry_config={
+                "max_retries": _RETRIES,
+                "retry_timeout": _RETRY_WITHIN,
+                "backoff": {
+                    "init_backoff": _FIRST_RETRY_AFTER,
+                    "max_backoff": _LAST_RETRY_AFTER,
+                    "base": 2,
+                },
+            },
+        )
+
+    def names(self) -> list[str]:
+        with _told():
+            return sorted(obstore.list_with_delimiter(self._store)["common_prefixes"])
+
+    def keys(self, prefix: str) -> list[str]:
+        with _told():
+            return [each["path"] for page in obstore.list(self._store, prefix or None) for each in page]
+
+    def size(self, key: str) -> int | None:
+        try:
+            with _told():
+                return obstore.head(self._store, key)["size"]
+        except FileNotFoundError:
+            return None
+
+    def read(self, key: str) -> bytes:
+        with _told():
+            return bytes(obstore.get(self._store, key).bytes())
+
+    def read_end(self, key: str, count: int) -> bytes:
+        size = self.size(key)
+        if size is None:
+            raise FileNotFoundError(f"{self.uri}/{key} is missing")
+        if size == 0:
+            return b""
+        with _told():
+            return bytes(obstore.get_range(self._store, key, start=max(0, size - count), end=size))
+
+    def write(self, key: str, content: bytes) -> None:
+        with _told():
+            obstore.put(self._store, key, content)
+
+    def delete(self, key: str) -> None:
+        with _told():
+            obstore.delete(self._store, key)
+
+    def sync(self, keys: Iterable[str]) -> None:
+        """Nothing to do: a put that was answered is durable."""
+
+    def sync_folder(self, prefix: str) -> None:
+        """Nothing to do."""
+
+    def tagged(self, key: str) -> tuple[bytes, str] | None:
+        """One file with the tag of this content (its ETag); None when it is missing."""
+        try:
+            with _told():
+                found = obstore.get(self._store, key)
+                return bytes(found.bytes()), found.meta["e_tag"] or ""
+        except FileNotFoundError:
+            return None
+
+    def swap(self, key: str, content: bytes, tag: str | None) -> bool:
+        """Write one file if it still has that tag (None: is still missing); whether it was written.
+
+        False also when an answer was lost and a repeated write found the first: read it to know.
+        """
+        try:
+            with _told():
+                obstore.put(self._store, key, content, mode="create" if tag is None else {"e_tag": tag})
+        except FileExistsError:
+            return False
+        return True
+
+
+def _options(endpoint: str, region: str, access: Access) -> dict[str, str]:
+    """For delta-rs and polars. All that decides safety is said here, whatever the environment says."""
+    options = _Hidden(
+        AWS_ACCESS_KEY_ID=access.key_id,
+        AWS_SECRET_ACCESS_KEY=access.secret,
+        AWS_REGION=region,
+        AWS_CONDITIONAL_PUT="etag",
+        AWS_S3_ALLOW_UNSAFE_RENAME="false",
+        AWS_ALLOW_HTTP=str(endpoint.startswith("http://")).lower(),
+        AWS_VIRTUAL_HOSTED_STYLE_REQUEST=str(not endpoint).lower(),
+        connect_timeout=_milliseconds(_CONNECT_WITHIN),
+        timeout=_milliseconds(_ANSWER_WITHIN),
+        retry_timeout=_milliseconds(_RETRY_WITHIN),
+    )
+    options["backoff_config.init_backoff"] = _milliseconds(_FIRST_RETRY_AFTER)
+    options["backoff_config.max_backoff"] = _milliseconds(_LAST_RETRY_AFTER)
+    if endpoint:
+        options["AWS_ENDPOINT_URL"] = endpoint
+    if access.token:
+        options["AWS_SESSION_TOKEN"] = access.token
+    return options
+
+
+def _milliseconds(time: timedelta) -> str:
+    return f"{time // timedelta(milliseconds=1)}ms"
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """What obstore raises as an OSError; the server's own words may repeat the request, keys and all."""
+    try:
+        yield
+    except (AlreadyExistsError, PreconditionError):
+        raise FileExistsError("the object was written by another meanwhile") from None
+    except BaseError as error:
+        raise bucket_error(str(error)) from None
+    except FileNotFoundError as error:
+        if NO_BUCKET in str(error):
+            raise bucket_error(str(error)) from None
+        raise FileNotFoundError("the object is missing") from None
 
 
 def _sync(path: Path) -> None:

@@ -17,11 +17,11 @@ from lake import checks, delta
 from lake.checks import RESTORE, Finding, Severity
 from lake.faults import reported
 from lake.journal import Flushed, JournalView, look
+from lake.location import JOURNAL, store_of
 from lake.reader import LakeReader
 from lake.schemas import TIME
-from lake.store import Folder, Store
+from lake.store import Store
 from lake.tables import LEDGER
-from lake.writer import FOLDER, JOURNAL
 from options import LakeError
 
 LARGE = frozenset(("facts", "snapshots"))
@@ -50,7 +50,7 @@ def verify(home: Path, deep: bool = False, progress: Progress = lambda _: None) 
     `deep` also reads every data file whole and every row of the large tables. `progress` is told each table
     when its turn comes. Raises LakeError when there is no lake, or its journal cannot be read.
     """
-    reader, store = LakeReader.open(home), Folder(home / FOLDER)
+    reader, store = LakeReader.open(home), store_of(home)
     with reported("cannot read the journal", home / JOURNAL), look(home / JOURNAL) as journal:
         if journal is None:
             raise LakeError(f"no lake at {home}: run optiond first")

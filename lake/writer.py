@@ -20,14 +20,13 @@ from filelock import FileLock, Timeout
 from lake import delta, failpoint
 from lake.faults import is_disk_full, reported
 from lake.journal import RESERVE, Entry, Flushed, Journal
+from lake.location import FOLDER, JOURNAL, Location, settle, store_of
 from lake.schemas import TableSchema
-from lake.store import Folder, Store
+from lake.store import Store
 from lake.tables import LEDGER, TABLES
 from options import LakeError
 
-JOURNAL = "journal.sqlite"
 LOCK = "lake.lock"
-FOLDER = "lake"
 _TRIES = 5
 
 _log = structlog.get_logger(__name__)
@@ -58,24 +57,33 @@ class Lake:
         self._flushing = threading.Lock()
 
     @classmethod
-    def open(cls, home: Path, tables: Mapping[str, TableSchema] = TABLES, *, reserve: int = RESERVE) -> Self:
-        """Open or create the lake in `home`, and finish a flush that was cut off (on a full disk: later).
+    def open(
+        cls,
+        home: Path,
+        tables: Mapping[str, TableSchema] = TABLES,
+        *,
+        location: Location | None = None,
+        reserve: int = RESERVE,
+    ) -> Self:
+        """Open or create the lake of `home`, and finish a flush that was cut off (on a full disk: later).
 
-        `reserve`: bytes of disk that the journal takes at once, for commits when the disk is full.
-
-        Raises LakeError when another process writes to this home, and when the home, the journal or a table
-        cannot be read or written.
+        `location`: where the lake is to lie; None: where it does. `reserve`: bytes of disk that the journal
+        takes at once, for commits when the disk is full. Raises LakeError when the lake lies elsewhere, when
+        another process writes to this home, and when the home, the journal or a table cannot be read or
+        written.
         """
         with reported("cannot create the lake", home):
-            (home / FOLDER).mkdir(parents=True, exist_ok=True)
+            home.mkdir(parents=True, exist_ok=True)
         with ExitStack() as undo:
             with reported("cannot lock the home", home / LOCK):
                 lock = _acquire(home / LOCK)
             undo.callback(lock.release)
+            with reported("cannot create the lake", home):
+                store = _settled(home, location)
             with reported("cannot open the journal", home / JOURNAL):
                 journal = Journal(home / JOURNAL, reserve)
             undo.callback(journal.close)
-            lake = cls(Folder(home / FOLDER), lock, journal, tables)
+            lake = cls(store, lock, journal, tables)
             lake._recover()
             undo.pop_all()
             return lake
@@ -263,11 +271,20 @@ class Lake:
             table = delta.open_table(self._store, LEDGER.name)
             if table is None:
                 return Flushed(0, None)
-            last = pl.scan_delta(table).sort("seq").last().collect().to_dicts()
+            last = delta.scan(table).sort("seq").last().collect().to_dicts()
         if not last:
             return Flushed(0, None)
         versions = {**json.loads(last[0]["versions"]), LEDGER.name: table.version()}
         return Flushed(last[0]["seq"], last[0]["time"], None, versions)
+
+
+def _settled(home: Path, location: Location | None) -> Store:
+    if location is not None:
+        settle(home, location)
+    store = store_of(home)
+    if not store.is_durable:
+        (home / FOLDER).mkdir(exist_ok=True)
+    return store
 
 
 def _acquire(path: Path) -> FileLock:

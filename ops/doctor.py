@@ -76,7 +76,7 @@ def _journal(home: Path) -> Finding:
 
 
 def _lake(home: Path) -> Finding:
-    if not (home / "lake").exists():
+    if not (home / "journal.sqlite").exists() and not (home / "lake").exists():
         return Finding("lake", True, "none yet")
     try:
         tables = LakeReader.open(home).tables()
