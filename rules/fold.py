@@ -273,15 +273,19 @@ def _urgent(rule: Rule, index: int, word: str) -> str:
 
 
 def _masks(rule: Rule, columns: Columns) -> list[pl.Expr]:
-    """Kleene conditions: true, false or null, false in rows that the rule is not about."""
+    """Kleene conditions: true, false or null, false in rows that the rule is not about.
+
+    Each is joined with `&`: by itself `0 < x` is one single value in polars where x is unknown everywhere.
+    """
+    everywhere = pl.col("position").is_not_null()
     mine = pl.col("position") == BOOK if rule.scope == "book" else pl.col("position") != BOOK
     masks: list[pl.Expr] = []
     for index, tier in enumerate(rule.tiers):
         masks.append((columns.condition(tier.when, rule) & mine).alias(_when(rule, index)))
         for word, node in tier.urgent_when:
-            masks.append(columns.condition(node, rule).alias(_urgent(rule, index, word)))
+            masks.append((columns.condition(node, rule) & everywhere).alias(_urgent(rule, index, word)))
     if rule.clear_when:
-        masks.append((columns.condition(rule.clear_when, rule)).alias(f"clear:{rule.id}"))
+        masks.append((columns.condition(rule.clear_when, rule) & everywhere).alias(f"clear:{rule.id}"))
     return masks
 
 

@@ -104,6 +104,22 @@ def test_a_fact_that_is_not_finite_is_unknown(value: float | None) -> None:
     assert scalar_outcome(rulebook, {"delta": value}) is None
 
 
+@pytest.mark.parametrize("key", ["clear_when: {}", 'urgency: {{high: "{}"}}', "for: 3s\n    when: {}"])
+@pytest.mark.parametrize("condition", ["0 < delta", "-1 < delta", "$p >= delta", "not 1 == max(0, delta)"])
+@pytest.mark.parametrize("seen", [[None], [None, None], [0.5, None]])
+def test_a_number_may_stand_before_a_fact_that_is_unknown_everywhere(
+    key: str, condition: str, seen: list[float | None]
+) -> None:
+    keys = key.format(condition)
+    when = "" if "when: " in keys.replace("clear_when", "") else "    when: delta < 1\n"
+    text = f"rules:\n  - id: probe\n    priority: 1\n{when}    params: {{p: 2}}\n    do: close\n    {keys}\n"
+    positions = [f"P{place}" for place in range(len(seen))]
+    facts = pl.DataFrame({"position": positions, "delta": pl.Series(seen, dtype=pl.Float64)})
+    _, decisions = rules.step(rules.parse(text), rules.initial_state(), facts, {}, NOON)
+    assert decisions["position"].to_list() == positions
+    assert [bool(unknown) for unknown in decisions["unknown"].to_list()] == [value is None for value in seen]
+
+
 def test_an_intermediate_result_that_is_not_finite_is_unknown() -> None:
     rulebook = book("1 / (delta / gamma) > 0 or 1 / (delta / gamma) <= 0")
     assert outcome(rulebook, [{"delta": 1.0, "gamma": 0.0}]) == [None]
