@@ -40,6 +40,7 @@ class LakeMetrics:
         )
         self.bytes = gauge("table_bytes", "Bytes of a table's data files", ("table",))
         self.rows = gauge("table_rows", "Flushed rows of a table", ("table",))
+        self.trouble = gauge("table_trouble", "1 when a table was changed and cannot be healed", ("table",))
         self.upkeeps = Counter(
             "optiond_lake_upkeep_runs", "Runs of the upkeep: done, stopped or failed", ["how"],
             registry=registry,

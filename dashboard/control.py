@@ -39,10 +39,38 @@ class Beat(BaseModel):
     p99_ms: float | None = None
 
 
+class Step(BaseModel):
+    table: str
+    action: str
+    done: int
+    total: int
+
+
+class Outcome(BaseModel):
+    error: str | None = None
+
+
+class Upkeep(BaseModel):
+    running: bool
+    step: Step | None = None
+    last: datetime | None = None
+    outcome: Outcome | None = None
+
+
 class LakeState(BaseModel):
+    """`pressure`: why entries are stopped, by cause. None: the daemon does not say."""
+
     seq: int
     unflushed_rows: int
     last_flush: datetime | None = None
+    flush_age_s: float | None = None
+    flush_error: str | None = None
+    entries_stopped: bool = False
+    entries_stopped_since: datetime | None = None
+    pressure: dict[str, str] = {}
+    files: int | None = None
+    small_files: int | None = None
+    upkeep: Upkeep | None = None
 
 
 class Rules(BaseModel):

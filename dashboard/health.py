@@ -6,12 +6,12 @@ from typing import Literal
 from dash import html
 from dash.development.base_component import Component
 
-from dashboard import notation, pieces
+from dashboard import lake_cells, notation, pieces
 from dashboard.control import Status
 from dashboard.sight import Sight
 
 _CONNECTION_TONES = {"up": "good", "connecting": "poor", "lost": "bad", "down": "bad"}
-_CELLS = ("Broker since", "Lines", "Data age", "Beat p99", "Lake", "Rules", "Alerts")
+_CELLS = ("Broker since", "Lines", "Data age", "Beat p99", *lake_cells.NAMES, "Rules", "Alerts")
 SLOW_BEAT_MS = 250.0
 OLD_DATA_S = 30.0
 
@@ -84,7 +84,6 @@ def strip(sight: Sight) -> list[Component]:
 def _cells(status: Status) -> list[tuple[str, str, str]]:
     full = status.lines.used >= status.lines.budget
     age, p99 = status.data_age_s, status.beat.p99_ms
-    unflushed = status.lake.unflushed_rows
     connection = status.connection
     return [
         (
@@ -99,7 +98,7 @@ def _cells(status: Status) -> list[tuple[str, str, str]]:
             notation.DASH if p99 is None else f"{p99:.0f} ms",
             "calm" if p99 is None else _limit(p99, SLOW_BEAT_MS),
         ),
-        ("Lake", f"seq {status.lake.seq:,} · {unflushed:,} unflushed", "good"),
+        *lake_cells.cells(status.lake),
         ("Rules", status.rules.revision[:10], "bad" if status.rules.error else "good"),
         ("Alerts", notation.plain(status.alerts), "poor" if status.alerts else "good"),
     ]
@@ -171,6 +170,13 @@ def _trouble_banners(sight: Sight) -> list[Component]:
             _banner(
                 "bad", f"Trading is {status.breaker.state.upper()}{since}{who}.", status.breaker.reason or ""
             )
+        )
+    if status.lake.entries_stopped:
+        begun = status.lake.entries_stopped_since
+        head = "Nothing new is opened" + (f" since {notation.moment(begun)}" if begun else "")
+        why = "; ".join(status.lake.pressure.values())
+        lines.append(
+            _banner("bad", f"{head}: the lake's disk does not keep up.", f"{why}. Protection goes on.")
         )
     if status.rules.error:
         head = f"The rules file has an error; revision {status.rules.revision[:10]} stays in force."

@@ -93,7 +93,36 @@ def test_health_and_clock_are_the_daemons_in_new_york_time(opened: Page) -> None
     expect(field(strip, "Lines")).to_have_text("15 of 90")
     expect(field(strip, "Beat p99")).to_have_text("14 ms")
     expect(field(strip, "Lake")).to_have_text("seq 129 · 37 unflushed")
+    expect(field(strip, "Flushed")).to_have_text("12 s ago")
+    expect(field(strip, "Lake files")).to_have_text("1,204 · 30% small")
+    expect(field(strip, "Upkeep")).to_have_text("3 Feb 16:31:05")
     expect(opened.locator("#banners .banner")).to_have_count(0)
+
+
+def test_a_stop_for_the_disks_sake_and_a_running_upkeep_are_seen(
+    desktop: Page, daemon: Any, serve: Callable[[], str]
+) -> None:
+    step = {"table": "facts", "action": "compact 2026-02-03", "done": 40, "total": 100}
+    words = "the disk is nearly full: less than 500 MB free, make room"
+    daemon.changes["lake"] = {
+        **daemon.status()["lake"],
+        "flush_error": "cannot write",
+        "entries_stopped": True,
+        "entries_stopped_since": "2026-02-04T15:20:00+00:00",
+        "pressure": {"disk": words},
+        "upkeep": {"running": True, "step": step, "last": None},
+    }
+    desktop.goto(serve())
+    banner = desktop.locator("#banners .banner.bad")
+    expect(banner).to_have_text(
+        "Nothing new is opened since 4 Feb 10:20:00: the lake's disk does not keep up."
+        f"{words}. Protection goes on."
+    )
+    expect(field(desktop.locator("#strip"), "Upkeep")).to_have_text("40% facts")
+    expect(desktop.locator("#header .breaker")).to_have_text("armed")
+    daemon.changes["lake"] = {"seq": 129, "unflushed_rows": 37}
+    expect(banner).to_have_count(0)
+    expect(field(desktop.locator("#strip"), "Upkeep")).to_have_text("—")
 
 
 @pytest.mark.parametrize(
