@@ -201,6 +201,16 @@ def _add_lake_care(actions: Commands) -> None:
     )
     verify.add_argument("--deep", action="store_true", help="read every value of every file as well")
     _add_json(verify)
+    backup = _command(
+        actions, "backup", "lake_care.backup", "copy the home, beside a running daemon or without"
+    )
+    backup.add_argument(
+        "folder", type=_folder, metavar="FOLDER", help="new, or an earlier backup of this home"
+    )
+    restore = _command(actions, "restore", "lake_care.restore", "bring a backup into an empty home")
+    restore.add_argument("folder", type=_folder, metavar="FOLDER", help="the backup")
+    for parser in (backup, restore):
+        _add_json(parser)
 
 
 def _add_control(commands: Commands) -> None:

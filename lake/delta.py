@@ -128,7 +128,7 @@ def heal(store: Store, name: str, vouched: int) -> list[str]:
 
 def is_whole(store: Store, name: str, version: int) -> bool:
     """Whether a version's log file and the data files it adds are there and not torn."""
-    key = _log_key(name, version)
+    key = log_key(name, version)
     return store.size(key) is not None and not _is_damaged(store, name, key)
 
 
@@ -142,7 +142,7 @@ def sync(store: Store, name: str, after: int, upto: int) -> None:
     if wanted:
         wanted.add(f"{name}/_delta_log/{_LAST_CHECKPOINT}")
     for version in range(after + 1, upto + 1):
-        key = _log_key(name, version)
+        key = log_key(name, version)
         wanted |= {key, *(f"{name}/{path}" for path, _ in added_files(store.read(key)))}
     store.sync(wanted)
 
@@ -155,6 +155,20 @@ def scan(table: DeltaTable) -> pl.LazyFrame:
 def data_files(table: DeltaTable) -> pl.DataFrame:
     """The table's data files: path, size_bytes, num_records and per column min.*, max.*."""
     return pl.DataFrame(table.get_add_actions(flatten=True))
+
+
+def files_at(store: Store, name: str, version: int) -> tuple[dict[str, int], list[str]]:
+    """What the table at `version` consists of: its data files with their sizes, and its log files in order.
+
+    Raises DeltaError when that version cannot be read.
+    """
+    table = DeltaTable(_uri(store, name), version=version, storage_options=_options(store))
+    files = data_files(table).select("path", "size_bytes").iter_rows()
+    data = {f"{name}/{unquote(path)}": size for path, size in files}
+    keys = store.keys(f"{name}/_delta_log")
+    log = [key for at, key in _log_files(keys) if at <= version]
+    log += [key for key in _checkpoints(keys) if _version_of(key, version + 1) <= version]
+    return data, sorted(log)
 
 
 def read_whole(store: Store, key: str) -> int:
@@ -178,7 +192,7 @@ def _options(store: Store) -> dict[str, str] | None:
     return None if store.options is None else dict(store.options)
 
 
-def _log_key(name: str, version: int) -> str:
+def log_key(name: str, version: int) -> str:
     return f"{name}/_delta_log/{version:020}.json"
 
 

@@ -6,6 +6,7 @@ versions in `versions`; `boundary` is the seq that a flush is working up to, nul
 `schemas` holds the tables as declared, so that readers know them.
 """
 
+import errno
 import io
 import json
 import os
@@ -286,6 +287,19 @@ def look(path: Path) -> Iterator[JournalView | None]:
             return
         flushed = flushed_of(connection)
         yield JournalView(connection, flushed, _last_seq(connection, flushed))
+
+
+def copy(path: Path, target: Path) -> None:
+    """The journal at one moment as a new file, beside a writer or without; its commits go on meanwhile.
+
+    Raises FileNotFoundError when there is no journal.
+    """
+    if not path.exists():
+        raise FileNotFoundError(errno.ENOENT, "there is no journal", str(path))
+    with closing(_connect_to_read(path)) as source, closing(sqlite3.connect(target)) as copied:
+        source.backup(copied)
+        # One file, whole in itself; the next writer goes over to a write-ahead log again.
+        copied.execute("PRAGMA journal_mode = DELETE").fetchall()
 
 
 def _connect(path: Path) -> sqlite3.Connection:

@@ -76,7 +76,7 @@ class Lake:
             home.mkdir(parents=True, exist_ok=True)
         with ExitStack() as undo:
             with reported("cannot lock the home", home / LOCK):
-                lock = _acquire(home / LOCK)
+                lock = acquire(home / LOCK)
             undo.callback(lock.release)
             with reported("cannot create the lake", home):
                 store = _settled(home, location)
@@ -287,7 +287,8 @@ def _settled(home: Path, location: Location | None) -> Store:
     return store
 
 
-def _acquire(path: Path) -> FileLock:
+def acquire(path: Path) -> FileLock:
+    """The lock of a home's one writer. Raises LakeError when another process holds it."""
     lock = FileLock(path, thread_local=False)
     try:
         lock.acquire(blocking=False)

@@ -21,7 +21,15 @@ from lake import LakeReader
 OPTIOND = Path(sys.executable).with_name("optiond")
 READING = ("positions", "decisions", "orders", "alerts", "explain ID")
 PRINTING = (*READING, "status", "halt", "resume", "doctor", "demo", "rules check", "rules decide F")
-COMMANDS = (*PRINTING, "lake tables", "lake as-of 1 fills", "lake verify", "run", "page", "install")
+COMMANDS = (
+    *PRINTING,
+    "lake tables",
+    "lake as-of 1 fills",
+    *(f"lake {action}" for action in ("verify", "backup F", "restore F")),
+    "run",
+    "page",
+    "install",
+)
 POSITION = {
     *("id", "structure", "underlying", "lots", "legs", "net_credit_usd", "max_profit_usd", "max_loss_usd"),
     *("market_value_usd", "profit_usd", "profit", "delta", "gamma", "theta", "vega", "dte", "quote_state"),
