@@ -18,6 +18,10 @@ from options import OptiondError
 EXIT_ERROR = 1
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
+MOMENT = (
+    "a time (ISO, UTC unless it names an offset or, at its end, a zone), a version (the number in "
+    "`lake tables`) or the id of a decision: just before it"
+)
 
 Command: TypeAlias = Callable[[argparse.Namespace], int]
 
@@ -160,7 +164,7 @@ def _add_reading(commands: Commands) -> None:
         parser.add_argument(
             "--as-of",
             metavar="T",
-            help="a time (ISO, UTC unless it says otherwise) or a version (the number in `lake tables`)",
+            help=MOMENT,
         )
         _add_json(parser)
 
@@ -186,12 +190,39 @@ def _add_rules(commands: Commands) -> None:
 def _add_lake(commands: Commands) -> None:
     lake = commands.add_parser("lake", help="what the lake remembers")
     actions = lake.add_subparsers(metavar="ACTION", required=True)
-    tables = _command(actions, "tables", "reading.lake_tables", "every table, its rows and newest version")
+    tables = _command(actions, "tables", "lake_reading.tables", "every table, its rows and newest version")
+    tables.add_argument(
+        "--describe",
+        nargs="?",
+        const="",
+        metavar="TABLE",
+        help="what the columns of one or all tables mean, instead",
+    )
     _add_json(tables)
-    as_of = _command(actions, "as-of", "reading.lake_as_of", "a table as it was at a time or version")
-    as_of.add_argument("as_of", metavar="T", help="a time (ISO, UTC unless it says otherwise) or a version")
+    as_of = _command(actions, "as-of", "lake_reading.as_of", "a table as it was at a moment")
+    as_of.add_argument("as_of", metavar="T", help=MOMENT)
     as_of.add_argument("table", metavar="TABLE")
+    as_of.add_argument("--current", action="store_true", help="only what was true then: the newest rows")
     _add_json(as_of, "print JSON, one row per line")
+    sql = _command(actions, "sql", "lake_reading.sql", "a SELECT over all tables")
+    sql.add_argument("query", metavar="QUERY")
+    sql.add_argument("--as-of", metavar="T", help=MOMENT)
+    form = sql.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print JSON, one row per line")
+    form.add_argument("--csv", action="store_true", help="print CSV, times in UTC")
+    history = _command(actions, "history", "lake_reading.history", "all rows about one thing, oldest first")
+    history.add_argument("table", metavar="TABLE")
+    history.add_argument(
+        "key", nargs="*", metavar="KEY", help="the thing: values of the table's key in order, or COLUMN=VALUE"
+    )
+    _add_json(history, "print JSON, one row per line")
+    diff = _command(
+        actions, "diff", "lake_reading.diff", "what was added, changed or gone between two moments"
+    )
+    diff.add_argument("before", metavar="T1", help=MOMENT)
+    diff.add_argument("after", metavar="T2", help=MOMENT)
+    diff.add_argument("table", metavar="TABLE")
+    _add_json(diff, "print JSON, one row per line")
     _add_lake_care(actions)
 
 

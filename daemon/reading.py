@@ -2,15 +2,12 @@
 
 import argparse
 import json
-import sys
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, TypeAlias
 
-import polars as pl
-
-from lake import LakeReader, views
-from options import NEW_YORK, SettingsError
+from lake import LakeHistory, LakeReader, views
+from options import NEW_YORK
 
 UNKNOWN = "—"
 
@@ -18,24 +15,14 @@ Row: TypeAlias = Mapping[str, Any]
 Columns: TypeAlias = Mapping[str, Callable[[Row], object]]
 
 
-def moment(text: str | None) -> datetime | int | None:
-    """A time or a version from the command line; raises SettingsError when it is neither."""
-    if text is None:
-        return None
-    if text.isdecimal():
-        return int(text)
-    try:
-        time = datetime.fromisoformat(text)
-        return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
-    except (ValueError, OverflowError):
-        raise SettingsError(
-            f"'{text}' is neither a version (a whole number) nor a time such as 2026-02-04T10:31; "
-            "`optiond lake tables` shows both"
-        ) from None
+def asked(arguments: argparse.Namespace) -> tuple[LakeReader, int | None]:
+    """The lake of the home, and the version that `--as-of` means (None: now)."""
+    reader = LakeReader.open(arguments.home)
+    return reader, None if arguments.as_of is None else LakeHistory(reader).seq_of(arguments.as_of)
 
 
 def positions(arguments: argparse.Namespace) -> int:
-    rows = views.positions(LakeReader.open(arguments.home), moment(arguments.as_of))
+    rows = views.positions(*asked(arguments))
     return print_json(rows) if arguments.json else print_positions(rows)
 
 
@@ -61,7 +48,7 @@ def print_positions(rows: Sequence[Row]) -> int:
 
 
 def decisions(arguments: argparse.Namespace) -> int:
-    rows = views.decisions(LakeReader.open(arguments.home), moment(arguments.as_of))
+    rows = views.decisions(*asked(arguments))
     return print_json(rows) if arguments.json else print_decisions(rows)
 
 
@@ -80,7 +67,7 @@ def print_decisions(rows: Sequence[Row]) -> int:
 
 
 def orders(arguments: argparse.Namespace) -> int:
-    reader, as_of = LakeReader.open(arguments.home), moment(arguments.as_of)
+    reader, as_of = asked(arguments)
     events, fills = views.orders(reader, as_of), views.fills(reader, as_of)
     if arguments.json:
         return print_json({"orders": events, "fills": fills})
@@ -108,7 +95,7 @@ def orders(arguments: argparse.Namespace) -> int:
 
 
 def alerts(arguments: argparse.Namespace) -> int:
-    rows = views.alerts(LakeReader.open(arguments.home), moment(arguments.as_of))
+    rows = views.alerts(*asked(arguments))
     if arguments.json:
         return print_json(rows)
     columns: Columns = {
@@ -122,7 +109,8 @@ def alerts(arguments: argparse.Namespace) -> int:
 
 
 def explain(arguments: argparse.Namespace) -> int:
-    story = views.explain(LakeReader.open(arguments.home), arguments.id, moment(arguments.as_of))
+    reader, as_of = asked(arguments)
+    story = views.explain(reader, arguments.id, as_of)
     if arguments.json:
         return print_json(story)
     from daemon.story import tell
@@ -130,30 +118,6 @@ def explain(arguments: argparse.Namespace) -> int:
     for line in tell(story):
         print(line)
     return 0
-
-
-def lake_tables(arguments: argparse.Namespace) -> int:
-    rows = views.lake_tables(LakeReader.open(arguments.home))
-    if arguments.json:
-        return print_json(rows)
-    columns: Columns = {
-        "table": lambda r: r["name"],
-        ">rows": lambda r: r["rows"],
-        ">files": lambda r: r["files"],
-        ">last version": lambda r: _known(r["last_seq"]),
-        "last time (New York)": lambda r: new_york(r["last_time"]),
-        ">Delta version": lambda r: _known(r["version"]),
-    }
-    return print_table(rows, columns, "no tables yet")
-
-
-def lake_as_of(arguments: argparse.Namespace) -> int:
-    lazy = LakeReader.open(arguments.home).table(arguments.table, moment(arguments.as_of))
-    frame = lazy.sort("seq", maintain_order=True).collect()
-    if arguments.json:
-        frame.write_ndjson(sys.stdout.buffer)
-        return 0
-    return _print_rows(arguments.table, frame)
 
 
 # --- printing ------------------------------------------------------------------------------------
@@ -186,33 +150,6 @@ def print_table(rows: Sequence[Row], columns: Columns, nothing: str) -> int:
         aligned = (f"{cell:{side}{width}}" for cell, side, width in zip(line, sides, widths, strict=True))
         print("  ".join(aligned).rstrip())
     return 0
-
-
-def _print_rows(name: str, frame: pl.DataFrame) -> int:
-    """Any table of the lake, one value per line: it may have fifty columns, or long texts. What is not
-    known is left out."""
-    print(f"{name}: {frame.height} rows, times in New York")
-    for row in frame.iter_rows(named=True):
-        print(f"\nversion {row.pop('seq')}, {new_york(row.pop('time'))}")
-        known = {column: _plain(value) for column, value in row.items() if value is not None}
-        width = max(map(len, known), default=0)
-        for column, text in known.items():
-            print(f"  {column:<{width}}  {text}")
-    return 0
-
-
-def _plain(value: object) -> str:
-    if isinstance(value, datetime):
-        return new_york(value)
-    if isinstance(value, float):
-        return f"{value:,.6f}".rstrip("0").rstrip(".")
-    if isinstance(value, list):
-        return ", ".join(map(_plain, value)) or "none"
-    return str(value)
-
-
-def _known(value: object) -> str:
-    return UNKNOWN if value is None else str(value)
 
 
 def _usd(value: float | None, unlimited: bool = False) -> str:

@@ -260,6 +260,11 @@ class JournalView:
         ).fetchone()
         return None if seq is None else int(seq)
 
+    def time_of(self, seq: int) -> datetime | None:
+        """When `seq` was committed; None when the journal no longer has it."""
+        found = self.connection.execute("SELECT time_us FROM commits WHERE seq = ?", (seq,)).fetchone()
+        return None if found is None else _to_time(found[0])
+
     def last_time(self) -> datetime | None:
         """The time of the last commit; None before the first."""
         return _last_time(self.connection, self.flushed)

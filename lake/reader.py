@@ -15,6 +15,7 @@ from lake import delta
 from lake.faults import reported
 from lake.journal import Flushed, JournalView, look
 from lake.location import JOURNAL, store_of
+from lake.schemas import no_such_table
 from lake.tables import LEDGER
 from options import LakeError
 
@@ -68,6 +69,21 @@ class LakeReader:
         """The largest seq committed at `time` or before; 0 when there is none."""
         with self._look() as journal:
             return self._seq_at(time, journal)
+
+    def time_of(self, seq: int) -> datetime | None:
+        """When `seq` was committed; None for 0. Raises LakeError for a seq not yet given out."""
+        with self._look() as journal:
+            upto, flushed = self._resolve(seq, journal), journal.flushed
+            time = journal.time_of(upto)
+        if time is not None or upto == 0:
+            return time
+        with reported("cannot read the ledger", self._place(LEDGER.name)):
+            return _flushed_time_of(upto, self._handle(LEDGER.name, flushed.versions[LEDGER.name]))
+
+    def names(self) -> list[str]:
+        """The tables there are, the ledger among them."""
+        with self._look() as journal:
+            return journal.names()
 
     def table(self, name: str, as_of: datetime | int | None = None) -> pl.LazyFrame:
         """One table's rows with seq <= `as_of`: a seq, a time (its seq_at), or None for now.
@@ -185,7 +201,7 @@ class LakeReader:
 def _schema(name: str, journal: JournalView) -> pl.Schema:
     schema = journal.schema(name)
     if schema is None:
-        raise LakeError(f"the lake has no table {name!r}; it has {', '.join(journal.names())}")
+        raise no_such_table(name, journal.names())
     return schema
 
 
@@ -200,3 +216,13 @@ def _flushed_seq_at(time: datetime, ledger: DeltaTable, upto: int) -> int:
             last = max(n for n, committed in enumerate(row["times"]) if committed <= time)
             return int(row["first_seq"]) + last
     return 0
+
+
+def _flushed_time_of(seq: int, ledger: DeltaTable) -> datetime:
+    """By the ledger: the first of its rows that goes as far has the answer."""
+    files = delta.data_files(ledger).filter(pl.col("max.seq") >= seq).sort("min.seq")
+    lowest, highest = files.select("min.seq", "max.seq").row(0)
+    rows = delta.scan(ledger).filter(pl.col("seq").is_between(max(lowest, seq), highest))
+    row = rows.sort("seq").first().collect().row(0, named=True)
+    time: datetime = row["times"][seq - row["first_seq"]]
+    return time

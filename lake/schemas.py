@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 import polars as pl
 from polars._typing import PolarsDataType
@@ -28,13 +29,25 @@ _ADDED = ("seq", "time", "date")
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column: its meaning, its unit ("" = none) and what null means in it (None: null is refused)."""
+    """One column: its meaning, its unit ("" = none) and what null means in it (None: null is refused).
+
+    `of_row`: it says why the row was written, so that another value alone is no change of the thing.
+    """
 
     name: str
     dtype: PolarsDataType
     meaning: str
     unit: str = ""
     null: str | None = None
+    of_row: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """What the newest row of a thing says once the thing is no more: one of `values` in `column`."""
+
+    column: str
+    values: tuple[str | int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +55,9 @@ class TableSchema:
     """One table: what a row is about (`key`, its natural key) and its columns.
 
     The lake puts `seq` (Int64, one number per commit) and `time` (µs UTC) in front of every row. A key may
-    occur in many rows: the latest by `seq`, then by order within the commit, is the current one.
+    occur in many rows: the latest by `seq`, then by order within the commit, is the current one. A table
+    without key is about one thing only. With `alternatives` the key's columns name the same thing, and the
+    first that is known counts. `gone` is None where nothing ends: events, and what was measured.
     Raises LakeError when a declared type is none that the lake keeps exactly.
     """
 
@@ -50,6 +65,8 @@ class TableSchema:
     meaning: str
     key: tuple[str, ...]
     columns: tuple[Column, ...]
+    gone: Gone | None = None
+    alternatives: bool = False
 
     def __post_init__(self) -> None:
         names = [column.name for column in self.columns]
@@ -61,8 +78,19 @@ class TableSchema:
                 )
             if column.name in _ADDED or names.count(column.name) > 1:
                 raise LakeError(f"table {self.name}, column {column.name}: the name is taken; choose another")
-        if missing := [name for name in self.key if name not in names]:
+        needed = self.key if self.gone is None else (*self.key, self.gone.column)
+        if missing := [name for name in needed if name not in names]:
             raise LakeError(f"table {self.name}: its key {missing[0]!r} is no column of it; declare it")
+
+    @property
+    def about(self) -> str:
+        """What a row is, what tells one thing from another, and when a thing is gone; names in backticks."""
+        parted = ", else " if self.alternatives else ", "
+        key = parted.join(f"`{name}`" for name in self.key) or "none, there is only one"
+        told = f"One row per {self.meaning}. Key: {key}."
+        if self.gone is None:
+            return told
+        return f"{told} Gone when `{self.gone.column}` is {' or '.join(map(str, self.gone.values))}."
 
     @property
     def row(self) -> pl.Schema:
@@ -115,10 +143,14 @@ def _widened(values: pl.Series, dtype: PolarsDataType, where: str) -> pl.Series:
         wide = values.cast(dtype)
         unchanged = values.dtype == pl.Null or wide.cast(values.dtype).equals(values)
     except pl.exceptions.InvalidOperationError as error:
-        raise LakeError(f"{where}: a value does not fit into {dtype}; correct it before writing") from error
+        raise LakeError(
+            f"{where} is {values.dtype} and holds a value that does not fit into {dtype}; "
+            "correct it before writing"
+        ) from error
     if not unchanged:
         raise LakeError(
-            f"{where}: a value of {values.dtype} would change as {dtype}; correct it before writing"
+            f"{where} is {values.dtype} and holds a value that would change as {dtype}; "
+            "correct it before writing"
         )
     return wide
 
@@ -133,6 +165,18 @@ def _may_become(given: PolarsDataType, dtype: PolarsDataType) -> bool:
     if dtype == TIME and isinstance(given, pl.Datetime):
         return given.time_zone is not None and given.time_unit in ("us", "ms")
     return False
+
+
+def no_such_table(name: str, names: Iterable[str]) -> LakeError:
+    """What to say of a table that is not there."""
+    known = sorted(names)
+    return LakeError(f"the lake has no table {name!r}; it has {', '.join(known)}{did_you_mean(name, known)}")
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """The end of a sentence that offers what looks most like `name`; empty when nothing does."""
+    close = get_close_matches(name.lower(), list(known), 1)
+    return f"; did you mean {close[0]}?" if close else ""
 
 
 def facts_table(columns: Iterable[Column]) -> TableSchema:

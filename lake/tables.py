@@ -5,7 +5,7 @@ from types import MappingProxyType
 
 import polars as pl
 
-from lake.schemas import TEXTS, TIME, Column, TableSchema
+from lake.schemas import TEXTS, TIME, Column, Gone, TableSchema
 
 _UNKNOWN = "not known"
 _NONE = "there is none"
@@ -66,8 +66,11 @@ _TABLES = (
             _int("quantity", "contracts held; negative: sold, 0: no longer held"),
             _float("average_cost_usd", "what one contract cost on average", "USD per contract"),
             _text("position", "the Position it belongs to", "belongs to none"),
-            _text("kind", "change: this leg changed; full: part of a full picture"),
+            Column(
+                "kind", pl.String(), "change: this leg changed; full: part of a full picture", of_row=True
+            ),
         ),
+        gone=Gone("quantity", (0,)),
     ),
     TableSchema(
         "strategies",
@@ -75,7 +78,7 @@ _TABLES = (
         ("position",),
         (
             _text("position", "id of the Position"),
-            _text("event", "adopted, opened, reduced, closed, rolled or assigned"),
+            _text("event", "adopted, opened, noted, reduced, closed, rolled or assigned"),
             _text("structure", "iron_condor, vertical, ...", _UNKNOWN),
             _text("underlying", "symbol of the underlying", _UNKNOWN),
             _int("lots", "lots after the event", _UNKNOWN),
@@ -97,6 +100,7 @@ _TABLES = (
             _text("rolled_from", "the Position this one continues", "was not rolled"),
             _text("reason", "why it happened", _NONE),
         ),
+        gone=Gone("event", ("closed", "rolled")),
     ),
     TableSchema(
         "snapshots",
@@ -176,6 +180,7 @@ _TABLES = (
             _float("filled", "lots filled", "lots"),
             _text("reason", "why it changed", _NONE),
         ),
+        gone=Gone("state", ("settled", "cancelled", "rejected", "abandoned", "refused")),
     ),
     TableSchema(
         "orders",
@@ -193,6 +198,8 @@ _TABLES = (
             _text("event", "what happened", _NONE),
             _text("text", "the broker's words", _NONE),
         ),
+        gone=Gone("state", ("filled", "cancelled", "rejected")),
+        alternatives=True,
     ),
     TableSchema(
         "fills",
@@ -214,7 +221,7 @@ _TABLES = (
     TableSchema(
         "rule_state",
         "rule state as of a cycle",
-        ("revision",),
+        (),
         (
             _text("revision", "revision of the rules", _UNKNOWN),
             _text("state", "JSON of the whole rule state"),
@@ -248,7 +255,7 @@ _TABLES = (
     TableSchema(
         "breaker",
         "breaker event",
-        ("event",),
+        (),
         (
             _text("event", "human_halt, human_reset; lake_stop to lake_release: no entries"),
             _text("state", "the owner's brake after it: armed, halted or frozen; lake_ events leave it"),

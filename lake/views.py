@@ -14,12 +14,13 @@ from typing import Any
 import polars as pl
 
 from lake.reader import LakeReader
+from lake.tables import TABLES
+from lake.versions import newest
 from options import LakeError
 
 AsOf = datetime | int | None
 Row = dict[str, Any]
 
-_ENDED = ("closed", "rolled")
 _GREEKS = ("delta", "gamma", "theta", "vega")
 _USD_GREEKS = tuple(f"{greek}_usd" for greek in _GREEKS)
 _WORST_FIRST = ("missing", "stale", "modelled", "live")
@@ -48,7 +49,7 @@ def positions(reader: LakeReader, as_of: AsOf = None) -> list[Row]:
     facts were taken, `quote_age_s` how old a leg's quote was when it was recorded.
     """
     seq = _seq(reader, as_of)
-    held = _latest(reader.table("strategies", seq), "position").filter(~pl.col("event").is_in(_ENDED))
+    held = newest(reader.table("strategies", seq), TABLES["strategies"], with_gone=False)
     strategies = _rows(held.sort("underlying", "position"))
     legs = {row["position"]: _json(row["legs"]) or [] for row in strategies}
     facts = _by_key(reader.table("facts", seq), "position", legs)

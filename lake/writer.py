@@ -21,7 +21,7 @@ from lake import delta, failpoint
 from lake.faults import is_disk_full, reported
 from lake.journal import RESERVE, Entry, Flushed, Journal
 from lake.location import FOLDER, JOURNAL, Location, settle, store_of
-from lake.schemas import TableSchema
+from lake.schemas import TableSchema, no_such_table
 from lake.store import Store
 from lake.tables import LEDGER, TABLES
 from options import LakeError
@@ -216,7 +216,7 @@ class Lake:
 
     def _table(self, name: str) -> TableSchema:
         if name not in self._tables:
-            raise LakeError(f"the lake has no table {name!r}; it has {', '.join(sorted(self._tables))}")
+            raise no_such_table(name, self._tables)
         return self._tables[name]
 
     def _recover(self) -> None:

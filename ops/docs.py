@@ -61,13 +61,12 @@ def _tables() -> str:
 
 
 def _schema(schema: TableSchema) -> str:
-    key = ", ".join(f"`{name}`" for name in schema.key)
     rows = (
         (f"`{column.name}`", str(column.dtype), column.unit, column.meaning, column.null or "never null")
         for column in schema.columns
     )
     columns = _table(("column", "type", "unit", "meaning", "null means"), rows)
-    return f"### {schema.name}\n\nOne row per {schema.meaning}. Key: {key}.\n\n{columns}"
+    return f"### {schema.name}\n\n{schema.about}\n\n{columns}"
 
 
 def _faults() -> str:

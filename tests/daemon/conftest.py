@@ -17,7 +17,9 @@ from typing import Any
 import polars as pl
 import pytest
 
+from daemon.cli import main
 from lake import LakeReader
+from tests.daemon.answer import Answer
 
 OPTIOND = Path(sys.executable).with_name("optiond")
 START = datetime(2026, 3, 2, 15, 0, tzinfo=UTC)
@@ -342,3 +344,17 @@ class Helpers:
 @pytest.fixture
 def helpers() -> type[Helpers]:
     return Helpers
+
+
+@pytest.fixture
+def ask(capsys: pytest.CaptureFixture[str]) -> Callable[..., Answer]:
+    """Runs one command in this process, which spares the start of another."""
+
+    def run(*words: object) -> Answer:
+        try:
+            code = main([str(word) for word in words])
+        except SystemExit as ended:
+            code = ended.code if isinstance(ended.code, int) else 1
+        return Answer(code, *capsys.readouterr())
+
+    return run

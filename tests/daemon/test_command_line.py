@@ -10,21 +10,21 @@ import sys
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import polars as pl
 import pytest
 
-from daemon.cli import main
 from lake import LakeReader
+from tests.daemon.answer import Answer
 
 OPTIOND = Path(sys.executable).with_name("optiond")
 READING = ("positions", "decisions", "orders", "alerts", "explain ID")
 PRINTING = (*READING, "status", "halt", "resume", "doctor", "demo", "rules check", "rules decide F")
+LAKE = ("lake tables", "lake as-of 1 fills", "lake sql Q", "lake history fills", "lake diff 1 2 fills")
 COMMANDS = (
     *PRINTING,
-    "lake tables",
-    "lake as-of 1 fills",
+    *LAKE,
     *(f"lake {action}" for action in ("verify", "backup F", "restore F")),
     "run",
     "page",
@@ -47,30 +47,6 @@ rules:
     do: close
 """
 BAD = GIVES_BACK.replace("peak_profit", "peek_profit").replace("do: close", "do: clos")
-
-
-class Answer(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-    def json(self) -> Any:
-        assert self.code == 0, self
-        return json.loads(self.out)
-
-
-@pytest.fixture
-def ask(capsys: pytest.CaptureFixture[str]) -> Callable[..., Answer]:
-    """Runs one command in this process, which spares the start of another."""
-
-    def run(*words: object) -> Answer:
-        try:
-            code = main([str(word) for word in words])
-        except SystemExit as ended:
-            code = ended.code if isinstance(ended.code, int) else 1
-        return Answer(code, *capsys.readouterr())
-
-    return run
 
 
 @pytest.fixture
