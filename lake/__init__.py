@@ -8,12 +8,14 @@ tables (`TABLES`, `facts_table`); nobody else knows Delta. All failures are Lake
 and what to do.
 """
 
+from lake.health import LakeHealth, TableHealth
 from lake.history import LakeHistory, Moment
 from lake.location import Location
 from lake.picture import Picture
 from lake.reader import LakeReader, TableInfo
 from lake.schemas import Column, Gone, TableSchema, facts_table
 from lake.tables import LEDGER, TABLES
+from lake.upkeep import Step, TableUpkeep, UpkeepReport
 from lake.writer import FlushReport, Lake
 
 __all__ = [
@@ -23,13 +25,18 @@ __all__ = [
     "FlushReport",
     "Gone",
     "Lake",
+    "LakeHealth",
     "LakeHistory",
     "LakeReader",
     "Location",
     "Moment",
     "Picture",
+    "Step",
+    "TableHealth",
     "TableInfo",
     "TableSchema",
+    "TableUpkeep",
+    "UpkeepReport",
     "facts_table",
     "open",
 ]

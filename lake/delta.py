@@ -6,7 +6,9 @@ until then no version is *vouched for*: what is damaged there is removed and wri
 """
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import timedelta
+from typing import Any
 from urllib.parse import unquote
 
 import polars as pl
@@ -27,6 +29,7 @@ from deltalake.schema import ArrayType, PrimitiveType
 from lake.store import Store
 
 APP = "flush"
+RETENTION = timedelta(days=30)  # how long versions and files that were replaced can still be read
 CHECKPOINT_EVERY = 20  # commits; a held handle slows down with every commit since the last one it saw
 
 _PRIMITIVES = {
@@ -36,16 +39,24 @@ _PRIMITIVES = {
     pl.String(): "string",
     pl.Date(): "date",
 }
-_HOOKS = PostCommitHookProperties(cleanup_expired_logs=False)
+HOOKS = PostCommitHookProperties(cleanup_expired_logs=False)
 _POLARS = {"max_retries": 3, "retry_timeout_ms": 10_000}  # what polars calls its own, beside delta-rs's
 _PARQUET_ENDS = b"PAR1"
+_OURS = ("CREATE TABLE", "ADD COLUMN", "SET TBLPROPERTIES")
 _LAST_CHECKPOINT = "_last_checkpoint"
 
 
-def open_table(store: Store, name: str) -> DeltaTable | None:
-    """The table at its newest version; None when there is none yet."""
+def kept_for(retention: timedelta) -> dict[str, str]:
+    """The table properties that keep old versions for `retention`: log and files alike, since a version whose
+    log outlives its files opens and cannot be read."""
+    interval = f"interval {int(retention.total_seconds())} seconds"
+    return {"delta.logRetentionDuration": interval, "delta.deletedFileRetentionDuration": interval}
+
+
+def open_table(store: Store, name: str, version: int | None = None) -> DeltaTable | None:
+    """The table at its newest version, or at the one given; None when there is none yet."""
     try:
-        return DeltaTable(_uri(store, name), storage_options=_options(store))
+        return DeltaTable(_uri(store, name), version=version, storage_options=_options(store))
     except TableNotFoundError:
         return None
 
@@ -56,6 +67,7 @@ def create_table(store: Store, name: str, schema: pl.Schema, statistics: Iterabl
     configuration = {
         "delta.dataSkippingStatsColumns": ",".join(statistics),
         "delta.checkpointInterval": str(CHECKPOINT_EVERY),
+        **kept_for(RETENTION),
     }
     return DeltaTable.create(
         _uri(store, name),
@@ -63,7 +75,7 @@ def create_table(store: Store, name: str, schema: pl.Schema, statistics: Iterabl
         partition_by="date",
         configuration=configuration,
         storage_options=_options(store),
-        post_commithook_properties=_HOOKS,
+        post_commithook_properties=HOOKS,
     )
 
 
@@ -78,7 +90,7 @@ def append(table: DeltaTable, rows: pl.DataFrame, seq: int) -> None:
         mode="append",
         writer_properties=_writing(rows.schema),
         commit_properties=CommitProperties(app_transactions=[Transaction(APP, seq)]),
-        post_commithook_properties=_HOOKS,
+        post_commithook_properties=HOOKS,
     )
 
 
@@ -86,7 +98,7 @@ def widen(table: DeltaTable, schema: pl.Schema) -> None:
     """Add the columns that the table does not have yet; they are null in its older rows."""
     known = columns_of(table)
     if missing := [field for field in _fields(schema) if field.name not in known]:
-        table.alter.add_columns(missing, post_commithook_properties=_HOOKS)
+        table.alter.add_columns(missing, post_commithook_properties=HOOKS)
 
 
 def columns_of(table: DeltaTable) -> set[str]:
@@ -100,6 +112,12 @@ def mistyped(table: DeltaTable, schema: pl.Schema) -> list[str]:
     return [field.name for field in _fields(schema) if known.get(field.name, field.type) != field.type]
 
 
+def polars_schema(table: DeltaTable) -> pl.Schema:
+    """The columns of the table's data files, which do not repeat the date."""
+    schema = pl.scan_delta(table).collect_schema()
+    return pl.Schema({name: dtype for name, dtype in schema.items() if name != "date"})
+
+
 def is_stale(table: DeltaTable, opened_at: int) -> bool:
     """Whether a checkpoint was written since the handle was opened at that version."""
     return (table.version() + 1) // CHECKPOINT_EVERY > (opened_at + 1) // CHECKPOINT_EVERY
@@ -108,15 +126,24 @@ def is_stale(table: DeltaTable, opened_at: int) -> bool:
 def heal(store: Store, name: str, vouched: int) -> list[str]:
     """Remove the newest versions from the first damaged one on; versions up to `vouched` are left alone.
 
-    A version is damaged when its log file is empty or torn or a data file it names is missing or cut.
-    Unvouched checkpoints go too: they are only a short cut. Gives the names of the log files removed.
+    A version is damaged when its log file is empty or torn, or a data file it names, which no later version
+    replaced, is missing or cut. Unvouched checkpoints go too, where the log tells the same: they are only a
+    short cut. Gives the names of the log files removed.
     """
     log = f"{name}/_delta_log"
     keys = store.keys(log)
-    newer = {version: key for version, key in _log_files(keys) if version > vouched}
-    damaged = next((version for version, key in sorted(newer.items()) if _is_damaged(store, name, key)), None)
+    logged = dict(_log_files(keys))
+    newer = {version: key for version, key in logged.items() if version > vouched}
+    damaged = _first_damaged(store, name, newer)
     removed = [key for version, key in newer.items() if damaged is not None and version >= damaged]
-    shortcuts = [key for key in _checkpoints(keys) if _version_of(key, 0) > vouched]
+    checkpoints = list(_checkpoints(keys))
+    kept = max((_version_of(key, 0) for key in checkpoints if _version_of(key, 0) <= vouched), default=-1)
+    shortcuts = [
+        key
+        for key in checkpoints
+        if (version := _version_of(key, 0)) > vouched
+        and all(each in logged for each in range(kept + 1, version + 1))
+    ]
     if shortcuts:
         store.delete(f"{log}/{_LAST_CHECKPOINT}")
     for key in (*removed, *shortcuts):
@@ -126,14 +153,35 @@ def heal(store: Store, name: str, vouched: int) -> list[str]:
     return sorted(_file_name(key) for key in removed)
 
 
-def is_whole(store: Store, name: str, version: int) -> bool:
-    """Whether a version's log file and the data files it adds are there and not torn."""
+def is_whole(store: Store, name: str, version: int, table: DeltaTable) -> bool:
+    """Whether a version's log file and the data files it adds are there and not torn; `table` is a handle at
+    that version or later. What was cleaned up since (a log that a checkpoint took the place of, data files
+    that were replaced) is not missed."""
+    if table.version() < version:
+        return False
     key = log_key(name, version)
-    return store.size(key) is not None and not _is_damaged(store, name, key)
+    if store.size(key) is None:
+        return any(
+            _version_of(path, -1) >= version for path in _checkpoints(store.keys(f"{name}/_delta_log"))
+        )
+    try:
+        actions = actions_of(store.read(key))
+    except ValueError:
+        return False
+    added = _added(actions)
+    if not _is_complete(actions):
+        return False
+    if table.version() > version:
+        live = set(data_files(table)["path"])
+        added = [add for add in added if add["path"] in live]
+    return all(_is_whole_file(store, name, add) for add in added)
 
 
 def sync(store: Store, name: str, after: int, upto: int) -> None:
-    """Bring the versions after `after` up to `upto`, their data files and their folders safely to disk."""
+    """Bring the versions after `after` up to `upto`, their data files and their folders safely to disk.
+
+    Another program may have cleaned up meanwhile: data files that were replaced again need not be there.
+    """
     if upto <= after or store.is_durable:
         return
     # By name, not by listing: the folder of a table that has been written to all day holds hundreds of them.
@@ -141,9 +189,16 @@ def sync(store: Store, name: str, after: int, upto: int) -> None:
     wanted = {key for key in shortcuts if store.size(key) is not None}
     if wanted:
         wanted.add(f"{name}/_delta_log/{_LAST_CHECKPOINT}")
+    added: dict[str, bool] = {}
     for version in range(after + 1, upto + 1):
         key = log_key(name, version)
-        wanted |= {key, *(f"{name}/{path}" for path, _ in added_files(store.read(key)))}
+        wanted.add(key)
+        for action in actions_of(store.read(key)):
+            if remove := action.get("remove"):
+                added[remove["path"]] = False
+            if add := action.get("add"):
+                added[add["path"]] = True
+    wanted |= {f"{name}/{unquote(path)}" for path, is_live in added.items() if is_live}
     store.sync(wanted)
 
 
@@ -179,9 +234,22 @@ def read_whole(store: Store, key: str) -> int:
 
 def added_files(log_file: bytes) -> Iterator[tuple[str, int]]:
     """The data files that a log file adds, each with its size in bytes; paths are relative to the table."""
-    for line in log_file.splitlines():
-        if add := json.loads(line).get("add"):
-            yield unquote(add["path"]), add["size"]
+    for add in _added(actions_of(log_file)):
+        yield unquote(add["path"]), add["size"]
+
+
+def actions_of(log_file: bytes) -> list[dict[str, Any]]:
+    """What one version does, action by action. Raises ValueError when the file is torn."""
+    actions = [json.loads(line) for line in log_file.splitlines()]
+    if not all(isinstance(action, dict) for action in actions):
+        raise ValueError("a line of the log is no action")
+    return actions
+
+
+def version_actions(store: Store, name: str, version: int) -> list[dict[str, Any]] | None:
+    """What one version of a table does; None when its log file was cleaned up."""
+    key = log_key(name, version)
+    return None if store.size(key) is None else actions_of(store.read(key))
 
 
 def _uri(store: Store, name: str) -> str:
@@ -220,20 +288,49 @@ def _checkpoints(keys: Iterable[str]) -> Iterator[str]:
     return (key for key in keys if ".checkpoint" in key and key.endswith(".parquet"))
 
 
-def _is_damaged(store: Store, name: str, key: str) -> bool:
-    try:
-        content = store.read(key)
-        actions = set().union(*(json.loads(line) for line in content.splitlines()))
-        added = list(added_files(content))
-    except ValueError:
+def _added(actions: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [action["add"] for action in actions if "add" in action]
+
+
+def _first_damaged(store: Store, name: str, log_keys: Mapping[int, str]) -> int | None:
+    """The first damaged one of these versions; None when all are whole."""
+    added: dict[int, list[dict[str, Any]]] = {}
+    removed: dict[str, int] = {}
+    for version, key in sorted(log_keys.items()):
+        try:
+            actions = actions_of(store.read(key))
+        except ValueError:
+            actions = []
+        if not _is_complete(actions):
+            break
+        added[version] = _added(actions)
+        removed |= {action["remove"]["path"]: version for action in actions if "remove" in action}
+    lost = next((version for version in sorted(log_keys) if version not in added), None)
+    for version, adds in added.items():
+        needed = [add for add in adds if removed.get(add["path"], -1) <= version]
+        if not all(_is_whole_file(store, name, add) for add in needed):
+            return version
+    return lost
+
+
+def _is_complete(actions: list[dict[str, Any]]) -> bool:
+    """Whether the log file of a version is all there: cut between two lines it is still JSON.
+
+    Ours end with their transaction or change metadata. Those of other programs cannot be told from torn ones,
+    except that ours are never of these kinds; what they do is judged later.
+    """
+    kinds = set().union(*actions)
+    if "txn" in kinds or ("metaData" in kinds and "add" not in kinds):
         return True
-    # Cut between two lines it is still JSON: an append ends with its transaction, the others change metadata.
-    whole = "txn" in actions or ("metaData" in actions and not added)
-    return not whole or not all(_is_whole_file(store, f"{name}/{path}", size) for path, size in added)
+    info: dict[str, Any] = next((action["commitInfo"] for action in actions if "commitInfo" in action), {})
+    if info.get("operation") == "WRITE":
+        return bool(info.get("operationParameters", {}).get("mode") != "Append")
+    return bool(info) and info.get("operation") not in _OURS
 
 
-def _is_whole_file(store: Store, key: str, size: int) -> bool:
-    return store.size(key) == size and store.read_end(key, len(_PARQUET_ENDS)) == _PARQUET_ENDS
+def _is_whole_file(store: Store, name: str, add: Mapping[str, Any]) -> bool:
+    key = f"{name}/{unquote(add['path'])}"
+    return store.size(key) == add["size"] and store.read_end(key, len(_PARQUET_ENDS)) == _PARQUET_ENDS
 
 
 def _writing(schema: pl.Schema) -> WriterProperties:

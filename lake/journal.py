@@ -2,8 +2,9 @@
 
 One row in `commits` per cycle (`seq`, its time) and one in `rows` per table it wrote, as Arrow IPC. The
 single row of `flush` says how far the lake is: everything up to `seq` is in Delta and synced, at the Delta
-versions in `versions`; `boundary` is the seq that a flush is working up to, null when none is.
-`schemas` holds the tables as declared, so that readers know them.
+versions in `versions` with `rows` rows per table; `boundary` is the seq that a flush is working up to, null
+when none is. `schemas` holds the tables as declared, so that readers know them, `notes` what the lake
+remembers about its own upkeep.
 """
 
 import errno
@@ -14,9 +15,10 @@ import sqlite3
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import polars as pl
@@ -26,7 +28,7 @@ from lake import failpoint
 from options import LakeError
 
 RESERVE = 32 * 2**20  # bytes
-_FORMAT = 1
+_FORMAT = 2
 _BUSY = (
     1.0  # seconds that a commit waits for another program that writes to the journal, before it is refused
 )
@@ -38,6 +40,10 @@ _TABLES = (
     "CREATE TABLE flush (boundary INTEGER, seq INTEGER NOT NULL, time_us INTEGER, versions TEXT NOT NULL)",
     "INSERT INTO flush VALUES (NULL, 0, NULL, '{}')",
     "CREATE TABLE schemas (name TEXT PRIMARY KEY, ipc BLOB NOT NULL)",
+)
+_ADDED_IN_2 = (
+    "ALTER TABLE flush ADD COLUMN rows TEXT NOT NULL DEFAULT '{}'",
+    "CREATE TABLE notes (name TEXT PRIMARY KEY, text TEXT NOT NULL)",
     f"PRAGMA user_version = {_FORMAT}",
 )
 _WAL_PAGES = 16_384  # 64 MiB: the flush empties the WAL; a commit does so only when no flush comes
@@ -49,12 +55,16 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Flushed:
-    """How far the lake is. `time` is the commit time of `seq`; None when nothing was flushed yet."""
+    """How far the lake is. `time` is the commit time of `seq`; None when nothing was flushed yet.
+
+    `rows` counts the rows of each table at its version; a table that an older optiond wrote may be missing.
+    """
 
     seq: int
     time: datetime | None
     boundary: int | None = None
     versions: Mapping[str, int] = field(default_factory=dict)
+    rows: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +88,10 @@ class Journal:
         self._lock = threading.Lock()
         self._connection = _connect(path)
         self._connection.execute("PRAGMA journal_mode = WAL")
-        if _format(self._connection, path) == 0:
+        known = _format(self._connection, path)
+        if known < _FORMAT:
             with self._transaction():
-                for statement in _TABLES:
+                for statement in (*(_TABLES if known == 0 else ()), *_ADDED_IN_2):
                     self._connection.execute(statement)
                 failpoint.reach("journal.creating")
         failpoint.reach("journal.created")
@@ -154,7 +165,7 @@ class Journal:
                 with self._transaction():
                     self._connection.execute("UPDATE flush SET boundary = ?", (boundary,))
                     failpoint.reach("journal.bounding")
-            self.flushed = Flushed(self.flushed.seq, self.flushed.time, boundary, self.flushed.versions)
+            self.flushed = replace(self.flushed, boundary=boundary)
         return self.flushed.boundary
 
     def end_flush(self, flushed: Flushed) -> None:
@@ -175,12 +186,51 @@ class Journal:
         with self._lock:
             with self._transaction():
                 self._connection.execute(
-                    "UPDATE flush SET boundary = NULL, seq = ?, time_us = ?, versions = ?",
-                    (flushed.seq, flushed.time and _to_us(flushed.time), json.dumps(dict(flushed.versions))),
+                    "UPDATE flush SET boundary = NULL, seq = ?, time_us = ?, versions = ?, rows = ?",
+                    (
+                        flushed.seq,
+                        flushed.time and _to_us(flushed.time),
+                        json.dumps(dict(flushed.versions)),
+                        json.dumps(dict(flushed.rows)),
+                    ),
                 )
                 failpoint.reach("journal.adopting")
             self.flushed = flushed
             self.seq = max(self.seq, flushed.seq)
+
+    def vouch(self, versions: Mapping[str, int], rows: Mapping[str, int] = MappingProxyType({})) -> None:
+        """Say, durably, that these tables are whole and synced at newer versions with the same contents."""
+        flushed = replace(
+            self.flushed,
+            versions={**self.flushed.versions, **versions},
+            rows={**self.flushed.rows, **rows},
+        )
+        with self._lock:
+            with self._transaction():
+                self._connection.execute(
+                    "UPDATE flush SET versions = ?, rows = ?",
+                    (json.dumps(flushed.versions), json.dumps(flushed.rows)),
+                )
+            self.flushed = flushed
+
+    def note(self, name: str, text: str) -> None:
+        """Remember a line under a name, in place of the one that was there."""
+        with self._lock, self._transaction():
+            self._connection.execute("INSERT OR REPLACE INTO notes VALUES (?, ?)", (name, text))
+
+    def noted(self, name: str) -> str | None:
+        """What was remembered under a name; None when nothing was."""
+        with self._lock:
+            row = self._connection.execute("SELECT text FROM notes WHERE name = ?", (name,)).fetchone()
+        return None if row is None else str(row[0])
+
+    def earliest(self) -> datetime | None:
+        """The earliest commit time of all that is not yet flushed; None when everything is."""
+        with self._lock:
+            (time_us,) = self._connection.execute(
+                "SELECT min(time_us) FROM commits WHERE seq > ?", (self.flushed.seq,)
+            ).fetchone()
+        return None if time_us is None else _to_time(time_us)
 
     def times(self, upto: int) -> list[datetime]:
         """The commit times of all unflushed seqs up to `upto`, in their order."""
@@ -351,7 +401,7 @@ def _connect_to_read(path: Path) -> sqlite3.Connection:
 def _format(connection: sqlite3.Connection, path: Path) -> int:
     """The journal's format; 0 when it is new."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version not in (0, _FORMAT):
+    if not 0 <= version <= _FORMAT:
         raise LakeError(
             f"the journal {path} has format {version} and this optiond knows {_FORMAT}: "
             "run the optiond that wrote it"
@@ -379,10 +429,12 @@ def _held(connection: sqlite3.Connection, upto: int) -> tuple[int, int]:
 
 def flushed_of(connection: sqlite3.Connection) -> Flushed:
     """How far the lake is, as the journal says."""
-    seq, time_us, boundary, versions = connection.execute(
-        "SELECT seq, time_us, boundary, versions FROM flush"
+    (known,) = connection.execute("PRAGMA user_version").fetchone()
+    seq, time_us, boundary, versions, rows = connection.execute(
+        "SELECT seq, time_us, boundary, versions, " + ("rows FROM flush" if known > 1 else "'{}' FROM flush")
     ).fetchone()
-    return Flushed(seq, None if time_us is None else _to_time(time_us), boundary, json.loads(versions))
+    time = None if time_us is None else _to_time(time_us)
+    return Flushed(seq, time, boundary, json.loads(versions), json.loads(rows))
 
 
 def rows_of(

@@ -170,7 +170,7 @@ class LakeReader:
                 held[0].update_incremental()
             if held is None or delta.is_stale(*held):
                 table = delta.open_table(self._store, name)
-                if table is None or not delta.is_whole(self._store, name, version):
+                if table is None or not delta.is_whole(self._store, name, version, table):
                     raise LakeError(
                         f"the table {name} ({self._place(name)}) has lost its newest version {version} "
                         "or part of it: restore this home from a backup"

@@ -321,6 +321,9 @@ LEDGER = TableSchema(
         _time("first_time", "earliest commit time of the flush", None),
         Column("times", pl.List(TIME), "commit time of every seq from first_seq on", "UTC"),
         _text("versions", "JSON: Delta version of every table but the ledger, after the flush"),
+        _text(
+            "rows", "JSON: rows of every table but the ledger, after the flush", "an older optiond wrote it"
+        ),
     ),
 )
 """Written by the lake itself, last in every flush."""

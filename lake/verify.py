@@ -110,7 +110,7 @@ def _table(store: Store, name: str, moment: _Moment, deep: bool, rows: dict[str,
     for path, size, count in files.select("path", "size_bytes", "num_records").iter_rows():
         found += _file(store, name, unquote(path), size, count if deep else None)
     yield from found
-    if not found and not delta.is_whole(store, name, version):
+    if not found and not delta.is_whole(store, name, version, table):
         yield damaged
 
 

@@ -3,10 +3,10 @@
 import json
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -17,17 +17,21 @@ from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError
 from filelock import FileLock, Timeout
 
-from lake import delta, failpoint
+from lake import delta, failpoint, foreign
+from lake.custody import Custody
 from lake.faults import is_disk_full, reported
+from lake.health import LakeHealth
 from lake.journal import RESERVE, Entry, Flushed, Journal
 from lake.location import FOLDER, JOURNAL, Location, settle, store_of
 from lake.schemas import TableSchema, no_such_table
 from lake.store import Store
 from lake.tables import LEDGER, TABLES
+from lake.upkeep import Step, Terms, Upkeep, UpkeepReport
 from options import LakeError
 
 LOCK = "lake.lock"
 _TRIES = 5
+_LAST_UPKEEP = "last_upkeep"
 
 _log = structlog.get_logger(__name__)
 
@@ -54,7 +58,9 @@ class Lake:
         self._tables = tables
         self._stored = _all_columns(journal.declared(), tables)
         self._handles: dict[str, tuple[DeltaTable, int]] = {}
-        self._flushing = threading.Lock()
+        self._custody = Custody(store, journal)
+        self._flushing = self._custody.lock
+        self._keeping_up = threading.Lock()
 
     @classmethod
     def open(
@@ -144,6 +150,55 @@ class Lake:
                 self._handles.clear()
                 raise
 
+    def upkeep(
+        self,
+        now: datetime,
+        progress: Callable[[Step], None] | None = None,
+        stop: threading.Event | None = None,
+        retention: timedelta = delta.RETENTION,
+        keep: Sequence[int] = (),
+    ) -> UpkeepReport:
+        """Compact the dates before `now` (UTC), write checkpoints, remove what is older than `retention`.
+
+        May run in a thread beside commits and flushes. Set `stop` to end it before its time; the next run
+        takes it up again. The versions that the ledger recorded for the commits `keep` stay readable. What
+        goes wrong with one table is in the report; raises LakeError for what concerns all, and when another
+        upkeep is under way.
+        """
+        if now.tzinfo is None:
+            raise LakeError(f"the time {now} has no time zone: give a UTC time")
+        if not self._keeping_up.acquire(blocking=False):
+            raise LakeError("an upkeep of this home is under way: wait until it is done")
+        try:
+            with reported("cannot read the journal", self._journal.path):
+                earliest = self._journal.earliest() or now
+            before = min(now, earliest).astimezone(UTC).date()
+            terms = Terms(before, retention, self._recorded_versions(keep))
+            names = sorted(self._journal.flushed.versions)
+            report = Upkeep(self._custody, terms, progress, stop).run(names, now)
+            if report.is_finished:
+                with reported("cannot write to the journal", self._journal.path):
+                    self._journal.note(_LAST_UPKEEP, now.isoformat())
+            return report
+        finally:
+            self._keeping_up.release()
+
+    def health(self) -> LakeHealth:
+        """How the lake is, from metadata alone; may be called from any thread."""
+        journal = self._journal
+        with reported("cannot read the journal", journal.path):
+            noted = journal.noted(_LAST_UPKEEP)
+        flushed = journal.flushed
+        return LakeHealth(
+            {name: self._custody.health(name) for name in sorted(flushed.versions)},
+            max(0, journal.seq - flushed.seq),
+            journal.unflushed_rows,
+            journal.unflushed_bytes,
+            journal.last_commit,
+            flushed.time,
+            None if noted is None else datetime.fromisoformat(noted),
+        )
+
     def close(self) -> None:
         """Close the files and let go of the home; what is unflushed stays in the journal."""
         with self._flushing:
@@ -162,17 +217,20 @@ class Lake:
     def _flush_up_to(self, boundary: int) -> FlushReport:
         journal = self._journal
         counts: dict[str, int] = {}
-        versions = dict(journal.flushed.versions)
+        versions, total = dict(journal.flushed.versions), dict(journal.flushed.rows)
         with reported("cannot read the journal", journal.path):
             names, times = journal.names(boundary), journal.times(boundary)
         for name in names:
             with reported("cannot read the journal", journal.path):
                 rows = journal.rows(name, self._stored[name], boundary)
             counts[name] = rows.height
+            total[name] = total.get(name, 0) + rows.height
             versions[name] = self._append(name, rows, boundary, ("seq", "time"))
             failpoint.reach(f"flush.table.{name}")
         versions.pop(LEDGER.name, None)
-        ledger = _ledger_row(boundary, times, versions)
+        of_ledger = total.pop(LEDGER.name, 0)
+        ledger = _ledger_row(boundary, times, versions, total)
+        total[LEDGER.name] = of_ledger + 1
         versions[LEDGER.name] = self._append(LEDGER.name, ledger, boundary, ("seq", "time", "first_time"))
         failpoint.reach("flush.ledger")
         for name in (*names, LEDGER.name):
@@ -180,7 +238,7 @@ class Lake:
                 delta.sync(self._store, name, journal.flushed.versions.get(name, -1), versions[name])
         failpoint.reach("flush.synced")
         with reported("cannot write to the journal", journal.path):
-            journal.end_flush(Flushed(boundary, times[-1], None, versions))
+            journal.end_flush(Flushed(boundary, times[-1], None, versions, total))
         failpoint.reach("flush.dropped")
         return FlushReport(boundary, len(times), counts)
 
@@ -192,12 +250,16 @@ class Lake:
                     table = self._handle(name, rows.schema, statistics)
                     if (table.transaction_version(delta.APP) or 0) < boundary:
                         delta.append(table, rows, boundary)
-                    return table.version()
+                    version = table.version()
+                break
             except LakeError as error:
                 self._handles.pop(name, None)
                 if not isinstance(error.__cause__, CommitFailedError) or attempt == _TRIES:
                     raise
-        raise AssertionError("unreachable")
+        settled = self._custody.settle(name, version, own=1)
+        if settled != version:
+            self._handles.pop(name, None)
+        return settled
 
     def _handle(self, name: str, schema: pl.Schema, statistics: tuple[str, ...]) -> DeltaTable:
         """The table, created or widened to `schema` where needed, at its newest version."""
@@ -225,11 +287,15 @@ class Lake:
         fresh = journal.flushed.seq == 0 and journal.flushed.boundary is None
         vouched = self._last_ledger_row() if fresh else journal.flushed
         names = self._store.names()
+        counted: dict[str, int] = {}
         for name in names:
             with reported(f"cannot open the table {name}", self._place(name)):
                 for removed in delta.heal(self._store, name, vouched.versions.get(name, -1)):
                     _log.warning("lake.healed", table=name, removed=removed)
-                self._check(name, delta.open_table(self._store, name), vouched)
+                table = delta.open_table(self._store, name)
+                self._check(name, table, vouched)
+                if table is not None and name in vouched.versions and name not in vouched.rows:
+                    counted[name] = foreign.rows_up_to(table, vouched.seq)
         for name in vouched.versions:
             if name not in names:
                 raise LakeError(
@@ -238,9 +304,14 @@ class Lake:
         with reported("cannot write to the journal", journal.path):
             if vouched.seq > journal.flushed.seq:
                 journal.adopt(vouched)
+            if counted:
+                journal.vouch({}, counted)
             journal.declare(self._stored | {LEDGER.name: LEDGER.stored})
         if journal.flushed.boundary is not None:
             self._finish_flush()
+        if journal.flushed.boundary is None:
+            for name in journal.flushed.versions:
+                self._custody.look(name)
 
     def _finish_flush(self) -> None:
         """Finish a flush that was cut off; when the disk is full a later flush does, and commits go on."""
@@ -252,7 +323,9 @@ class Lake:
             _log.warning("lake.flush_waits", reason=str(error))
 
     def _check(self, name: str, table: DeltaTable | None, vouched: Flushed) -> None:
-        if name in vouched.versions and not delta.is_whole(self._store, name, vouched.versions[name]):
+        if name in vouched.versions and (
+            table is None or not delta.is_whole(self._store, name, vouched.versions[name], table)
+        ):
             raise LakeError(
                 f"the table {name} ({self._place(name)}) has lost its newest version "
                 f"{vouched.versions[name]} or part of it: restore this home from a backup"
@@ -265,6 +338,21 @@ class Lake:
                 f"knows of {known}: journal and lake are not of one home; restore both from one backup"
             )
 
+    def _recorded_versions(self, seqs: Sequence[int]) -> dict[str, list[int]]:
+        """The versions of every table that the ledger has for these seqs; what is not flushed has none."""
+        recorded: dict[str, list[int]] = {}
+        if not seqs or LEDGER.name not in self._journal.flushed.versions:
+            return recorded
+        with reported("cannot read the ledger", self._place(LEDGER.name)):
+            table = delta.open_table(self._store, LEDGER.name)
+            assert table is not None
+            wanted = [pl.lit(seq).is_between("first_seq", "seq") for seq in seqs]
+            rows = pl.scan_delta(table).filter(pl.any_horizontal(wanted)).select("versions").collect()
+        for (text,) in rows.iter_rows():
+            for name, version in json.loads(text).items():
+                recorded.setdefault(name, []).append(version)
+        return recorded
+
     def _last_ledger_row(self) -> Flushed:
         """How far the lake is by its own account, for a home whose journal is new."""
         with reported("cannot read the ledger", self._place(LEDGER.name)):
@@ -275,7 +363,8 @@ class Lake:
         if not last:
             return Flushed(0, None)
         versions = {**json.loads(last[0]["versions"]), LEDGER.name: table.version()}
-        return Flushed(last[0]["seq"], last[0]["time"], None, versions)
+        rows = json.loads(last[0].get("rows") or "{}")
+        return Flushed(last[0]["seq"], last[0]["time"], None, versions, rows)
 
 
 def _settled(home: Path, location: Location | None) -> Store:
@@ -315,7 +404,9 @@ def _all_columns(before: Mapping[str, pl.Schema], tables: Mapping[str, TableSche
     return stored
 
 
-def _ledger_row(seq: int, times: list[datetime], versions: Mapping[str, int]) -> pl.DataFrame:
+def _ledger_row(
+    seq: int, times: list[datetime], versions: Mapping[str, int], rows: Mapping[str, int]
+) -> pl.DataFrame:
     row = {
         "seq": seq,
         "time": times[-1],
@@ -323,5 +414,6 @@ def _ledger_row(seq: int, times: list[datetime], versions: Mapping[str, int]) ->
         "first_time": min(times),
         "times": times,
         "versions": json.dumps(versions, sort_keys=True),
+        "rows": json.dumps(rows, sort_keys=True),
     }
     return pl.DataFrame([row], schema=LEDGER.stored)
