@@ -63,14 +63,20 @@ class Custody:
             _log.error("lake.foreign_change_undone", table=name, versions=judged.undone)
         return judged.version
 
-    def look(self, name: str) -> None:
-        """Settle a table and count its rows when a home is opened; troubles are kept and logged."""
+    def look(self, name: str, table: DeltaTable | None) -> None:
+        """Settle a table and count its rows when a home is opened; troubles are kept and logged.
+
+        `table` is its newest version, if it was opened already.
+        """
         with self.lock:
-            newest = self._opened(name)
-            settled = self.settle(name, newest.version())
+            if table is None or table.version() != self.vouched(name):
+                table = self._opened(name)
+            settled = self.settle(name, table.version())
+            if settled != table.version():
+                table = self._opened(name, settled)
             if name not in self.troubles:
                 self._vouch(name, settled)
-                self.count(name, newest if newest.version() == settled else self._opened(name, settled))
+                self.count(name, table)
 
     def health(self, name: str) -> TableHealth:
         """How a table is at its newest version."""
@@ -93,8 +99,10 @@ class Custody:
         with self.lock:
             if self._journal.flushed.boundary is not None:
                 raise LakeError("the last flush is not finished: flush again before the upkeep")
-            settled = self.settle(name, self._opened(name).version())
-            table = self._opened(name, settled)
+            table = self._opened(name)
+            settled = self.settle(name, table.version())
+            if settled != table.version():
+                table = self._opened(name, settled)
             self.count(name, table)
             if name in self.troubles:
                 raise LakeError(self.troubles[name])
@@ -105,9 +113,9 @@ class Custody:
 
     def _vouch(self, name: str, settled: int) -> None:
         """Bring the settled version, and what we committed right after it, to disk and vouch for it."""
-        known, newest = self.vouched(name), self._opened(name).version()
+        known = self.vouched(name)
         with reported(f"cannot sync the table {name}", self.place(name)):
-            version = foreign.own_up_to(self.store, name, settled, newest)
+            version = foreign.own_since(self.store, name, settled)
             delta.sync(self.store, name, known, version)
         if version > known:
             with reported("cannot write to the journal", self._journal.path):

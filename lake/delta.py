@@ -114,7 +114,7 @@ def mistyped(table: DeltaTable, schema: pl.Schema) -> list[str]:
 
 def polars_schema(table: DeltaTable) -> pl.Schema:
     """The columns of the table's data files, which do not repeat the date."""
-    schema = pl.scan_delta(table).collect_schema()
+    schema = scan(table).collect_schema()
     return pl.Schema({name: dtype for name, dtype in schema.items() if name != "date"})
 
 

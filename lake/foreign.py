@@ -97,13 +97,13 @@ def _expected(
     return files, tuple(accepted), tuple(undone)
 
 
-def own_up_to(store: Store, name: str, after: int, upto: int) -> int:
-    """The last version up to `upto` before which, from `after` on, no other program changed anything."""
-    for version in range(after + 1, upto + 1):
-        actions = delta.version_actions(store, name, version)
-        if actions is None or _is_foreign(actions):
-            return version - 1
-    return upto
+def own_since(store: Store, name: str, version: int) -> int:
+    """The last of the versions right after this one in which no other program changed anything."""
+    while (actions := delta.version_actions(store, name, version + 1)) is not None:
+        if _is_foreign(actions):
+            break
+        version += 1
+    return version
 
 
 def _is_foreign(actions: Sequence[Mapping[str, Any]]) -> bool:

@@ -288,11 +288,12 @@ class Lake:
         vouched = self._last_ledger_row() if fresh else journal.flushed
         names = self._store.names()
         counted: dict[str, int] = {}
+        opened: dict[str, DeltaTable | None] = {}
         for name in names:
             with reported(f"cannot open the table {name}", self._place(name)):
                 for removed in delta.heal(self._store, name, vouched.versions.get(name, -1)):
                     _log.warning("lake.healed", table=name, removed=removed)
-                table = delta.open_table(self._store, name)
+                table = opened[name] = delta.open_table(self._store, name)
                 self._check(name, table, vouched)
                 if table is not None and name in vouched.versions and name not in vouched.rows:
                     counted[name] = foreign.rows_up_to(table, vouched.seq)
@@ -311,7 +312,7 @@ class Lake:
             self._finish_flush()
         if journal.flushed.boundary is None:
             for name in journal.flushed.versions:
-                self._custody.look(name)
+                self._custody.look(name, opened.get(name))
 
     def _finish_flush(self) -> None:
         """Finish a flush that was cut off; when the disk is full a later flush does, and commits go on."""
@@ -347,7 +348,7 @@ class Lake:
             table = delta.open_table(self._store, LEDGER.name)
             assert table is not None
             wanted = [pl.lit(seq).is_between("first_seq", "seq") for seq in seqs]
-            rows = pl.scan_delta(table).filter(pl.any_horizontal(wanted)).select("versions").collect()
+            rows = delta.scan(table).filter(pl.any_horizontal(wanted)).select("versions").collect()
         for (text,) in rows.iter_rows():
             for name, version in json.loads(text).items():
                 recorded.setdefault(name, []).append(version)
