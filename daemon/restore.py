@@ -1,6 +1,7 @@
 """What the lake says was going on when the last daemon ended, taken up again."""
 
-from datetime import UTC, datetime
+from collections.abc import Collection
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -10,23 +11,31 @@ from daemon.pressure import RELEASED, STOPPED, Cause, Pressure
 from lake import LakeReader
 from options import NEW_YORK
 from rules import RuleState
+from sync.position import ENDING
 from trading.breaker import Breaker
 from trading.intent import ENDED, Intent, IntentKind, IntentState
 
+RECENT = timedelta(days=8)
+"""Brokers report executions and corrections of a week at most: what is older comes to nobody's mind again."""
+
 
 def restore(home: Path, state: AccountState, now: datetime) -> str:
-    """Fill `state` from the lake of `home`; returns in words what was found. Nothing is sent."""
+    """Fill `state` from the lake of `home`; returns in words what was found. Nothing is sent.
+
+    Of a long history only what still matters is read: positions that are open, intents that are open, recent
+    or closed lots of these positions, executions that are recent or of these intents.
+    """
     reader = LakeReader.open(home)
-    state.positions.restore(reader.table("strategies").collect())
-    state.executions.restore(reader.table("fills").collect())
-    last = reader.table("rule_state").sort("seq", maintain_order=True).tail(1).collect()
+    state.positions.restore(_strategies(reader.table("strategies")))
+    intents = _intents(reader.table("intents"), {each.id for each in state.positions.positions}, now)
+    state.executions.restore(_fills(reader.table("fills"), intents, now))
+    last = reader.newest("rule_state")
     if last.height:
-        state.rule_state = RuleState.from_json(last["state"][0])
+        state.rule_state = RuleState.from_json(last["state"][-1])
     _restore_brake(reader, state)
     for position in state.positions.positions:
         for leg in position.legs:
             state.contracts[leg.contract.con_id] = leg.contract
-    intents = _latest_intents(reader.table("intents").collect())
     open_intents = [intent for intent in intents if intent.state not in ENDED]
     state.desk.restore(open_intents, now)
     for intent in intents:
@@ -55,6 +64,44 @@ def _restore_brake(reader: LakeReader, state: AccountState) -> None:
         state.pressure = Pressure({Cause.DISK: last["reason"][0]})
 
 
+def _strategies(rows: pl.LazyFrame) -> pl.DataFrame:
+    """All events of positions that are open; of each other one its last, without what it was."""
+    told = rows.select("seq", "position", "event").collect()
+    last = _latest(told, "position")
+    ended = last.filter(pl.col("event").is_in(ENDING))
+    held = told.join(ended, on="position", how="anti")
+    mine = rows.filter((pl.col("seq") >= held["seq"].min()) & _is_one_of("position", held["position"]))
+    return pl.concat([ended, mine.collect()], how="diagonal")
+
+
+def _intents(rows: pl.LazyFrame, held: Collection[str], now: datetime) -> list[Intent]:
+    """The latest state of every intent that is open, recent, or of a position that is held."""
+    last = _latest(rows.select("seq", "time", "intent", "position", "state").collect(), "intent")
+    wanted = last.filter(
+        ~pl.col("state").is_in(ENDED) | (pl.col("time") >= now - RECENT) | pl.col("position").is_in(held)
+    )
+    mine = rows.filter((pl.col("seq") >= wanted["seq"].min()) & _is_one_of("intent", wanted["intent"]))
+    return [Intent.from_row(row) for row in _latest(mine.collect(), "intent").iter_rows(named=True)]
+
+
+def _fills(rows: pl.LazyFrame, intents: list[Intent], now: datetime) -> pl.DataFrame:
+    """The executions that are recent, and all of these intents."""
+    oldest = min((intent.created for intent in intents), default=now)
+    since = min(oldest, now - RECENT)
+    refs = pl.Series([intent.intent for intent in intents], dtype=pl.String)
+    is_recent = pl.col("time") >= now - RECENT
+    return rows.filter((pl.col("time") >= since) & (is_recent | _is_one_of("order_ref", refs))).collect()
+
+
+def _is_one_of(column: str, values: pl.Series) -> pl.Expr:
+    return pl.col(column).is_in(values.unique().implode())
+
+
+def _latest(rows: pl.DataFrame, key: str) -> pl.DataFrame:
+    """The last row of each `key`, in the order of the last rows."""
+    return rows.sort("seq", maintain_order=True).unique(key, keep="last", maintain_order=True)
+
+
 def _day_start_nlv_usd(reader: LakeReader, now: datetime) -> float | None:
     """The first net liquidation value of the New York day; None when none was recorded."""
     midnight = now.astimezone(NEW_YORK).replace(hour=0, minute=0, second=0, microsecond=0)
@@ -63,11 +110,6 @@ def _day_start_nlv_usd(reader: LakeReader, now: datetime) -> float | None:
     )
     first = today.sort("seq").head(1).collect()
     return first["nlv_usd"][0] if first.height else None
-
-
-def _latest_intents(rows: pl.DataFrame) -> list[Intent]:
-    latest = rows.sort("seq", maintain_order=True).unique("intent", keep="last", maintain_order=True)
-    return [Intent.from_row(row) for row in latest.iter_rows(named=True)]
 
 
 def _resume_rolls(intents: list[Intent], state: AccountState, now: datetime) -> None:

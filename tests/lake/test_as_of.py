@@ -143,3 +143,19 @@ def test_the_last_time_is_that_of_the_last_commit_before_and_after_its_flush(tmp
         lake.flush()
         assert reader.last_time == earlier
     assert LakeReader.open(tmp_path).last_time == earlier
+
+
+def test_the_newest_rows_are_those_of_the_last_commit_that_wrote_to_the_table(tmp_path: Path) -> None:
+    with Lake.open(tmp_path, PAIR) as lake:
+        reader = LakeReader.open(tmp_path)
+        assert reader.newest("left").is_empty()
+        for flushes in (False, True):
+            for number in (1, 2):
+                twice = pl.DataFrame({"number": [number, number]})
+                written = lake.commit(T, {"left": twice})
+                lake.commit(T, {"right": twice})
+                if flushes:
+                    lake.flush()
+            newest = reader.newest("left")
+            assert newest["number"].to_list() == [2, 2]
+            assert newest["seq"].unique().to_list() == [written]
