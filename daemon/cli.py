@@ -122,11 +122,6 @@ def _add_running(commands: Commands) -> None:
     )
     run.add_argument("--no-page", action="store_true", help="do not start the page")
     run.add_argument("--speed", type=_positive, metavar="N", help="simulated seconds per second")
-    run.add_argument(
-        "--take-over",
-        action="store_true",
-        help="become the writer of a lake in a bucket whose home will never write again",
-    )
     summary = "gateway and daemon together on recorded quotes, with a summary"
     demo = commands.add_parser("demo", help=summary, description=summary)
     demo.set_defaults(command=_late("demo.run_demo"))
@@ -247,6 +242,15 @@ def _add_lake_care(actions: Commands) -> None:
     restore.add_argument("folder", type=_folder, metavar="FOLDER", help="the backup")
     for parser in (backup, restore):
         _add_json(parser)
+    _add_upkeep(actions)
+
+
+def _add_upkeep(actions: Commands) -> None:
+    upkeep = _command(
+        actions, "upkeep", "lake_upkeep.upkeep", "put small files together and remove what nothing needs"
+    )
+    upkeep.add_argument("--now", action="store_true", help="also within trading hours")
+    _add_json(upkeep)
 
 
 def _add_control(commands: Commands) -> None:
@@ -296,9 +300,7 @@ def run(arguments: argparse.Namespace) -> int:
     """`optiond run`."""
     from daemon.run import run_daemon
 
-    return asyncio.run(
-        run_daemon(arguments.home, arguments.no_page, arguments.speed, take_over=arguments.take_over)
-    )
+    return asyncio.run(run_daemon(arguments.home, arguments.no_page, arguments.speed))
 
 
 def page(arguments: argparse.Namespace) -> int:

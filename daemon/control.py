@@ -12,7 +12,7 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol
 
 import uvicorn
 from fastapi import Depends, FastAPI, Header, HTTPException, Response
@@ -39,6 +39,21 @@ class HaltOrder(Order):
     freeze: bool = False
 
 
+class UpkeepOrder(BaseModel):
+    """`now`: also within trading hours."""
+
+    now: bool = False
+
+
+class Upkeep(Protocol):
+    """Who has the lake's upkeep done."""
+
+    def ask(self, whatever_the_hour: bool) -> None:
+        """Have it done. Raises SettingsError, saying why, when it may not be."""
+
+    def status(self) -> dict[str, Any]: ...
+
+
 def owner_token(home: Path) -> str:
     """The token of this home, made on first use with mode 0600."""
     path = home / "control.token"
@@ -48,8 +63,10 @@ def owner_token(home: Path) -> str:
     return path.read_text().strip()
 
 
-def control_app(token: str, status: Status, brake: Brake, registry: CollectorRegistry) -> FastAPI:
-    """The API over three functions of the daemon."""
+def control_app(
+    token: str, status: Status, brake: Brake, upkeep: Upkeep, registry: CollectorRegistry
+) -> FastAPI:
+    """The API over what the daemon can be asked."""
     app = FastAPI(title="optiond control", docs_url=None, redoc_url=None)
 
     def owner(authorization: Annotated[str, Header()] = "") -> None:
@@ -70,6 +87,18 @@ def control_app(token: str, status: Status, brake: Brake, registry: CollectorReg
     async def resume(order: Order) -> dict[str, str]:
         await brake(BreakerState.ARMED, order.reason, order.actor)
         return {"state": BreakerState.ARMED.value}
+
+    @app.post("/lake/upkeep", dependencies=[Depends(owner)])
+    async def keep_up(order: UpkeepOrder) -> dict[str, Any]:
+        try:
+            upkeep.ask(order.now)
+        except SettingsError as error:
+            raise HTTPException(409, str(error)) from error
+        return upkeep.status()
+
+    @app.get("/lake/upkeep")
+    async def read_upkeep() -> dict[str, Any]:
+        return upkeep.status()
 
     @app.get("/metrics")
     async def metrics() -> Response:

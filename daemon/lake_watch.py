@@ -13,13 +13,14 @@ from typing import Any
 
 import structlog
 
+from daemon.caretaker import Caretaker
 from daemon.clock import Pulse
 from daemon.console import Console
 from daemon.engine import Engine
 from daemon.lake_metrics import LakeMetrics
 from daemon.pressure import Pressure, Vitals, pressure
 from daemon.settings import Settings
-from lake import Lake
+from lake import Lake, LakeHealth
 from options import LakeError
 from sync.tables import Alert, Severity
 
@@ -29,6 +30,8 @@ FLUSH_AT_MOST_EVERY_S = 5.0
 LOOK_EVERY_S = 1.0
 FLUSHES_GROWING = 5
 ROWS_GROWING = 10_000
+MANY_FILES = 2_000
+"""Below so many small files of a table their part of all says nothing: the day's own are always small."""
 
 
 def queue_grows(left: Sequence[int]) -> bool:
@@ -50,7 +53,9 @@ class LakeWatch:
         pulse: Pulse,
         metrics: LakeMetrics,
         console: Console,
+        caretaker: Caretaker,
     ) -> None:
+        self.caretaker = caretaker
         self.flush_soon = asyncio.Event()
         self._home = home
         self._lake = lake
@@ -64,10 +69,12 @@ class LakeWatch:
         self._flush_error = ""
         self._vitals = Vitals(None, 0, 0.0)
         self._since: datetime | None = None
+        self._health: LakeHealth | None = None
 
     async def flush(self) -> None:
         """Bring the journal into Delta now and then; sooner when orders are at work."""
         every_s = self._settings.sync.flush_every_s
+        await self._see_health()
         while True:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self.flush_soon.wait(), every_s)
@@ -98,6 +105,37 @@ class LakeWatch:
             alerts.raise_(Alert(Severity.WARNING, "lake", "queue", text), self._pulse.now())
         else:
             alerts.clear("lake", "queue")
+        await self._see_health()
+
+    async def _see_health(self) -> None:
+        """Count versions and files, for metrics, status and alerts."""
+        try:
+            health = await asyncio.to_thread(self._lake.health)
+        except LakeError as error:
+            log.warning("health.unknown", error=str(error))
+            return
+        self._health = health
+        metrics, alerts, now = self._metrics, self._engine.alerts, self._pulse.now()
+        metrics.unflushed_commits.set(health.unflushed_commits)
+        many = []
+        for name, table in health.tables.items():
+            ratio = table.small_files / table.files if table.files else 0.0
+            metrics.versions.labels(name).set(table.version)
+            metrics.files.labels(name).set(table.files)
+            metrics.small_file_ratio.labels(name).set(ratio)
+            metrics.bytes.labels(name).set(table.bytes)
+            metrics.rows.labels(name).set(table.rows)
+            metrics.trouble.labels(name).set(table.trouble is not None)
+            if ratio > self._settings.lake.max_small_file_ratio and table.small_files > MANY_FILES:
+                many.append(name)
+            if table.trouble:
+                alerts.raise_(Alert(Severity.CRITICAL, "lake_table", name, table.trouble), now)
+        alerts.clear_except("lake_table", {name for name, table in health.tables.items() if table.trouble})
+        if many:
+            text = f"small files fill {', '.join(many)}: optiond lake upkeep puts them together"
+            alerts.raise_(Alert(Severity.WARNING, "lake", "small_files", text), now)
+        else:
+            alerts.clear("lake", "small_files")
 
     async def look_on(self) -> None:
         """See how the disk does, every second."""
@@ -154,6 +192,7 @@ class LakeWatch:
     def status(self) -> dict[str, Any]:
         """The lake's part of `GET /status`."""
         flushed, vitals = self._lake.last_flush, self._vitals
+        tables = self._health.tables.values() if self._health else ()
         weighs, now_s = self._engine.state.pressure, stopwatch.monotonic()
         return {
             "seq": self._lake.seq,
@@ -167,6 +206,9 @@ class LakeWatch:
             "entries_stopped": weighs.stops_entries,
             "entries_stopped_since": self._since.isoformat() if self._since else None,
             "pressure": {cause.value: words for cause, words in weighs.reasons.items()},
+            "files": sum(table.files for table in tables) if tables else None,
+            "small_files": sum(table.small_files for table in tables) if tables else None,
+            "upkeep": self.caretaker.status(),
         }
 
 

@@ -25,7 +25,9 @@ ANSWER_WITHIN_S = 5.0
 EXIT_NOT_RUNNING = 3
 
 
-def _call(home: Path, settings: Settings, method: str, path: str, body: Any = None) -> dict[str, Any] | None:
+def call_daemon(
+    home: Path, settings: Settings, method: str, path: str, body: Any = None
+) -> dict[str, Any] | None:
     """The control API's answer; None when no daemon of this home listens.
 
     Raises SettingsError when it refuses.
@@ -54,7 +56,7 @@ def _call(home: Path, settings: Settings, method: str, path: str, body: Any = No
 def status(arguments: argparse.Namespace) -> int:
     """Exit code 0 when the daemon answers, 3 when it does not."""
     settings = load_settings(arguments.home)
-    answer = _call(arguments.home, settings, "GET", "/status")
+    answer = call_daemon(arguments.home, settings, "GET", "/status")
     if arguments.json:
         print(json.dumps(answer or {"running": False}, indent=2))
     elif answer is None:
@@ -84,10 +86,20 @@ def _status_text(answer: dict[str, Any]) -> str:
             f"rules       revision {rules['revision'][:12]} of {rules['path']}{wrong}",
             f"lake        version {lake['seq']}, {lake['unflushed_rows']} rows not flushed yet, "
             f"last flush {lake['flush_age_s']:.0f} s ago",
+            f"upkeep      {_upkeep_text(lake['upkeep'])}",
             *([f"NO ENTRIES  {'; '.join(lake['pressure'].values())}"] if lake["entries_stopped"] else []),
             f"process     {answer['pid']}, optiond {answer['version']}",
         ]
     )
+
+
+def _upkeep_text(upkeep: dict[str, Any]) -> str:
+    if upkeep["running"]:
+        step = upkeep["step"]
+        return f"at work on {step['table']}" if step else "at work"
+    error = (upkeep["outcome"] or {}).get("error")
+    last = f"last done {new_york(upkeep['last'])}" if upkeep["last"] else "not done yet"
+    return f"{last}; failed since: {error}" if error else last
 
 
 def halt(arguments: argparse.Namespace) -> int:
@@ -103,7 +115,7 @@ def _brake(arguments: argparse.Namespace, path: str, state: BreakerState, extra:
     home, settings = arguments.home, load_settings(arguments.home)
     actor = f"{_user()} (command line)"
     body = {"reason": arguments.reason, "actor": actor, **extra}
-    answer = _call(home, settings, "POST", path, body)
+    answer = call_daemon(home, settings, "POST", path, body)
     running = answer is not None
     if answer is None:
         _brake_without_daemon(home, settings, Breaker(state, arguments.reason, actor))
@@ -171,7 +183,7 @@ def _settings_findings(home: Path) -> list[Finding]:
 
 
 def _daemon_finding(home: Path, settings: Settings) -> Finding:
-    answer = _call(home, settings, "GET", "/status")
+    answer = call_daemon(home, settings, "GET", "/status")
     if answer is None:
         return Finding("daemon", True, "not running; optiond run starts it")
     link = answer["connection"]

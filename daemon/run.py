@@ -20,6 +20,7 @@ import rules
 from broker.events import LinkChanged, LinkState
 from broker.interactive_brokers import InteractiveBrokers
 from daemon.account_state import AccountState
+from daemon.caretaker import Caretaker
 from daemon.clock import Pulse, SimulatedPulse, SystemPulse
 from daemon.console import Console, configure_logging
 from daemon.control import bind, control_app, owner_token, serving
@@ -62,7 +63,6 @@ async def run_daemon(
     no_page: bool = False,
     speed: float | None = None,
     *,
-    take_over: bool = False,
     overrides: dict[str, Any] | None = None,
     until: Until | None = None,
     console: Console | None = None,
@@ -78,7 +78,7 @@ async def run_daemon(
     settings = load_settings(home, **wanted)
     console = console or Console()
     configure_logging(home)
-    with Lake.open(home, LAKE_TABLES, location=settings.lake.location, take_over=take_over) as lake:
+    with Lake.open(home, LAKE_TABLES, location=settings.lake.location) as lake:
         daemon = Daemon(home, settings, lake, console, until or Until())
         return await daemon.run(with_page=settings.page.enabled and not no_page)
 
@@ -132,13 +132,12 @@ class Daemon:
             engine = self._make_engine(broker, rules_file)
             found = restore(self._home, engine.state, pulse.now())
             self._console.say(f"home {self._home}: {found}")
-            watch = LakeWatch(
-                self._home, self._lake, settings, engine, pulse, self._metrics.lake, self._console
-            )
+            watch = self._make_watch(engine, pulse)
             app = control_app(
                 owner_token(self._home),
                 lambda: self._status(engine, broker, pulse, watch),
                 lambda state, reason, actor: self._brake(engine, pulse, state, reason, actor),
+                watch.caretaker,
                 self._metrics.registry,
             )
             async with serving(app, listener):
@@ -206,6 +205,12 @@ class Daemon:
         records.add("settings_revisions", {"revision": revision, "text": text})
         return Engine(self._lake, state, rules_file, records, sync, self._console, self._metrics)
 
+    def _make_watch(self, engine: Engine, pulse: Pulse) -> LakeWatch:
+        settings, metrics, say = self._settings, self._metrics.lake, self._console
+        nights = not self._is_simulated
+        caretaker = Caretaker(self._home, self._lake, settings.lake, engine, pulse, metrics, say, nights)
+        return LakeWatch(self._home, self._lake, settings, engine, pulse, metrics, say, caretaker)
+
     # --- its tasks -------------------------------------------------------------------------------
 
     async def _live(self, engine: Engine, broker: InteractiveBrokers, pulse: Pulse, watch: LakeWatch) -> None:
@@ -215,6 +220,7 @@ class Daemon:
             "cycles": lambda: self._beat(engine, broker, pulse, watch),
             "flush": watch.flush,
             "disk": watch.look_on,
+            "upkeep": watch.caretaker.run,
             "lag": self._measure_lag,
         }
         running = [asyncio.ensure_future(_named(run(), name)) for name, run in tasks.items()]
@@ -228,6 +234,7 @@ class Daemon:
             for task in [*running, stop]:
                 task.cancel()
             await asyncio.gather(*running, stop, return_exceptions=True)
+            await watch.caretaker.leave()
             await self._leave_in_order(engine, pulse)
             for intent in engine.state.desk.open_intents:
                 what = f"order {intent.intent} ({intent.state.value})"

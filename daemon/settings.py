@@ -87,7 +87,7 @@ class LakeSettings(Strict):
     """`uri` says where the lake lies; empty: in the home. Keys to a bucket never stand in optiond.toml.
 
     The rest says when it is looked after, and beyond which limits nothing new is opened. `pins`: moments
-    (times or versions of the lake) whose Delta versions upkeep keeps for ever.
+    (times, versions of the lake, ids of decisions) whose Delta versions upkeep keeps for ever.
     """
 
     uri: str = ""
