@@ -240,7 +240,16 @@ def _add_lake_care(actions: Commands) -> None:
     )
     restore = _command(actions, "restore", "lake_care.restore", "bring a backup into an empty home")
     restore.add_argument("folder", type=_folder, metavar="FOLDER", help="the backup")
-    for parser in (backup, restore):
+    imports = _command(
+        actions, "import", "lake_care.import_", "bring in option snapshots of another program, each once"
+    )
+    imports.add_argument(
+        "source",
+        type=_folder,
+        metavar="FOLDER",
+        help="a Delta table, a folder of Parquet files, or one of them",
+    )
+    for parser in (backup, restore, imports):
         _add_json(parser)
     _add_upkeep(actions)
 

@@ -3,18 +3,23 @@
 import argparse
 import json
 import sys
-from collections.abc import Callable
+import time as stopwatch
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 
 from daemon.reading import new_york
 from daemon.settings import Settings, load_settings
+from lake import Lake, LakeReader
 from lake.backup import BackupReport
 from lake.backup import backup as copy_home
 from lake.backup import restore as bring_back
+from lake.imports import ImportReport, import_snapshots
 from lake.verify import verify as findings_of
 from options import SettingsError
+from sync.tables import LAKE_TABLES
 
 EXIT_FINDINGS = 1
 
@@ -53,6 +58,74 @@ def restore(arguments: argparse.Namespace) -> int:
     return EXIT_FINDINGS if found else 0
 
 
+def import_(arguments: argparse.Namespace) -> int:
+    """`optiond lake import FOLDER`."""
+    started, home = stopwatch.perf_counter(), arguments.home
+    with Lake.open(home, LAKE_TABLES, location=load_settings(home).lake.location) as lake:
+        reader = LakeReader.open(home)
+        before = _files(reader)
+        report = import_snapshots(
+            lake, reader, arguments.source, lambda: _now(lake), _counting("read", every=1)
+        )
+        written = _files(reader) - before
+    took_s = stopwatch.perf_counter() - started
+    if arguments.json:
+        print(
+            json.dumps(
+                _import_row(report) | {"files_written": written, "seconds": round(took_s, 3)}, indent=2
+            )
+        )
+        return 0
+    for line in _import_lines(report, written, took_s):
+        print(line)
+    return 0
+
+
+def _now(lake: Lake) -> datetime:
+    """The moment of an import: now, but never before what the lake has, which may live in simulated time."""
+    now = datetime.now(UTC)
+    return now if lake.last_commit is None else max(now, lake.last_commit)
+
+
+def _files(reader: LakeReader) -> int:
+    return sum(table.files for table in reader.tables() if table.name in ("contracts", "snapshots"))
+
+
+def _import_row(report: ImportReport) -> dict[str, object]:
+    faults = report.faults
+    row = {name: getattr(report, name) for name in report.__dataclass_fields__ if name != "faults"}
+    nulled = {name: count for name, count in faults.nulled.items() if count}
+    return row | {"refused": dict(faults.refused), "nulled": nulled, "ignored": sorted(faults.ignored)}
+
+
+def _import_lines(report: ImportReport, written: int, took_s: float) -> Iterator[str]:
+    yield (
+        f"{report.added:,} quotes of {report.rows:,} rows added, {report.contracts:,} contracts new; "
+        f"{report.files:,} files read, {written:,} written, {took_s:.1f} s"
+    )
+    for count, what in (
+        (report.known, "were in the lake already"),
+        (report.repeated, "are repeated in the source"),
+        (report.conflicting, "contradict another row of the same contract and time, which was kept"),
+    ):
+        if count:
+            yield f"  {count:,} rows {what}"
+    for reason, count in report.faults.refused.most_common():
+        yield f"  {count:,} rows refused: {reason}"
+    for column, count in report.faults.nulled.most_common():
+        if count:
+            yield f"  {count:,} values not possible, kept as unknown: {column}"
+    if report.faults.ignored:
+        yield f"  columns not kept: {', '.join(sorted(report.faults.ignored))}"
+    for file in report.unreadable:
+        yield f"  not readable: {file}"
+    if report.is_fragmented:
+        yield (
+            f"  {report.files:,} files for {report.rows:,} rows: the source is cut into small pieces, which "
+            "makes every reader of it slow; the lake keeps them together"
+        )
+
+
 def _settings(home: Path) -> list[str]:
     """The files of the home that its owner wrote; secrets are none of them."""
     rules = Settings.model_fields["rules"].default
@@ -72,9 +145,9 @@ def _print_report(report: BackupReport, as_json: bool, done: str, files: str) ->
     return 0
 
 
-def _counting(doing: str) -> Callable[[int, int], None]:
+def _counting(doing: str, every: int = 20) -> Callable[[int, int], None]:
     tell = _telling(doing)
-    return lambda done, total: tell(f"{done} of {total} files") if done % 20 == 0 else None
+    return lambda done, total: tell(f"{done} of {total} files") if done % every == 0 else None
 
 
 def _telling(doing: str) -> Callable[[str], None]:

@@ -46,7 +46,7 @@ _TABLES = (
         "contract as qualified, on change",
         ("con_id",),
         (
-            _int("con_id", "the broker's id of the contract"),
+            _int("con_id", "the broker's id of the contract; negative: our own of an imported one"),
             *_TERMS,
             _text("exchange", "where orders for it go", _UNKNOWN),
             _text("currency", "what it is traded in", _UNKNOWN),
@@ -120,6 +120,9 @@ _TABLES = (
             _float("underlying_price", "price of the underlying at that moment", "USD per share"),
             _time("quote_time", "when the broker sent the quote", "never quoted"),
             _text("quote_state", "live, modelled, stale or missing"),
+            _int("volume", "traded that day", "not recorded", "contracts"),
+            _int("open_interest", "open contracts; 0 often means not recorded", "not recorded", "contracts"),
+            _text("source", "the folder or file that it was imported from", "quoted to this daemon"),
         ),
     ),
     TableSchema(

@@ -83,7 +83,7 @@ def strategies(events: Iterable[PositionEvent]) -> pl.DataFrame:
 
 def snapshots(board_frame: pl.DataFrame) -> pl.DataFrame:
     """`QuoteBoard.frame` as it is kept: prices of the last sane quote, with its time and state."""
-    return board_frame.select(TABLES["snapshots"].row.names())
+    return board_frame.select(name for name in TABLES["snapshots"].row if name in board_frame.columns)
 
 
 def facts(seen: pl.DataFrame, shown: pl.DataFrame, market: Mapping[str, float | str | None]) -> pl.DataFrame:
