@@ -122,6 +122,11 @@ def _add_running(commands: Commands) -> None:
     )
     run.add_argument("--no-page", action="store_true", help="do not start the page")
     run.add_argument("--speed", type=_positive, metavar="N", help="simulated seconds per second")
+    run.add_argument(
+        "--take-over",
+        action="store_true",
+        help="become the writer of a lake in a bucket whose home will never write again",
+    )
     summary = "gateway and daemon together on recorded quotes, with a summary"
     demo = commands.add_parser("demo", help=summary, description=summary)
     demo.set_defaults(command=_late("demo.run_demo"))
@@ -309,7 +314,9 @@ def run(arguments: argparse.Namespace) -> int:
     """`optiond run`."""
     from daemon.run import run_daemon
 
-    return asyncio.run(run_daemon(arguments.home, arguments.no_page, arguments.speed))
+    return asyncio.run(
+        run_daemon(arguments.home, arguments.no_page, arguments.speed, take_over=arguments.take_over)
+    )
 
 
 def page(arguments: argparse.Namespace) -> int:

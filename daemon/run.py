@@ -63,6 +63,7 @@ async def run_daemon(
     no_page: bool = False,
     speed: float | None = None,
     *,
+    take_over: bool = False,
     overrides: dict[str, Any] | None = None,
     until: Until | None = None,
     console: Console | None = None,
@@ -78,7 +79,7 @@ async def run_daemon(
     settings = load_settings(home, **wanted)
     console = console or Console()
     configure_logging(home)
-    with Lake.open(home, LAKE_TABLES, location=settings.lake.location) as lake:
+    with Lake.open(home, LAKE_TABLES, location=settings.lake.location, take_over=take_over) as lake:
         daemon = Daemon(home, settings, lake, console, until or Until())
         return await daemon.run(with_page=settings.page.enabled and not no_page)
 

@@ -23,7 +23,7 @@ from deltalake import (
     WriterProperties,
     write_deltalake,
 )
-from deltalake.exceptions import TableNotFoundError
+from deltalake.exceptions import CommitFailedError, TableNotFoundError
 from deltalake.schema import ArrayType, PrimitiveType
 
 from lake.store import Store
@@ -92,6 +92,31 @@ def append(table: DeltaTable, rows: pl.DataFrame, seq: int) -> None:
         commit_properties=CommitProperties(app_transactions=[Transaction(APP, seq)]),
         post_commithook_properties=HOOKS,
     )
+
+
+def fence(store: Store, name: str, tries: int) -> None:
+    """Write a version without rows: an append through a handle that was opened before it fails from now on.
+
+    Raises CommitFailedError when others have committed as often as it was tried.
+    """
+    for attempt in range(1, tries + 1):
+        table = open_table(store, name)
+        if table is None:
+            return
+        seq = Transaction(APP, table.transaction_version(APP) or 0)
+        try:
+            table.create_write_transaction(
+                [],
+                "append",
+                table.schema(),
+                commit_properties=CommitProperties(app_transactions=[seq]),
+                post_commithook_properties=HOOKS,
+            )
+        except CommitFailedError:
+            if attempt == tries:
+                raise
+        else:
+            return
 
 
 def widen(table: DeltaTable, schema: pl.Schema) -> None:

@@ -235,8 +235,16 @@ class Bucket:
     def sync_folder(self, prefix: str) -> None:
         """Nothing to do."""
 
+    def tag(self, key: str) -> str | None:
+        """The tag of one file's content (its ETag); None when it is missing."""
+        try:
+            with _told():
+                return obstore.head(self._store, key)["e_tag"]
+        except FileNotFoundError:
+            return None
+
     def tagged(self, key: str) -> tuple[bytes, str] | None:
-        """One file with the tag of this content (its ETag); None when it is missing."""
+        """One file and its tag; None when it is missing."""
         try:
             with _told():
                 found = obstore.get(self._store, key)

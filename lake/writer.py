@@ -23,8 +23,9 @@ from lake.faults import is_disk_full, reported
 from lake.health import LakeHealth
 from lake.journal import RESERVE, Entry, Flushed, Journal
 from lake.location import FOLDER, JOURNAL, Location, settle, store_of
+from lake.owner import Owner, claim
 from lake.schemas import TableSchema, no_such_table
-from lake.store import Store
+from lake.store import Bucket, Store
 from lake.tables import LEDGER, TABLES
 from lake.upkeep import Step, Terms, Upkeep, UpkeepReport
 from options import LakeError
@@ -49,10 +50,16 @@ class Lake:
     """The one writer of a home. `commit` and `flush` may be called from any thread, at the same time."""
 
     def __init__(
-        self, store: Store, lock: FileLock, journal: Journal, tables: Mapping[str, TableSchema]
+        self,
+        store: Store,
+        owner: Owner | None,
+        lock: FileLock,
+        journal: Journal,
+        tables: Mapping[str, TableSchema],
     ) -> None:
         """Use `Lake.open`."""
         self._store = store
+        self._owner = owner
         self._lock = lock
         self._journal = journal
         self._tables = tables
@@ -69,14 +76,16 @@ class Lake:
         tables: Mapping[str, TableSchema] = TABLES,
         *,
         location: Location | None = None,
+        take_over: bool = False,
         reserve: int = RESERVE,
     ) -> Self:
         """Open or create the lake of `home`, and finish a flush that was cut off (on a full disk: later).
 
-        `location`: where the lake is to lie; None: where it does. `reserve`: bytes of disk that the journal
-        takes at once, for commits when the disk is full. Raises LakeError when the lake lies elsewhere, when
-        another process writes to this home, and when the home, the journal or a table cannot be read or
-        written.
+        `location`: where the lake is to lie; None: where it does. `take_over`: a lake in a bucket from
+        another home, which will never write to it again. `reserve`: bytes of disk that the journal takes at
+        once, for commits when the disk is full. Raises LakeError when the lake lies elsewhere, when another
+        process writes to this home or another home to this lake, and when the home, the journal or a table
+        cannot be read or written.
         """
         with reported("cannot create the lake", home):
             home.mkdir(parents=True, exist_ok=True)
@@ -86,10 +95,11 @@ class Lake:
             undo.callback(lock.release)
             with reported("cannot create the lake", home):
                 store = _settled(home, location)
+            owner = claim(home, store, take_over) if isinstance(store, Bucket) else None
             with reported("cannot open the journal", home / JOURNAL):
                 journal = Journal(home / JOURNAL, reserve)
             undo.callback(journal.close)
-            lake = cls(store, lock, journal, tables)
+            lake = cls(store, owner, lock, journal, tables)
             lake._recover()
             undo.pop_all()
             return lake
@@ -170,6 +180,8 @@ class Lake:
         if not self._keeping_up.acquire(blocking=False):
             raise LakeError("an upkeep of this home is under way: wait until it is done")
         try:
+            if self._owner is not None:
+                self._owner.check()
             with reported("cannot read the journal", self._journal.path):
                 earliest = self._journal.earliest() or now
             before = min(now, earliest).astimezone(UTC).date()
@@ -248,6 +260,9 @@ class Lake:
             try:
                 with reported(f"cannot write the table {name}", self._place(name)):
                     table = self._handle(name, rows.schema, statistics)
+                    if self._owner is not None:
+                        # Only now: who takes over from here on fences the handle that is open.
+                        self._owner.check()
                     if (table.transaction_version(delta.APP) or 0) < boundary:
                         delta.append(table, rows, boundary)
                     version = table.version()
@@ -283,6 +298,7 @@ class Lake:
 
     def _recover(self) -> None:
         """Heal what a crash left torn, make sure that every table opens, finish a flush that was cut off."""
+        self._fence_out()
         journal = self._journal
         fresh = journal.flushed.seq == 0 and journal.flushed.boundary is None
         vouched = self._last_ledger_row() if fresh else journal.flushed
@@ -313,6 +329,14 @@ class Lake:
         if journal.flushed.boundary is None:
             for name in journal.flushed.versions:
                 self._custody.look(name, opened.get(name))
+
+    def _fence_out(self) -> None:
+        """Keep the home that wrote before this one from appending what it may have under way."""
+        if self._owner is None or not self._owner.replaced:
+            return
+        for name in self._store.names():
+            with reported(f"cannot write the table {name}", self._place(name)):
+                delta.fence(self._store, name, _TRIES)
 
     def _finish_flush(self) -> None:
         """Finish a flush that was cut off; when the disk is full a later flush does, and commits go on."""

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from uuid import uuid4
 
 import polars as pl
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from lake import Column, Lake, LakeReader, TableSchema
 from options import LakeError
+from tests.lake.s3 import put_into_bucket
 
 T = datetime(2026, 2, 4, 23, 59, 58, 500_000, tzinfo=UTC)
 ALERT = pl.DataFrame({"alert": ["a"], "severity": ["info"], "text": ["hello"]})
@@ -31,10 +33,14 @@ STEPS = st.one_of(
 
 @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 @given(script=st.lists(STEPS, max_size=14), asked=st.lists(st.integers(-5_000_000, 30_000_000), max_size=6))
-def test_the_past_is_what_was_committed_by_then(script: list[object], asked: list[int]) -> None:
+def test_the_past_is_what_was_committed_by_then(
+    tmp_path: Path, place: str, request: pytest.FixtureRequest, script: list[object], asked: list[int]
+) -> None:
     committed: list[tuple[datetime, int, int]] = []
-    with TemporaryDirectory() as folder:
+    with TemporaryDirectory(dir=tmp_path) as folder:
         home, now = Path(folder), T
+        if place == "bucket":
+            put_into_bucket(home, request.getfixturevalue("s3").endpoint, uuid4().hex)
         lake = Lake.open(home, PAIR)
         reader = LakeReader.open(home)
         for step in script:
@@ -81,6 +87,7 @@ def _check(
         assert stored.rows() == expected
 
 
+@pytest.mark.bucket
 def test_moments_closer_than_delta_statistics_are_told_apart(tmp_path: Path) -> None:
     moments = [T + timedelta(microseconds=n) for n in range(6)]
     with Lake.open(tmp_path) as lake:
@@ -119,6 +126,7 @@ def test_a_home_without_a_lake_says_what_to_do(tmp_path: Path) -> None:
         LakeReader.open(tmp_path)
 
 
+@pytest.mark.bucket
 def test_a_table_nobody_wrote_to_is_empty_with_its_columns(tmp_path: Path) -> None:
     with Lake.open(tmp_path, PAIR) as lake:
         lake.commit(T, {"left": pl.DataFrame({"number": [1]})})

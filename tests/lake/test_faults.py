@@ -20,6 +20,7 @@ import pytest
 from lake import Lake, LakeReader
 from options import LakeError
 
+pytestmark = pytest.mark.on_disk("disks that are full, slow or read-only; for buckets: test_buckets")
 ROOT = Path(__file__).parents[2]
 T = datetime(2026, 2, 4, 15, tzinfo=UTC)
 ALERT = pl.DataFrame({"alert": ["a"], "severity": ["info"], "text": ["hello"]})

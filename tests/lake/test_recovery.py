@@ -6,13 +6,17 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from lake import Lake, LakeReader, delta
 from lake.failpoint import ENVIRONMENT
+from lake.location import store_of
+from lake.store import Folder, Store
 from options import LakeError
+from tests.lake.s3 import copy_objects, is_in_bucket
 from tests.lake.scribe import ALL, commits_from
 
 ROOT = Path(__file__).parents[2]
@@ -40,36 +44,71 @@ def cut_off_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def home(cut_off_home: Path, tmp_path: Path) -> Path:
-    """A copy of the cut-off home."""
-    return Path(shutil.copytree(cut_off_home, tmp_path / "home"))
+    """A copy of the cut-off home, its lake in a bucket if the test's is."""
+    shutil.copytree(cut_off_home, tmp_path, dirs_exist_ok=True)
+    if is_in_bucket(tmp_path):
+        copy_objects(Folder(tmp_path / "lake"), store_of(tmp_path))
+        shutil.rmtree(tmp_path / "lake")
+    return tmp_path
 
 
-def log_of(home: Path, table: str, version: int) -> Path:
-    return home / "lake" / table / "_delta_log" / f"{version:020}.json"
+@dataclass(frozen=True)
+class File:
+    """One file of a lake, wherever it lies."""
+
+    store: Store
+    key: str
+
+    def read(self) -> bytes:
+        return self.store.read(self.key)
+
+    def write(self, content: bytes) -> None:
+        self.store.write(self.key, content)
+
+    def cut(self, keep: float) -> None:
+        content = self.read()
+        self.write(content[: int(len(content) * keep)])
+
+    def unlink(self) -> None:
+        self.store.delete(self.key)
+
+    def exists(self) -> bool:
+        return self.store.size(self.key) is not None
+
+    def __str__(self) -> str:
+        return f"{self.store.uri}/{self.key}"
 
 
-def data_of(home: Path, table: str, version: int) -> Path:
-    (name, _), *_ = delta.added_files(log_of(home, table, version).read_bytes())
-    return home / "lake" / table / name
+def log_of(home: Path, table: str, version: int) -> File:
+    return File(store_of(home), f"{table}/_delta_log/{version:020}.json")
 
 
-def cut(path: Path, keep: float) -> None:
-    content = path.read_bytes()
-    path.write_bytes(content[: int(len(content) * keep)])
+def data_of(home: Path, table: str, version: int) -> File:
+    (name, _), *_ = delta.added_files(log_of(home, table, version).read())
+    return File(store_of(home), f"{table}/{name}")
+
+
+def clear(home: Path, prefix: str = "") -> None:
+    """Remove a table, or the whole lake."""
+    store = store_of(home)
+    for key in store.keys(prefix):
+        store.delete(key)
+    if isinstance(store, Folder):
+        shutil.rmtree(store.path / prefix)
 
 
 DAMAGES: dict[str, Callable[[Path, str], object]] = {
-    "empty log": lambda home, table: cut(log_of(home, table, 2), 0),
-    "torn log": lambda home, table: cut(log_of(home, table, 2), 0.6),
-    "log of zeros": lambda home, table: log_of(home, table, 2).write_bytes(bytes(700)),
-    "log cut between two lines": lambda home, table: log_of(home, table, 2).write_text(
-        log_of(home, table, 2).read_text().splitlines()[0] + "\n"
+    "empty log": lambda home, table: log_of(home, table, 2).cut(0),
+    "torn log": lambda home, table: log_of(home, table, 2).cut(0.6),
+    "log of zeros": lambda home, table: log_of(home, table, 2).write(bytes(700)),
+    "log cut between two lines": lambda home, table: log_of(home, table, 2).write(
+        log_of(home, table, 2).read().splitlines()[0] + b"\n"
     ),
     "data file missing": lambda home, table: data_of(home, table, 2).unlink(),
-    "data file cut": lambda home, table: cut(data_of(home, table, 2), 0.5),
-    "data file empty": lambda home, table: cut(data_of(home, table, 2), 0),
-    "data file of zeros": lambda home, table: data_of(home, table, 2).write_bytes(
-        bytes(data_of(home, table, 2).stat().st_size)
+    "data file cut": lambda home, table: data_of(home, table, 2).cut(0.5),
+    "data file empty": lambda home, table: data_of(home, table, 2).cut(0),
+    "data file of zeros": lambda home, table: data_of(home, table, 2).write(
+        bytes(len(data_of(home, table, 2).read()))
     ),
 }
 
@@ -86,9 +125,10 @@ def test_what_was_not_yet_synced_may_be_torn(
         assert {info.version for info in LakeReader.open(home).tables()} == {2}
 
 
+@pytest.mark.bucket
 def test_every_table_may_be_torn_at_once(home: Path, assert_holds: Callable[[Path, int], None]) -> None:
     for n, table in enumerate([*ALL, "ledger"]):
-        cut(log_of(home, table, 2), n / 30)
+        log_of(home, table, 2).cut(n / 30)
     with Lake.open(home, ALL):
         assert_holds(home, 5)
 
@@ -96,15 +136,14 @@ def test_every_table_may_be_torn_at_once(home: Path, assert_holds: Callable[[Pat
 def test_tables_torn_at_their_creation_are_created_again(
     home: Path, assert_holds: Callable[[Path, int], None]
 ) -> None:
-    shutil.rmtree(home / "lake")
+    clear(home)
     (home / "journal.sqlite").unlink()
     with Lake.open(home, ALL) as lake:
         for _, (time, frames) in zip(range(2), commits_from(1), strict=False):
             lake.commit(time, frames)
-    folder = home / "lake" / TABLE / "_delta_log"
-    folder.mkdir(parents=True)
-    log_of(home, TABLE, 0).touch()
-    (home / "lake" / "alerts").mkdir()
+    log_of(home, TABLE, 0).write(b"")
+    if not is_in_bucket(home):
+        (home / "lake" / "alerts").mkdir()
     with Lake.open(home, ALL) as lake:
         lake.flush()
         assert_holds(home, 2)
@@ -113,14 +152,15 @@ def test_tables_torn_at_their_creation_are_created_again(
 def test_a_checkpoint_that_was_not_synced_is_thrown_away(
     home: Path, assert_holds: Callable[[Path, int], None]
 ) -> None:
-    log = log_of(home, TABLE, 2).parent
-    (log / f"{2:020}.checkpoint.parquet").write_bytes(b"PAR1")
-    (log / "_last_checkpoint").write_text('{"version":2,"size":5}')
+    store, log = store_of(home), f"{TABLE}/_delta_log"
+    store.write(f"{log}/{2:020}.checkpoint.parquet", b"PAR1")
+    store.write(f"{log}/_last_checkpoint", b'{"version":2,"size":5}')
     with Lake.open(home, ALL):
         assert_holds(home, 5)
-    assert not list(log.glob("*checkpoint*"))
+    assert not [key for key in store.keys(log) if "checkpoint" in key]
 
 
+@pytest.mark.on_disk("a put is durable when it is answered")
 def test_everything_a_flush_wrote_is_synced_before_the_journal_lets_go(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -144,7 +184,7 @@ def test_everything_a_flush_wrote_is_synced_before_the_journal_lets_go(
 @pytest.mark.parametrize("damage", ["torn", "empty", "gone"])
 def test_a_damaged_log_that_was_vouched_for_is_refused(damage: str, home: Path) -> None:
     for path in (log_of(home, TABLE, 1), log_of(home, TABLE, 2)):
-        path.unlink() if damage == "gone" else cut(path, 0.5 if damage == "torn" else 0)
+        path.unlink() if damage == "gone" else path.cut(0.5 if damage == "torn" else 0)
     with pytest.raises(LakeError, match=f"table {TABLE}.*restore this home from a backup"):
         Lake.open(home, ALL)
     with pytest.raises(LakeError, match=f"table {TABLE}.*restore this home from a backup"):
@@ -152,8 +192,9 @@ def test_a_damaged_log_that_was_vouched_for_is_refused(damage: str, home: Path) 
     assert log_of(home, TABLE, 1).exists() == (damage != "gone"), "nothing is removed that was vouched for"
 
 
+@pytest.mark.bucket
 def test_a_table_that_is_gone_is_refused(home: Path) -> None:
-    shutil.rmtree(home / "lake" / TABLE)
+    clear(home, TABLE)
     for work in (lambda: Lake.open(home, ALL), lambda: LakeReader.open(home).table(TABLE)):
         with pytest.raises(LakeError, match=f"table {TABLE}.*restore this home from a backup"):
             work()
@@ -164,7 +205,7 @@ def test_a_damaged_data_file_is_named_when_its_table_is_read(damage: str, home: 
     with Lake.open(home, ALL):
         pass
     path = data_of(home, TABLE, 1)
-    path.unlink() if damage == "missing" else cut(path, 0.5)
+    path.unlink() if damage == "missing" else path.cut(0.5)
     reader = LakeReader.open(home)
     for _ in range(2):
         with pytest.raises(LakeError, match=f"table {TABLE} has lost a data file") as refused:

@@ -12,7 +12,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from lake import Column, Lake, LakeReader, TableSchema, delta
-from lake.store import Folder
+from lake.location import store_of
 from options import LakeError
 from tests.lake.scribe import ALL, commits_from
 
@@ -20,6 +20,7 @@ T = datetime(2026, 2, 4, 15, tzinfo=UTC)
 ALERT = pl.DataFrame({"alert": ["a"], "severity": ["info"], "text": ["hello"]})
 
 
+@pytest.mark.bucket
 def test_every_type_comes_back_as_written_from_journal_and_delta(
     tmp_path: Path, assert_holds: Callable[[Path, int], None]
 ) -> None:
@@ -44,10 +45,8 @@ def test_rows_that_span_midnight_stay_in_order(tmp_path: Path) -> None:
         lake.flush()
     stored = LakeReader.open(tmp_path).table("snapshots").sort("seq", maintain_order=True).collect()
     assert stored["con_id"].to_list() == [*range(2_000)] * 4
-    assert {path.name for path in (tmp_path / "lake" / "snapshots").glob("date=*")} == {
-        "date=2026-02-04",
-        "date=2026-02-05",
-    }
+    keys = (key.split("/") for key in store_of(tmp_path).keys("snapshots"))
+    assert {key[1] for key in keys if key[1] != "_delta_log"} == {"date=2026-02-04", "date=2026-02-05"}
 
 
 def test_seq_is_gapless_over_restarts_and_flushes(tmp_path: Path) -> None:
@@ -66,6 +65,7 @@ def test_seq_is_gapless_over_restarts_and_flushes(tmp_path: Path) -> None:
     assert ledger["seq"].to_list() == [2, 4, 6]
 
 
+@pytest.mark.bucket
 def test_a_journal_lost_after_a_flush_goes_on_from_the_ledger(tmp_path: Path) -> None:
     with Lake.open(tmp_path) as lake:
         lake.commit(T, {"alerts": ALERT})
@@ -79,6 +79,7 @@ def test_a_journal_lost_after_a_flush_goes_on_from_the_ledger(tmp_path: Path) ->
     assert LakeReader.open(tmp_path).table("alerts").collect()["seq"].sort().to_list() == [1, 2, 3]
 
 
+@pytest.mark.bucket
 def test_a_journal_that_is_not_of_this_lake_is_refused(tmp_path: Path) -> None:
     with Lake.open(tmp_path) as lake:
         lake.commit(T, {"alerts": ALERT})
@@ -184,13 +185,14 @@ def test_a_table_that_gains_and_loses_columns_keeps_all_its_rows(tmp_path: Path)
         Lake.open(tmp_path, _notes(Column("size", pl.String(), "size")))
 
 
+@pytest.mark.bucket
 def test_what_another_handle_has_flushed_is_not_flushed_again(tmp_path: Path) -> None:
     with Lake.open(tmp_path) as lake:
         for n in range(2):
             lake.commit(T, {"alerts": ALERT})
             if n == 0:
                 lake.flush()
-        other = delta.open_table(Folder(tmp_path / "lake"), "alerts")
+        other = delta.open_table(store_of(tmp_path), "alerts")
         assert other is not None
         rows = LakeReader.open(tmp_path).table("alerts").filter(pl.col("seq") == 2).collect()
         delta.append(other, rows, 2)  # the lake's own handle does not know of this
@@ -201,15 +203,15 @@ def test_what_another_handle_has_flushed_is_not_flushed_again(tmp_path: Path) ->
 
 
 def test_handles_are_opened_anew_after_every_checkpoint(tmp_path: Path) -> None:
-    folder = tmp_path / "lake" / "alerts"
     with Lake.open(tmp_path) as lake:
         reader = LakeReader.open(tmp_path)
         for n in range(45):
             lake.commit(T + timedelta(minutes=n), {"alerts": ALERT})
             lake.flush()
             assert reader.table("alerts").select(pl.len()).collect().item() == n + 1
-    assert len(list((folder / "_delta_log").glob("*.checkpoint.parquet"))) == 2
-    assert len(list((folder / "_delta_log").glob("*.json"))) == 46, "the log is never cleaned up here"
-    table = delta.open_table(Folder(tmp_path / "lake"), "alerts")
+    log = store_of(tmp_path).keys("alerts/_delta_log")
+    assert len([key for key in log if key.endswith(".checkpoint.parquet")]) == 2
+    assert len([key for key in log if key.endswith(".json")]) == 46, "the log is never cleaned up here"
+    table = delta.open_table(store_of(tmp_path), "alerts")
     assert table is not None
     assert table.transaction_version(delta.APP) == 45
