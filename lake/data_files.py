@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from urllib.parse import unquote
 
-from deltalake import CommitProperties, DeltaTable, Transaction
+from deltalake import DeltaTable
 from deltalake.transaction import AddAction, RemoveAction
 
 from lake import delta
@@ -102,7 +102,7 @@ def exchange(
         "append",
         table.schema(),
         ["date"],
-        commit_properties=CommitProperties(max_commit_retries=0, app_transactions=[Transaction(app, number)]),
+        commit_properties=delta.signed(app, number, max_commit_retries=0),
         post_commithook_properties=delta.HOOKS,
     )
 

@@ -42,7 +42,8 @@ _PRIMITIVES = {
 HOOKS = PostCommitHookProperties(cleanup_expired_logs=False)
 _POLARS = {"max_retries": 3, "retry_timeout_ms": 10_000}  # what polars calls its own, beside delta-rs's
 _PARQUET_ENDS = b"PAR1"
-_OURS = ("CREATE TABLE", "ADD COLUMN", "SET TBLPROPERTIES")
+_MARK = {"writer": "optiond"}
+_OF_METADATA = ("CREATE TABLE", "ADD COLUMN", "SET TBLPROPERTIES")
 _LAST_CHECKPOINT = "_last_checkpoint"
 
 
@@ -89,7 +90,7 @@ def append(table: DeltaTable, rows: pl.DataFrame, seq: int) -> None:
         rows.with_columns(date=pl.col("time").dt.date()),
         mode="append",
         writer_properties=_writing(rows.schema),
-        commit_properties=CommitProperties(app_transactions=[Transaction(APP, seq)]),
+        commit_properties=signed(APP, seq),
         post_commithook_properties=HOOKS,
     )
 
@@ -103,13 +104,12 @@ def fence(store: Store, name: str, tries: int) -> None:
         table = open_table(store, name)
         if table is None:
             return
-        seq = Transaction(APP, table.transaction_version(APP) or 0)
         try:
             table.create_write_transaction(
                 [],
                 "append",
                 table.schema(),
-                commit_properties=CommitProperties(app_transactions=[seq]),
+                commit_properties=signed(APP, table.transaction_version(APP) or 0),
                 post_commithook_properties=HOOKS,
             )
         except CommitFailedError:
@@ -117,6 +117,15 @@ def fence(store: Store, name: str, tries: int) -> None:
                 raise
         else:
             return
+
+
+def signed(app: str, number: int, max_commit_retries: int | None = None) -> CommitProperties:
+    """What our commits carry: whose they are, and a transaction, which is the last line of their log file."""
+    return CommitProperties(
+        custom_metadata=dict(_MARK),
+        max_commit_retries=max_commit_retries,
+        app_transactions=[Transaction(app, number)],
+    )
 
 
 def widen(table: DeltaTable, schema: pl.Schema) -> None:
@@ -341,16 +350,14 @@ def _first_damaged(store: Store, name: str, log_keys: Mapping[int, str]) -> int 
 def _is_complete(actions: list[dict[str, Any]]) -> bool:
     """Whether the log file of a version is all there: cut between two lines it is still JSON.
 
-    Ours end with their transaction or change metadata. Those of other programs cannot be told from torn ones,
-    except that ours are never of these kinds; what they do is judged later.
+    It starts with its commit info. What we write is marked there and ends with its transaction; changes of
+    metadata have metadata. What other programs wrote is judged by what it does, later.
     """
     kinds = set().union(*actions)
-    if "txn" in kinds or ("metaData" in kinds and "add" not in kinds):
-        return True
     info: dict[str, Any] = next((action["commitInfo"] for action in actions if "commitInfo" in action), {})
-    if info.get("operation") == "WRITE":
-        return bool(info.get("operationParameters", {}).get("mode") != "Append")
-    return bool(info) and info.get("operation") not in _OURS
+    if _MARK.items() <= info.items():
+        return "txn" in kinds
+    return bool(info) and ("metaData" in kinds or info.get("operation") not in _OF_METADATA)
 
 
 def _is_whole_file(store: Store, name: str, add: Mapping[str, Any]) -> bool:

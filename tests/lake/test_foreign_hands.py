@@ -1,0 +1,186 @@
+"""Other programs compact, clean up, add, delete and overwrite in our tables: nothing is lost or doubled."""
+
+import multiprocessing
+import threading
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from itertools import islice
+from pathlib import Path
+
+import polars as pl
+import pytest
+from deltalake import DeltaTable, write_deltalake
+from polars.testing import assert_frame_equal
+
+from lake import TABLES, Lake, LakeReader, TableSchema
+from tests.lake.scribe import FACTS, T0, commits_from, rows_of
+
+TABLE = "decisions"
+FEW: Mapping[str, TableSchema] = {TABLE: TABLES[TABLE], "facts": FACTS}
+TOMORROW = T0 + timedelta(days=1)
+
+
+def write(lake: Lake, first: int, last: int) -> None:
+    """The commits `first` to `last`, each with a flush of its own."""
+    for seq, (time, frames) in enumerate(islice(commits_from(first), last - first + 1), start=first):
+        assert lake.commit(time, {name: frames[name] for name in FEW}) == seq
+        lake.flush()
+
+
+def assert_has(home: Path, last: int) -> None:
+    reader = LakeReader.open(home)
+    for name, table in FEW.items():
+        stored = reader.table(name).sort("seq", maintain_order=True).collect()
+        assert_frame_equal(stored, rows_of(table, range(1, last + 1)))
+
+
+def rows(home: Path) -> int:
+    return int(pl.scan_delta(uri(home)).select(pl.len()).collect().item())
+
+
+def uri(home: Path) -> str:
+    return str(home / "lake" / TABLE)
+
+
+def compact(home: Path) -> None:
+    DeltaTable(uri(home)).optimize.compact()
+
+
+def compact_and_clean_up(home: Path) -> None:
+    compact(home)
+    DeltaTable(uri(home)).vacuum(0, dry_run=False, enforce_retention_duration=False, full=True)
+
+
+def compact_twice_and_clean_up(home: Path) -> None:
+    compact(home)
+    write_deltalake(uri(home), pl.read_delta(uri(home)).head(0), mode="append")
+    DeltaTable(uri(home)).optimize.z_order(["seq"])
+    DeltaTable(uri(home)).vacuum(0, dry_run=False, enforce_retention_duration=False, full=True)
+
+
+def compact_from_a_stale_handle(home: Path) -> None:
+    """What two compactions at once do: both end well, and every row is there twice."""
+    stale = DeltaTable(uri(home))
+    before, is_small = rows(home), len(stale.file_uris()) > 1
+    compact(home)
+    stale.optimize.compact()
+    assert rows(home) == (2 * before if is_small else before)
+
+
+def append(home: Path) -> None:
+    write_deltalake(uri(home), pl.read_delta(uri(home)).head(3), mode="append")
+
+
+def delete(home: Path) -> None:
+    DeltaTable(uri(home)).delete("seq = 2")
+
+
+def overwrite(home: Path) -> None:
+    write_deltalake(uri(home), pl.read_delta(uri(home)).head(1), mode="overwrite")
+
+
+def swap_rows(home: Path) -> None:
+    """As many rows as before, and not the same ones."""
+    delete(home)
+    write_deltalake(uri(home), pl.read_delta(uri(home)).filter(pl.col("seq") == 3), mode="append")
+
+
+def clean_up(home: Path) -> None:
+    DeltaTable(uri(home)).vacuum(0, dry_run=False, enforce_retention_duration=False, full=True)
+
+
+HANDS: list[Callable[[Path], None]] = [
+    compact,
+    compact_and_clean_up,
+    compact_twice_and_clean_up,
+    compact_from_a_stale_handle,
+    append,
+    delete,
+    overwrite,
+    swap_rows,
+    clean_up,
+]
+
+
+@pytest.mark.parametrize("hand", HANDS)
+def test_what_another_program_did_between_two_flushes_is_undone_or_taken_over(
+    hand: Callable[[Path], None], tmp_path: Path
+) -> None:
+    with Lake.open(tmp_path, FEW) as lake:
+        write(lake, 1, 5)
+        hand(tmp_path)
+        write(lake, 6, 6)
+        assert_has(tmp_path, 6)
+        hand(tmp_path)
+        report = lake.upkeep(TOMORROW)
+        assert [table.trouble for table in report.tables] == [None] * 3
+        assert_has(tmp_path, 6)
+        assert lake.health().tables[TABLE].files == 1
+        hand(tmp_path)
+        write(lake, 7, 8)
+        assert_has(tmp_path, 8)
+        assert [table.trouble for table in lake.health().tables.values()] == [None] * 3
+
+
+@pytest.mark.parametrize("hand", HANDS)
+def test_what_another_program_did_while_we_were_away_is_undone_or_taken_over(
+    hand: Callable[[Path], None], tmp_path: Path
+) -> None:
+    with Lake.open(tmp_path, FEW) as lake:
+        write(lake, 1, 5)
+    hand(tmp_path)
+    with Lake.open(tmp_path, FEW) as lake:
+        assert_has(tmp_path, 5)
+        assert [table.trouble for table in lake.health().tables.values()] == [None] * 3
+    with Lake.open(tmp_path, FEW) as lake:
+        write(lake, 6, 6)
+    assert_has(tmp_path, 6)
+
+
+def test_rows_removed_for_good_are_told_in_one_line_and_what_is_left_is_not_touched(tmp_path: Path) -> None:
+    with Lake.open(tmp_path, FEW) as lake:
+        write(lake, 1, 5)
+        delete(tmp_path)
+        clean_up(tmp_path)
+        write(lake, 6, 6)
+        trouble = lake.health().tables[TABLE].trouble
+        assert trouble is not None and "\n" not in trouble
+        assert f"removed 3 rows of the table {TABLE} for good" in trouble
+        assert "restore this home from a backup" in trouble
+        report = {table.name: table for table in lake.upkeep(TOMORROW).tables}
+        assert (report[TABLE].trouble is None, report["facts"].trouble) == (False, None)
+        assert report["facts"].files_after == 1
+    with Lake.open(tmp_path, FEW) as lake:
+        write(lake, 7, 7)
+        trouble = lake.health().tables[TABLE].trouble
+        assert trouble is not None and "restore this home from a backup" in trouble
+
+
+def hammer(home: str, ready: "multiprocessing.synchronize.Event", times: int) -> None:
+    """Another program that compacts whatever it finds; losing a race is no error to it."""
+    ready.set()
+    for _ in range(times):
+        try:
+            compact(Path(home))
+        except Exception:  # noqa: BLE001 - whatever delta-rs throws at it
+            continue
+
+
+def test_flushes_and_upkeeps_beside_a_program_that_compacts_all_the_time(tmp_path: Path) -> None:
+    spawn = multiprocessing.get_context("spawn")
+    ready = spawn.Event()
+    with Lake.open(tmp_path, FEW) as lake:
+        write(lake, 1, 4)
+        other = spawn.Process(target=hammer, args=(str(tmp_path), ready, 25))
+        other.start()
+        assert ready.wait(60)
+        for first in range(5, 20, 3):
+            write(lake, first, first + 2)
+            keeper = threading.Thread(target=lake.upkeep, args=(TOMORROW,))
+            keeper.start()
+            keeper.join()
+        other.join(60)
+        write(lake, 20, 20)
+        lake.upkeep(TOMORROW)
+        assert_has(tmp_path, 20)
+        assert [table.trouble for table in lake.health().tables.values()] == [None] * 3
