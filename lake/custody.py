@@ -16,6 +16,7 @@ from lake.data_files import live_files
 from lake.faults import reported
 from lake.health import TableHealth, health_of
 from lake.journal import Journal
+from lake.owner import Owner
 from lake.store import Store
 from options import LakeError
 
@@ -26,11 +27,12 @@ class Custody:
     """The tables of one writer. `lock` is held by whoever writes to them; `troubles` says, by table, what
     could not be healed."""
 
-    def __init__(self, store: Store, journal: Journal) -> None:
+    def __init__(self, store: Store, journal: Journal, owner: Owner | None) -> None:
         self.store = store
         self.lock = threading.Lock()
         self.troubles: dict[str, str] = {}
         self._journal = journal
+        self._owner = owner
         self._looking = threading.Lock()
         self._seen: dict[str, DeltaTable] = {}
 
@@ -100,6 +102,8 @@ class Custody:
             if self._journal.flushed.boundary is not None:
                 raise LakeError("the last flush is not finished: flush again before the upkeep")
             table = self._opened(name)
+            if self._owner is not None:
+                self._owner.check()
             settled = self.settle(name, table.version())
             if settled != table.version():
                 table = self._opened(name, settled)

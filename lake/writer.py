@@ -65,7 +65,7 @@ class Lake:
         self._tables = tables
         self._stored = _all_columns(journal.declared(), tables)
         self._handles: dict[str, tuple[DeltaTable, int]] = {}
-        self._custody = Custody(store, journal)
+        self._custody = Custody(store, journal, owner)
         self._flushing = self._custody.lock
         self._keeping_up = threading.Lock()
 
