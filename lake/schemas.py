@@ -25,6 +25,8 @@ _KEPT: tuple[PolarsDataType, ...] = (
     pl.List(TIME),
 )
 _ADDED = ("seq", "time", "date")
+_LARGEST = 2**63 - 1
+_PER_UNIT = {"us": 1, "ms": 1000}  # microseconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,21 +140,28 @@ def _widened(values: pl.Series, dtype: PolarsDataType, where: str) -> pl.Series:
     if not _may_become(values.dtype, dtype):
         raise LakeError(f"{where} is {values.dtype} and must be {dtype}; convert it before writing")
     if isinstance(values.dtype, pl.Datetime):
+        farthest = _LARGEST // _PER_UNIT[values.dtype.time_unit]
+        if not values.to_physical().is_between(-farthest, farthest).all():
+            raise _does_not_fit(values, dtype, where)  # polars would panic
         return values.dt.cast_time_unit("us").dt.convert_time_zone("UTC")
     try:
         wide = values.cast(dtype)
         unchanged = values.dtype == pl.Null or wide.cast(values.dtype).equals(values)
     except pl.exceptions.InvalidOperationError as error:
-        raise LakeError(
-            f"{where} is {values.dtype} and holds a value that does not fit into {dtype}; "
-            "correct it before writing"
-        ) from error
+        raise _does_not_fit(values, dtype, where) from error
     if not unchanged:
         raise LakeError(
             f"{where} is {values.dtype} and holds a value that would change as {dtype}; "
             "correct it before writing"
         )
     return wide
+
+
+def _does_not_fit(values: pl.Series, dtype: PolarsDataType, where: str) -> LakeError:
+    return LakeError(
+        f"{where} is {values.dtype} and holds a value that does not fit into {dtype}; "
+        "correct it before writing"
+    )
 
 
 def _may_become(given: PolarsDataType, dtype: PolarsDataType) -> bool:

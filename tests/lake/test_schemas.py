@@ -1,6 +1,6 @@
 """What fits a table of the lake, and how it is told when something does not."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 import polars as pl
@@ -82,6 +82,74 @@ def test_a_column_that_does_not_fit_is_refused_by_table_and_name(
     with pytest.raises(LakeError, match=f"table things, column {column}") as refused:
         TABLE.fit(pl.DataFrame({"name": ["a", "b"], column: given}))
     assert said in str(refused.value)
+
+
+TWO_OF_EVERY_TYPE = (
+    *(
+        pl.Series([1, 2], dtype=dtype)
+        for dtype in (pl.Int8, pl.Int64, pl.Int128, pl.UInt64, pl.Float32, pl.Float64)
+    ),
+    *(
+        pl.Series([1, 2]).cast(pl.Datetime(unit, zone))
+        for unit in ("ms", "us", "ns")
+        for zone in ("UTC", None)
+    ),
+    *(pl.Series([["a"], ["b"]], dtype=pl.List(dtype)) for dtype in (pl.String, pl.Categorical)),
+    *(pl.Series(["a", "b"], dtype=dtype) for dtype in (pl.String, pl.Categorical, pl.Enum(["a", "b"]))),
+    pl.Series([1, 2], dtype=pl.Decimal(10, 2)),
+    pl.Series([True, False]),
+    pl.Series([b"a", b"b"]),
+    pl.Series([date(2026, 2, 4)] * 2),
+    pl.Series([time(10, 31)] * 2),
+    pl.Series([timedelta(1)] * 2),
+    pl.Series([object(), object()], dtype=pl.Object),
+    pl.Series([{"a": 1}] * 2),
+    pl.Series([[1], [2]]),
+    pl.Series([[["a"]], [["b"]]]),
+    pl.Series([[1, 2]] * 2, dtype=pl.Array(pl.Int64, 2)),
+    pl.Series([["a"], ["b"]], dtype=pl.Array(pl.String, 1)),
+)
+FITTING = {
+    "name": {"String"},
+    "count": {"Int8", "Int64", "Int128", "UInt64"},
+    "size": {"Int8", "Int64", "Int128", "UInt64", "Float32", "Float64"},
+    "there": {"Boolean"},
+    "day": {"Date"},
+    "moment": {str(pl.Datetime(unit, "UTC")) for unit in ("ms", "us")},
+    "tags": {"List(String)"},
+}
+
+
+@pytest.mark.parametrize("column", TABLE.row.names())
+@pytest.mark.parametrize("given", TWO_OF_EVERY_TYPE, ids=lambda given: str(given.dtype))
+def test_every_type_fits_or_is_refused_by_table_column_given_and_wanted_type(
+    column: str, given: pl.Series
+) -> None:
+    frame = pl.DataFrame({"name": ["a", "b"], **{column: given}})
+    if str(given.dtype) in FITTING[column]:
+        assert TABLE.fit(frame).schema == TABLE.row
+        return
+    with pytest.raises(LakeError) as refused:
+        TABLE.fit(frame)
+    wanted = TABLE.row[column]
+    assert str(refused.value) == (
+        f"table things, column {column} is {given.dtype} and must be {wanted}; convert it before writing"
+    )
+
+
+@pytest.mark.parametrize(
+    ("column", "given"),
+    [
+        ("count", pl.Series([2**63, 1], dtype=pl.UInt64)),
+        ("moment", pl.Series([2**62, 1]).cast(pl.Datetime("ms", "UTC"))),
+        ("size", pl.Series([2**53 + 1, 1])),
+    ],
+)
+def test_a_value_that_is_too_large_is_refused_by_both_types(column: str, given: pl.Series) -> None:
+    with pytest.raises(LakeError, match=f"table things, column {column} is ") as refused:
+        TABLE.fit(pl.DataFrame({"name": ["a", "b"], column: given}))
+    assert str(given.dtype) in str(refused.value)
+    assert str(TABLE.row[column]) in str(refused.value)
 
 
 def test_missing_and_unknown_columns_are_refused_by_name() -> None:
