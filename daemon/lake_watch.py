@@ -128,6 +128,9 @@ class LakeWatch:
             metrics.trouble.labels(name).set(table.trouble is not None)
             if ratio > self._settings.lake.max_small_file_ratio and table.small_files > MANY_FILES:
                 many.append(name)
+            if table.undone:
+                text = f"{table.undone} changes by another program were undone, nothing is lost: what was it?"
+                alerts.raise_(Alert(Severity.WARNING, "lake_undone", name, text), now)
             if table.trouble:
                 alerts.raise_(Alert(Severity.CRITICAL, "lake_table", name, table.trouble), now)
         alerts.clear_except("lake_table", {name for name, table in health.tables.items() if table.trouble})

@@ -5,6 +5,7 @@ take turns: whoever is about to vouch holds the lock, and first undoes what othe
 """
 
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -31,6 +32,7 @@ class Custody:
         self.store = store
         self.lock = threading.Lock()
         self.troubles: dict[str, str] = {}
+        self._undone: Counter[str] = Counter()
         self._journal = journal
         self._owner = owner
         self._looking = threading.Lock()
@@ -62,6 +64,7 @@ class Custody:
         if judged.accepted:
             _log.warning("lake.foreign_compaction", table=name, versions=judged.accepted)
         if judged.undone:
+            self._undone[name] += len(judged.undone)
             _log.error("lake.foreign_change_undone", table=name, versions=judged.undone)
         return judged.version
 
@@ -89,7 +92,7 @@ class Custody:
             else:
                 table.update_incremental()
             self._seen[name] = table
-            return health_of(table.version(), live_files(table), self.troubles.get(name))
+            return health_of(table.version(), live_files(table), self._undone[name], self.troubles.get(name))
 
     @contextmanager
     def turn(self, name: str) -> Iterator[DeltaTable]:

@@ -11,14 +11,16 @@ from lake.data_files import DataFile
 
 @dataclass(frozen=True, slots=True)
 class TableHealth:
-    """One table. `small_files` are those that upkeep puts together once their date is closed; `trouble` says
-    in one line what is wrong with it and what to do, None: nothing."""
+    """One table. `small_files` are those that upkeep puts together once their date is closed; `undone` counts
+    the versions of other programs that were undone since the lake was opened; `trouble` says in one line
+    what is wrong with it and what to do, None: nothing."""
 
     version: int
     files: int
     small_files: int
     bytes: int
     rows: int
+    undone: int
     trouble: str | None
 
 
@@ -35,7 +37,7 @@ class LakeHealth:
     last_upkeep: datetime | None
 
 
-def health_of(version: int, files: Sequence[DataFile], trouble: str | None) -> TableHealth:
+def health_of(version: int, files: Sequence[DataFile], undone: int, trouble: str | None) -> TableHealth:
     """One table's health from its live files."""
     small = Counter(file.date for file in files if is_small(file))
     return TableHealth(
@@ -44,5 +46,6 @@ def health_of(version: int, files: Sequence[DataFile], trouble: str | None) -> T
         sum(count for count in small.values() if count > 1),
         sum(file.size for file in files),
         sum(file.rows or 0 for file in files),
+        undone,
         trouble,
     )
