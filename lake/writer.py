@@ -279,7 +279,9 @@ class Lake:
     def _handle(self, name: str, schema: pl.Schema, statistics: tuple[str, ...]) -> DeltaTable:
         """The table, created or widened to `schema` where needed, at its newest version."""
         held = self._handles.get(name)
-        if held is not None and not delta.is_stale(*held):
+        # A handle from before an upkeep may need log files that are gone.
+        is_current = held is not None and held[0].version() >= self._custody.vouched(name)
+        if held is not None and is_current and not delta.is_stale(*held):
             return held[0]
         table = delta.open_table(self._store, name) or delta.create_table(
             self._store, name, schema, statistics

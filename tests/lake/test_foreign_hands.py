@@ -15,6 +15,8 @@ from polars.testing import assert_frame_equal
 from lake import TABLES, Lake, LakeReader, TableSchema
 from tests.lake.scribe import FACTS, T0, commits_from, rows_of
 
+pytestmark = pytest.mark.on_disk("other programs open the tables by path; for buckets: test_upkeep_anywhere")
+
 TABLE = "decisions"
 FEW: Mapping[str, TableSchema] = {TABLE: TABLES[TABLE], "facts": FACTS}
 TOMORROW = T0 + timedelta(days=1)
