@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import structlog
 from deltalake import DeltaTable
 
-from lake import delta, foreign
+from lake import delta, failpoint, foreign
 from lake.data_files import live_files
 from lake.faults import reported
 from lake.health import TableHealth, health_of
@@ -127,6 +127,7 @@ class Custody:
         if version > known:
             with reported("cannot write to the journal", self._journal.path):
                 self._journal.vouch({name: version})
+            failpoint.reach("custody.vouched")
 
     def count(self, name: str, table: DeltaTable) -> None:
         """See by its metadata whether a table has the rows that were flushed into it."""

@@ -26,6 +26,7 @@ from deltalake import (
 from deltalake.exceptions import CommitFailedError, TableNotFoundError
 from deltalake.schema import ArrayType, PrimitiveType
 
+from lake import failpoint
 from lake.store import Store
 
 APP = "flush"
@@ -70,7 +71,7 @@ def create_table(store: Store, name: str, schema: pl.Schema, statistics: Iterabl
         "delta.checkpointInterval": str(CHECKPOINT_EVERY),
         **kept_for(RETENTION),
     }
-    return DeltaTable.create(
+    table = DeltaTable.create(
         _uri(store, name),
         Schema(fields),
         partition_by="date",
@@ -78,6 +79,8 @@ def create_table(store: Store, name: str, schema: pl.Schema, statistics: Iterabl
         storage_options=_options(store),
         post_commithook_properties=HOOKS,
     )
+    failpoint.reach("delta.created")
+    return table
 
 
 def append(table: DeltaTable, rows: pl.DataFrame, seq: int) -> None:
@@ -133,6 +136,7 @@ def widen(table: DeltaTable, schema: pl.Schema) -> None:
     known = columns_of(table)
     if missing := [field for field in _fields(schema) if field.name not in known]:
         table.alter.add_columns(missing, post_commithook_properties=HOOKS)
+        failpoint.reach("delta.widened")
 
 
 def columns_of(table: DeltaTable) -> set[str]:
@@ -182,6 +186,7 @@ def heal(store: Store, name: str, vouched: int) -> list[str]:
         store.delete(f"{log}/{_LAST_CHECKPOINT}")
     for key in (*removed, *shortcuts):
         store.delete(key)
+        failpoint.reach("delta.healing")
     if removed or shortcuts:
         store.sync_folder(log)
     return sorted(_file_name(key) for key in removed)
@@ -234,6 +239,7 @@ def sync(store: Store, name: str, after: int, upto: int) -> None:
                 added[add["path"]] = True
     wanted |= {f"{name}/{unquote(path)}" for path, is_live in added.items() if is_live}
     store.sync(wanted)
+    failpoint.reach("delta.synced")
 
 
 def scan(table: DeltaTable) -> pl.LazyFrame:

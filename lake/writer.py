@@ -315,6 +315,7 @@ class Lake:
                 self._check(name, table, vouched)
                 if table is not None and name in vouched.versions and name not in vouched.rows:
                     counted[name] = foreign.rows_up_to(table, vouched.seq)
+        failpoint.reach("recovery.healed")
         for name in vouched.versions:
             if name not in names:
                 raise LakeError(
@@ -326,6 +327,7 @@ class Lake:
             if counted:
                 journal.vouch({}, counted)
             journal.declare(self._stored | {LEDGER.name: LEDGER.stored})
+        failpoint.reach("recovery.declared")
         if journal.flushed.boundary is not None:
             self._finish_flush()
         if journal.flushed.boundary is None:

@@ -1,13 +1,19 @@
 """Rows that follow from their seq, and a child process that writes them until it is killed.
 
-`python -m tests.lake.scribe HOME COMMITS` commits to every table and says each seq once it is acknowledged,
-with a flush running beside it; COMMITS = 0 goes on until killed. With a number, one flush comes after them.
+`python -m tests.lake.scribe` says "waiting", reads one line with its job (see `tests.lake.kills`) and says
+what it has done: "opening", "open", each seq once it is acknowledged, "flushed", "closed". The work is a list
+of "commit N" (without N: on and on), "flush", "upkeep", "reopen", and "beside flush" or "beside upkeep": in a
+thread, on and on; with "narrow" a column is missing until it is opened again.
 """
 
+import json
+import os
 import sys
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -16,7 +22,8 @@ import polars as pl
 from lake import TABLES, Column, Lake, TableSchema, facts_table
 
 T0 = datetime(2026, 2, 3, 14, 30, 0, 123456, tzinfo=UTC)
-STEP = timedelta(seconds=97)
+STEP = timedelta(hours=1, seconds=97)
+CLOSED = T0.replace(year=2036)  # when every date is over
 
 FACTS = facts_table(
     [
@@ -26,7 +33,10 @@ FACTS = facts_table(
         Column("quoted", pl.Boolean(), "every leg has a quote", null="not known"),
     ]
 )
+ADDED_LATER = "quoted"  # null in the first two commits, so that those may be made without it
 ALL: Mapping[str, TableSchema] = {**TABLES, "facts": FACTS}
+FEW: Mapping[str, TableSchema] = {name: ALL[name] for name in ("facts", "fills", "orders")}
+RESERVE = 2**18
 
 
 def time_of(seq: int) -> datetime:
@@ -60,38 +70,81 @@ def _values(column: Column, number: pl.Expr) -> pl.Expr:
     else:
         values = number
     known = pl.lit(True) if column.null is None else number % 7 != 0
+    if column.name == ADDED_LATER:
+        known &= pl.col("seq") > 2
     return pl.when(known).then(values.cast(dtype)).alias(column.name)
 
 
-def commits_from(seq: int) -> Iterator[tuple[datetime, dict[str, pl.DataFrame]]]:
+def commits_from(
+    seq: int, tables: Mapping[str, TableSchema] = ALL
+) -> Iterator[tuple[datetime, dict[str, pl.DataFrame]]]:
     """The commits from `seq` on, each with its time and every table's rows."""
     while True:
         seqs = range(seq, seq + 8)
-        blocks = {name: rows_of(table, seqs).partition_by("seq") for name, table in ALL.items()}
+        blocks = {name: rows_of(table, seqs).partition_by("seq") for name, table in tables.items()}
         for n, each in enumerate(seqs):
             yield time_of(each), {name: block[n].drop("seq", "time") for name, block in blocks.items()}
         seq += 8
 
 
-def _write(home: Path, commits: int) -> None:
+def upkeep(lake: Lake) -> None:
+    """Keep everything up, and keep nothing that was replaced."""
+    report = lake.upkeep(CLOSED, retention=timedelta(0))
+    for table in report.tables:
+        if table.trouble:
+            print(table.trouble, flush=True)
+
+
+BESIDE: Mapping[str, Callable[[Lake], object]] = {"flush": Lake.flush, "upkeep": upkeep}
+
+
+def _narrow(tables: Mapping[str, TableSchema]) -> dict[str, TableSchema]:
+    return {
+        name: replace(table, columns=tuple(column for column in table.columns if column.name != ADDED_LATER))
+        for name, table in tables.items()
+    }
+
+
+def do(home: Path, tables: Mapping[str, TableSchema], work: Sequence[str]) -> None:
+    """Do the work in `home`, and say what is done."""
     print("opening", flush=True)
-    lake = Lake.open(home, ALL)
+    is_narrow = "narrow" in work
+    lake = Lake.open(home, _narrow(tables) if is_narrow else tables, reserve=RESERVE)
     print("open", flush=True)
-    ended = threading.Event()
+    ended, beside = threading.Event(), []
 
-    def flush_on_and_on() -> None:
+    def on_and_on(step: Callable[[], object]) -> None:
         while not ended.wait(0.02):
-            lake.flush()
+            step()
 
-    beside = threading.Thread(target=flush_on_and_on)
-    if not commits:
-        beside.start()
-    for time, frames in islice(commits_from(lake.seq + 1), commits or None):
-        print(lake.commit(time, frames), flush=True)
+    for what in work:
+        name, _, number = what.partition(" ")
+        if name == "commit":
+            commits = commits_from(lake.seq + 1, _narrow(tables) if is_narrow else tables)
+            for time, frames in islice(commits, int(number) if number else None):
+                print(lake.commit(time, frames), flush=True)
+        elif name == "flush":
+            lake.flush()
+            print("flushed", flush=True)
+        elif name == "upkeep":
+            upkeep(lake)
+        elif name == "beside":
+            beside.append(threading.Thread(target=on_and_on, args=(partial(BESIDE[number], lake),)))
+            beside[-1].start()
+        elif name == "reopen":
+            lake.close()
+            lake, is_narrow = Lake.open(home, tables, reserve=RESERVE), False
+            print("open", flush=True)
     ended.set()
-    lake.flush()
+    for thread in beside:
+        thread.join()
     lake.close()
+    print("closed", flush=True)
 
 
 if __name__ == "__main__":
-    _write(Path(sys.argv[1]), int(sys.argv[2]))
+    print("waiting", flush=True)
+    if line := sys.stdin.readline():
+        job = json.loads(line)
+        os.environ.update(job["environment"])
+        do(Path(job["home"]), {name: ALL[name] for name in job["tables"]}, job["work"])

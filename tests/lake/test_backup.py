@@ -21,8 +21,8 @@ from lake.checks import Finding
 from lake.failpoint import ENVIRONMENT
 from lake.verify import verify
 from options import LakeError
+from tests.lake.kills import ROOT, Scribe
 from tests.lake.scribe import ALL, commits_from, rows_of
-from tests.lake.test_crashes import ROOT, acknowledged, scribe
 
 Holds = Callable[[Path, int], None]
 SOME = {name: ALL[name] for name in ("alerts", "facts", "snapshots")}
@@ -70,22 +70,19 @@ def test_backups_at_random_instants_of_a_writer_hold_every_acknowledged_row_once
 ) -> None:
     moments = random.Random(20261121)
     home, target = tmp_path / "home", tmp_path / "backup"
-    child = scribe(home, 0)
-    assert child.stdout is not None
-    said = ""
+    child = Scribe()
+    child.start(home, "beside flush", "commit")
     for n in range(3):
-        while acknowledged(said) < 3 * (n + 1):
-            said += child.stdout.readline()
+        while child.acknowledged < 3 * (n + 1):
+            child.listen(1)
         time.sleep(moments.uniform(0, 0.3))
         report = backup(home, target)
-        assert report.seq >= acknowledged(said)
+        assert report.seq >= child.acknowledged
         restored = tmp_path / f"restored-{n}"
         assert restore(target, restored).seq == report.seq
         assert_holds(restored, report.seq)
         assert damage(restored) == []
-    child.kill()
-    child.wait(timeout=60)
-    child.stdout.close()
+    child.end(kill=True)
     last = write(restored, 2, tables=ALL)
     assert last == report.seq + 2
     assert_holds(restored, last)
@@ -144,7 +141,9 @@ def cut_off(home: Path, target: Path, files: int) -> None:
 def test_a_backup_of_a_home_that_died_within_a_flush_finishes_that_flush(
     step: str, tmp_path: Path, assert_holds: Holds
 ) -> None:
-    scribe(tmp_path / "home", 2, step).communicate(timeout=60)
+    child = Scribe()
+    child.start(tmp_path / "home", "commit 2", "flush", failpoint=step)
+    assert child.end() == -signal.SIGKILL
     assert ENVIRONMENT not in os.environ
     backup(tmp_path / "home", tmp_path / "backup")
     restore(tmp_path / "backup", tmp_path / "restored")

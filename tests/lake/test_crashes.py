@@ -1,106 +1,103 @@
-"""kill -9 of a real writer, at every step of commit and flush and at any moment."""
+"""kill -9 of a real writer: at every step of the protocol, before any change of a file, and at any moment."""
 
-import os
-import random
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from random import Random
 
 import pytest
 
-from lake import Lake, LakeReader
-from lake.failpoint import ENVIRONMENT
-from tests.lake.scribe import ALL, rows_of
+from lake import Lake, LakeReader, TableSchema
+from tests.lake.crash_runs import (
+    COURSES,
+    Course,
+    Outcome,
+    change_kills,
+    failpoints_of,
+    random_kills,
+    step_kills,
+)
+from tests.lake.kills import ROOT, Scribe, assert_holds
+from tests.lake.scribe import ALL, FEW
+from tests.lake.tape import library
 
-ROOT = Path(__file__).parents[2]
-STEPS = [
-    "journal.written",
-    "journal.committed",
-    "flush.boundary",
-    "flush.table.facts",
-    "flush.ledger",
-    "flush.synced",
-    "flush.released",
-    "flush.dropped",
-]
-
-
-def scribe(home: Path, commits: int, failpoint: str | None = None) -> subprocess.Popen[str]:
-    environment = {name: value for name, value in os.environ.items() if name != ENVIRONMENT}
-    if failpoint is not None:
-        environment[ENVIRONMENT] = failpoint
-    command = [sys.executable, "-m", "tests.lake.scribe", str(home), str(commits)]
-    return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
+COURSE = pytest.mark.parametrize("course", COURSES, ids=lambda course: course.name)
 
 
-def acknowledged(output: str) -> int:
-    return max((int(line) for line in output.splitlines() if line.isdigit()), default=0)
+@pytest.fixture(scope="module")
+def layer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return library(tmp_path_factory.mktemp("layer"))
 
 
-@pytest.mark.parametrize("step", STEPS)
-def test_a_writer_killed_at_a_step_loses_and_doubles_nothing(
-    step: str, tmp_path: Path, assert_holds: Callable[[Path, int], None]
-) -> None:
-    child = scribe(tmp_path, 2, step)
-    output, _ = child.communicate(timeout=60)
-    assert child.returncode == -signal.SIGKILL
-
-    durable = {"journal.written": 0, "journal.committed": 1}.get(step, 2)
-    assert acknowledged(output) == (2 if durable == 2 else 0)
-    assert_holds(tmp_path, durable)
-    with Lake.open(tmp_path, ALL) as lake:
-        assert lake.seq == durable
-        lake.flush()
-        assert lake.unflushed_rows == 0
-    assert_holds(tmp_path, durable)
+def assert_nothing_lost(outcomes: Iterable[Outcome], least: int) -> None:
+    seen = list(outcomes)
+    assert len(seen) >= least
+    assert not [outcome for outcome in seen if not outcome.verdict.is_good]
 
 
-def test_a_writer_killed_after_every_table_of_one_flush_completes_that_flush(
-    tmp_path: Path, assert_holds: Callable[[Path, int], None]
-) -> None:
-    for step in (*(f"flush.table.{name}" for name in sorted(ALL)), "flush.ledger", "flush.released"):
-        child = scribe(tmp_path, 2, step)
-        child.communicate(timeout=60)
-        assert child.returncode == -signal.SIGKILL
-        assert LakeReader.open(tmp_path).seq == 2, "the next one died in recovery, before a new commit"
-    assert_holds(tmp_path, 2)
-    with Lake.open(tmp_path, ALL) as lake:
-        assert lake.unflushed_rows == 0
-    assert_holds(tmp_path, 2)
-    assert {table.version for table in LakeReader.open(tmp_path).tables()} == {1}
+def some(number: int) -> Callable[[list[str]], Sequence[str]]:
+    return lambda points: Random(7).sample(points, min(number, len(points)))
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("course", COURSES[:6], ids=lambda course: course.name)
+def test_a_writer_killed_at_a_step_loses_and_doubles_nothing(course: Course, tmp_path: Path) -> None:
+    assert_nothing_lost(step_kills(tmp_path, course, FEW, some(4)), 4)
+
+
+@pytest.mark.long
+@COURSE
+def test_a_writer_killed_at_every_step_loses_and_doubles_nothing(course: Course, tmp_path: Path) -> None:
+    assert_nothing_lost(step_kills(tmp_path, course, ALL, lambda points: points), 20)
+
+
+def test_the_courses_reach_every_step_there_is(tmp_path: Path) -> None:
+    reached = {
+        point.rpartition(":")[0]
+        for number, course in enumerate(COURSES[:6])
+        for point in failpoints_of(course, tmp_path / str(number), FEW)
+    }
+    code = "".join(path.read_text() for path in (ROOT / "lake").glob("*.py"))
+    for name in re.findall(r'failpoint\.reach\(f?"([^"{]+)', code):
+        assert name == "delta.healing" or any(point.startswith(name) for point in reached), name
+
+
+@pytest.mark.parametrize(("seed", "tables"), [(0, ALL), (1, FEW)], ids=["all tables", "few tables"])
 def test_a_writer_killed_at_ten_random_moments_loses_and_doubles_nothing(
-    seed: int, tmp_path: Path, assert_holds: Callable[[Path, int], None]
+    seed: int, tables: Mapping[str, TableSchema], tmp_path: Path
 ) -> None:
-    moments = random.Random(seed)
-    last = 0
-    for _ in range(10):
-        child = scribe(tmp_path, 0)
-        assert child.stdout is not None
-        said = [child.stdout.readline() for _ in range(moments.choice((1, 1, 2, 4, 8, 12)))]
-        time.sleep(moments.uniform(0, 0.06))
-        child.kill()
-        child.wait(timeout=60)
-        # Not `communicate`: with a time-out it reads past what `readline` has buffered, and loses it.
-        output = "".join(said) + child.stdout.read()
+    assert_nothing_lost(random_kills(tmp_path, seed, 10, tables), 10)
 
-        if last == acknowledged(output) == 0 and "open\n" not in output:
-            continue  # killed before there was a lake
-        reader = LakeReader.open(tmp_path)
-        assert max(last, acknowledged(output)) <= reader.seq
-        assert reader.seq <= max(last, acknowledged(output)) + 1, "more than the one being acknowledged"
-        last = reader.seq
-        counts = {table.name: table.rows for table in reader.tables() if table.name in ALL}
-        assert counts == {name: rows_of(table, range(1, last + 1)).height for name, table in ALL.items()}
-    assert last > 10
-    assert_holds(tmp_path, last)
-    with Lake.open(tmp_path, ALL) as lake:
-        lake.flush()
-    assert_holds(tmp_path, last)
-    ledger = LakeReader.open(tmp_path).table("ledger").sort("seq").collect()
-    assert ledger["first_seq"].to_list() == [1, *(ledger["seq"][:-1] + 1)]
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(100, 120))
+def test_a_writer_killed_at_many_random_moments_loses_and_doubles_nothing(seed: int, tmp_path: Path) -> None:
+    assert_nothing_lost(random_kills(tmp_path, seed, 10), 10)
+
+
+@pytest.mark.parametrize("course", COURSES[:2], ids=lambda course: course.name)
+def test_a_writer_killed_before_a_change_of_a_file_loses_and_doubles_nothing(
+    course: Course, tmp_path: Path, layer: Path
+) -> None:
+    assert_nothing_lost(change_kills(tmp_path, layer, 0, 5, course), 5)
+
+
+@pytest.mark.long
+@COURSE
+def test_a_writer_killed_before_many_changes_of_files_loses_and_doubles_nothing(
+    course: Course, tmp_path: Path, layer: Path
+) -> None:
+    assert_nothing_lost(change_kills(tmp_path, layer, 1, 25, course), 25)
+
+
+def test_a_writer_killed_after_every_table_of_one_flush_completes_that_flush(tmp_path: Path) -> None:
+    for step in (*(f"flush.table.{name}" for name in FEW), "flush.ledger", "flush.released"):
+        scribe = Scribe()
+        work = () if (tmp_path / "journal.sqlite").exists() else ("commit 2", "flush")
+        scribe.start(tmp_path, *work, failpoint=step, tables=FEW)
+        assert scribe.end() == -9
+        assert LakeReader.open(tmp_path).seq == 2
+    assert_holds(tmp_path, 2, FEW)
+    with Lake.open(tmp_path, FEW) as lake:
+        assert lake.unflushed_rows == 0
+    assert_holds(tmp_path, 2, FEW)
+    assert {table.version for table in LakeReader.open(tmp_path).tables()} == {1}

@@ -2,9 +2,6 @@
 
 import os
 import shutil
-import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,14 +9,13 @@ from pathlib import Path
 import pytest
 
 from lake import Lake, LakeReader, delta
-from lake.failpoint import ENVIRONMENT
 from lake.location import store_of
 from lake.store import Folder, Store
 from options import LakeError
+from tests.lake.kills import Scribe
 from tests.lake.s3 import copy_objects, is_in_bucket
 from tests.lake.scribe import ALL, commits_from
 
-ROOT = Path(__file__).parents[2]
 TABLE = "orders"
 
 
@@ -31,14 +27,9 @@ def cut_off_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for seq, (time, frames) in zip(range(1, 4), commits_from(1), strict=False):
             assert lake.commit(time, frames) == seq
         lake.flush()
-    child = subprocess.run(
-        [sys.executable, "-m", "tests.lake.scribe", str(home), "2"],
-        cwd=ROOT,
-        env={**os.environ, ENVIRONMENT: "flush.ledger"},
-        stdout=subprocess.DEVNULL,
-        check=False,
-    )
-    assert child.returncode == -signal.SIGKILL
+    scribe = Scribe()
+    scribe.start(home, "commit 2", "flush", failpoint="flush.ledger")
+    assert scribe.end() == -9
     return home
 
 
