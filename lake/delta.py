@@ -192,6 +192,26 @@ def heal(store: Store, name: str, vouched: int) -> list[str]:
     return sorted(_file_name(key) for key in removed)
 
 
+def drop_damaged_checkpoint(store: Store, name: str) -> str | None:
+    """Remove the newest checkpoint when it is damaged, or the hint at one that is missing.
+
+    Only where the log files tell the same. Gives the name of what was removed; None: it is not that.
+    """
+    log = f"{name}/_delta_log"
+    keys = store.keys(log)
+    logged, checkpoints = dict(_log_files(keys)), list(_checkpoints(keys))
+    *_, before, newest = [-1, -1, *sorted({_version_of(key, 0) for key in checkpoints})]
+    doomed = [key for key in checkpoints if _version_of(key, 0) == newest]
+    hint = f"{log}/{_LAST_CHECKPOINT}"
+    is_damaged = any(_is_damaged_checkpoint(store, key) for key in doomed) if doomed else hint in keys
+    if not is_damaged or not all(version in logged for version in range(before + 1, max(0, newest) + 1)):
+        return None
+    for key in (hint, *doomed):
+        store.delete(key)
+    store.sync_folder(log)
+    return _file_name([hint, *doomed][-1])
+
+
 def is_whole(store: Store, name: str, version: int, table: DeltaTable) -> bool:
     """Whether a version's log file and the data files it adds are there and not torn; `table` is a handle at
     that version or later. What was cleaned up since (a log that a checkpoint took the place of, data files
@@ -351,6 +371,14 @@ def _first_damaged(store: Store, name: str, log_keys: Mapping[int, str]) -> int 
         if not all(_is_whole_file(store, name, add) for add in needed):
             return version
     return lost
+
+
+def _is_damaged_checkpoint(store: Store, key: str) -> bool:
+    try:
+        read_whole(store, key)
+    except (pl.exceptions.PolarsError, OSError):
+        return True
+    return False
 
 
 def _is_complete(actions: list[dict[str, Any]]) -> bool:

@@ -77,6 +77,7 @@ def is_disk_full(error: LakeError) -> bool:
     return isinstance(error.__cause__, Exception) and _is_full(error.__cause__)
 
 
+_LONGEST = 200  # characters of another library's message
 _NO_LONGER_WRITABLE = "look after its disk, then start again; nothing that was acknowledged is lost"
 _DAMAGED = "its files seem to be damaged: restore this home from a backup"
 
@@ -92,7 +93,7 @@ def _without_answers(error: Exception) -> Exception:
 def _first_line(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    return (str(error).splitlines() or [type(error).__name__])[0].strip()
+    return (str(error).splitlines() or [type(error).__name__])[0].strip()[:_LONGEST]
 
 
 def _advice(error: Exception, where: Path | str) -> str:

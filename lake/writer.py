@@ -14,7 +14,7 @@ from typing import Self
 import polars as pl
 import structlog
 from deltalake import DeltaTable
-from deltalake.exceptions import CommitFailedError
+from deltalake.exceptions import CommitFailedError, DeltaError
 from filelock import FileLock, Timeout
 
 from lake import delta, failpoint, foreign
@@ -311,7 +311,7 @@ class Lake:
             with reported(f"cannot open the table {name}", self._place(name)):
                 for removed in delta.heal(self._store, name, vouched.versions.get(name, -1)):
                     _log.warning("lake.healed", table=name, removed=removed)
-                table = opened[name] = delta.open_table(self._store, name)
+                table = opened[name] = self._opened(name)
                 self._check(name, table, vouched)
                 if table is not None and name in vouched.versions and name not in vouched.rows:
                     counted[name] = foreign.rows_up_to(table, vouched.seq)
@@ -341,6 +341,16 @@ class Lake:
         for name in self._store.names():
             with reported(f"cannot write the table {name}", self._place(name)):
                 delta.fence(self._store, name, _TRIES)
+
+    def _opened(self, name: str) -> DeltaTable | None:
+        try:
+            return delta.open_table(self._store, name)
+        except DeltaError:
+            removed = delta.drop_damaged_checkpoint(self._store, name)
+            if removed is None:
+                raise
+            _log.warning("lake.healed", table=name, removed=removed)
+            return self._opened(name)
 
     def _finish_flush(self) -> None:
         """Finish a flush that was cut off; when the disk is full a later flush does, and commits go on."""

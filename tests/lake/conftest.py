@@ -20,6 +20,8 @@ ON_DISK = {
     "test_verify": "it damages files by path",
     "test_buckets": "it is about buckets alone",
     "test_crashes": "its homes lie in folders of their own; one of its tests puts them into a bucket",
+    "test_damage": "it damages files by path",
+    "test_faults_at_home": "it is about the home's own disk",
     "test_power": "it is about the files of a disk",
 }
 

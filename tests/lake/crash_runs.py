@@ -10,10 +10,12 @@ from itertools import count
 from pathlib import Path
 from unittest.mock import patch
 
-from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError
 
-from lake import LEDGER, TableSchema, failpoint
+from lake import LEDGER, TableSchema, delta, failpoint
 from lake.journal import look
+from lake.location import store_of
+from lake.store import Store
 from tests.lake.kills import Scribe, Verdict, judge
 from tests.lake.scribe import ALL, FEW, do
 from tests.lake.tape import Change, Disk, Kind, Loss, recording
@@ -116,14 +118,19 @@ def random_kills(
     kills: int,
     tables: Mapping[str, TableSchema] = ALL,
     beside: Sequence[str] = ("flush",),
+    lay_out: Callable[[Path], object] = Path.exists,
 ) -> Iterator[Outcome]:
-    """Kill writers of one home, one after the other, at any moment; every tenth begins a new home."""
+    """Kill writers of one home, one after the other, at any moment; every tenth begins a new home.
+
+    `lay_out` says where a new home's lake lies.
+    """
     chance = random.Random(seed)
     waiting, home, last = Scribe(), folder / "home", 0
     for number in range(kills):
         if number % 10 == 0:
             shutil.rmtree(home, ignore_errors=True)
             home.mkdir(parents=True)
+            lay_out(home)
             last = 0
         scribe, waiting = waiting, Scribe()
         scribe.start(home, *(f"beside {each}" for each in beside), "commit", tables=tables)
@@ -155,7 +162,8 @@ def phase_of(home: Path, is_open: bool) -> str:
             return "while a flush empties the journal"
         return "between two flushes" if is_open else "while opening"
     opening = "" if is_open else " (while opening)"
-    written = {folder.name for folder in (home / "lake").iterdir() if _is_flushed(folder, flushed.boundary)}
+    store = store_of(home)
+    written = {name for name in store.names() if _is_flushed(store, name, flushed.boundary)}
     if not written:
         return f"a flush that has written nothing{opening}"
     if LEDGER.name in written:
@@ -163,10 +171,12 @@ def phase_of(home: Path, is_open: bool) -> str:
     return f"a flush between two tables{opening}"
 
 
-def _is_flushed(folder: Path, boundary: int) -> bool:
-    if not (folder / "_delta_log" / f"{0:020}.json").exists():
+def _is_flushed(store: Store, name: str, boundary: int) -> bool:
+    try:
+        table = delta.open_table(store, name)
+    except DeltaError:
         return False
-    return (DeltaTable(folder).transaction_version("flush") or 0) >= boundary
+    return table is not None and (table.transaction_version(delta.APP) or 0) >= boundary
 
 
 def change_kills(

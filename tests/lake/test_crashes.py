@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from random import Random
+from uuid import uuid4
 
 import pytest
 
@@ -18,6 +19,7 @@ from tests.lake.crash_runs import (
     step_kills,
 )
 from tests.lake.kills import ROOT, Scribe, assert_holds
+from tests.lake.s3 import S3Server, put_into_bucket
 from tests.lake.scribe import ALL, FEW
 from tests.lake.tape import library
 
@@ -66,6 +68,23 @@ def test_a_writer_killed_at_ten_random_moments_loses_and_doubles_nothing(
     seed: int, tables: Mapping[str, TableSchema], tmp_path: Path
 ) -> None:
     assert_nothing_lost(random_kills(tmp_path, seed, 10, tables), 10)
+
+
+@pytest.mark.parametrize("kills", [3, pytest.param(30, marks=pytest.mark.long)])
+def test_a_writer_of_a_bucket_killed_at_random_moments_loses_and_doubles_nothing(
+    kills: int, s3: S3Server, tmp_path: Path
+) -> None:
+    def into_bucket(home: Path) -> None:
+        put_into_bucket(home, s3.endpoint, uuid4().hex)
+
+    assert_nothing_lost(random_kills(tmp_path, kills, kills, FEW, lay_out=into_bucket), kills)
+
+
+@pytest.mark.parametrize("kills", [6, pytest.param(60, marks=pytest.mark.long)])
+def test_a_writer_killed_in_upkeep_beside_flushes_loses_and_doubles_nothing(
+    kills: int, tmp_path: Path
+) -> None:
+    assert_nothing_lost(random_kills(tmp_path, kills, kills, FEW, ("flush", "upkeep")), kills)
 
 
 @pytest.mark.long

@@ -213,3 +213,17 @@ def test_a_damaged_journal_is_refused_in_one_line(home: Path) -> None:
         with pytest.raises(LakeError, match=r"journal \(.*not a database; .*restore this home") as refused:
             work()
         assert "\n" not in str(refused.value)
+
+
+@pytest.mark.on_disk("a writer is killed while it removes files")
+def test_a_writer_killed_while_it_heals_is_healed_by_the_next(
+    home: Path, assert_holds: Callable[[Path, int], None]
+) -> None:
+    for n, table in enumerate([*ALL, "ledger"]):
+        log_of(home, table, 2).cut(n / 30)
+    for nth in (1, 3, 1):
+        scribe = Scribe()
+        scribe.start(home, failpoint=f"delta.healing:{nth}")
+        assert scribe.end() == -9
+    with Lake.open(home, ALL):
+        assert_holds(home, 5)
