@@ -75,8 +75,7 @@ def decisions(reader: LakeReader, as_of: AsOf = None, limit: int | None = None) 
 
 def orders(reader: LakeReader, as_of: AsOf = None, limit: int | None = None) -> list[Row]:
     """The latest event of every order, newest first. An order not of ours has no `order_ref`."""
-    key = pl.coalesce(pl.col("order_ref"), pl.col("perm_id").cast(pl.String)).alias("_order")
-    latest = _latest(reader.table("orders", as_of).with_columns(key), "_order").drop("_order")
+    latest = newest(reader.table("orders", as_of), TABLES["orders"], with_gone=True)
     return _rows(_newest(latest, limit))
 
 

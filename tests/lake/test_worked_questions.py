@@ -6,7 +6,12 @@ import pytest
 
 from tests.lake.worked_questions import PAGE, answered, make_lake
 
-pytestmark = [pytest.mark.recorded, pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [
+    pytest.mark.recorded,
+    pytest.mark.slow,
+    pytest.mark.timeout(400),
+    pytest.mark.on_disk("a demo makes a home of its own"),
+]
 
 
 def test_the_page_shows_what_the_lake_answers(recorded: Path, tmp_path: Path) -> None:
