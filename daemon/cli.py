@@ -172,6 +172,20 @@ def _add_reading(commands: Commands) -> None:
             help=MOMENT,
         )
         _add_json(parser)
+    _add_replay(commands)
+
+
+def _add_replay(commands: Commands) -> None:
+    summary = "decide again what was decided, from the lake, and compare"
+    parser = _command(commands, "replay", "replay.replay", summary)
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument("decision", nargs="?", metavar="DECISION", help="its id, from `optiond decisions`")
+    which.add_argument("--since", metavar="T", help=f"all from there on: {MOMENT}")
+    parser.add_argument("--until", metavar="T", help="with --since: up to there")
+    parser.add_argument(
+        "--rules", type=Path, metavar="FILE", help="what other rules would have decided on the same facts"
+    )
+    _add_json(parser)
 
 
 def _add_rules(commands: Commands) -> None:

@@ -6,7 +6,7 @@ facts, let the rules decide, commit everything in one transaction, and only then
 
 import asyncio
 import time as stopwatch
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import date, datetime, timedelta
 
 import polars as pl
@@ -112,6 +112,8 @@ class Engine:
             intents += await self._continue_rolls(now)
             if self._dirty and self._record_due(self.picture, now):
                 self._record(self.picture, now)
+            elif self.judge.decided_on:
+                self._record_facts(self.picture, self.judge.decided_on)
         if await self._commit(now):
             for intent in intents:
                 await self._send(intent, now)
@@ -266,18 +268,23 @@ class Engine:
             return
         first = self._looked_at_rules is None
         self._looked_at_rules = now
+        if first:
+            self._note_rules(now)
         changed = await asyncio.to_thread(self.rules_file.refresh)
-        if not changed and not first:
-            return
         file = self.rules_file
-        if file.error is not None:
+        if changed and file.error is not None:
             self.alerts.raise_(Alert(Severity.CRITICAL, "rules", str(file.path), file.error), now)
             self._console.say(
                 f"rules NOT taken up, revision {file.book.revision[:12]} stays: {file.error}", now
             )
-            return
-        self.alerts.clear("rules", str(file.path))
+        elif changed:
+            self._note_rules(now)
+
+    def _note_rules(self, now: datetime) -> None:
+        """The rules in force from now on, whole: every decision by them can be replayed."""
+        file = self.rules_file
         book = file.book
+        self.alerts.clear("rules", str(file.path))
         self.records.add(
             "rules_revisions", {"revision": book.revision, "text": book.text, "path": str(file.path)}
         )
@@ -340,9 +347,15 @@ class Engine:
                 state.day_start_nlv_usd = figures["nlv_usd"]
             self._day = today
         self.records.add_frame("snapshots", tables.snapshots(state.board.frame(now, state.lines.open_lines)))
-        self.records.add_frame("facts", tables.facts(picture.facts, picture.display, picture.market))
+        self._record_facts(picture)
         self.records.add_frame("account", tables.account(state.account.account, figures, picture.market))
         self.records.add("rule_state", self._rule_state_row())
+
+    def _record_facts(self, picture: Picture, positions: Collection[str] | None = None) -> None:
+        """The facts of these positions, of all when it is None, as the rules saw them."""
+        frame = tables.facts(picture.facts, picture.display, picture.market)
+        wanted = frame if positions is None else frame.filter(pl.col("position").is_in(list(positions)))
+        self.records.add_frame("facts", wanted)
 
     async def record_now(self, now: datetime) -> None:
         """Record the picture whatever the interval says, and commit it."""

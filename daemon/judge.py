@@ -1,7 +1,6 @@
 """From facts to decisions: the rules' verdicts become intents, vetoes or shadows, each with its reason."""
 
 import asyncio
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,16 +20,14 @@ from rules.state import BOOK, Marks
 from sync.facts import PositionColumns, book_facts, display_facts, facts_frame, position_columns
 from sync.position import Position
 from sync.tables import Alert, Severity
-from trading.decision import Decision, Verdict, decision_id
+from trading.decision import Moment, decision_id, recorded
 from trading.desk import TooSmallToReduce
 from trading.intent import Intent
-from trading.price_walk import Urgency
+from trading.verdict import CONTRIBUTORS, Verdict, blocks_entries, verdicts_of
 
 log = structlog.get_logger()
 
 VIX = "VIX"
-BLOCK_ENTRIES = "block_entries"
-REDUCE_LARGEST = "reduce_largest"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +57,8 @@ class Judge:
         self._said: dict[str, tuple[str, str]] = {}
         self._unknown_since: dict[tuple[str, str], datetime] = {}
         self.entries_blocked = ""
+        self.decided_on: set[str] = set()
+        """The positions on which the last beat recorded something."""
 
     def look(self, now: datetime) -> Picture:
         """The facts of this moment; heavy enough for a thread, touches no shared state but reads it."""
@@ -78,79 +77,34 @@ class Judge:
         state = self._state
         before = state.rule_state
 
-        def decide() -> tuple[Picture, RuleState, pl.DataFrame]:
+        def decide() -> tuple[Picture, Moment, RuleState, pl.DataFrame]:
             picture = self.look(now)
-            after, verdicts = rules.step(book, before, picture.facts, picture.market, now)
-            return picture, after, verdicts
+            moment = Moment(now, book, before, picture.facts, picture.market)
+            return picture, moment, *moment.step()
 
-        picture, state.rule_state, verdicts = await asyncio.to_thread(decide)
+        picture, moment, state.rule_state, decided = await asyncio.to_thread(decide)
         for event in state.positions.capture_entry(picture.facts, _number(picture.market.get("vix"))):
             self._records.add("strategies", event.row())
-        rows = {row["position"]: row for row in verdicts.iter_rows(named=True)}
-        self._watch_unknown(book, rows, now)
-        self.entries_blocked = ""
+        rows = list(decided.iter_rows(named=True))
+        self._watch_unknown(book, {row["position"]: row for row in rows}, now)
+        self.entries_blocked = blocks_entries(rows)
+        self.decided_on = set()
         intents = []
-        for row in self._book_rule_last(rows):
-            intent = self._act(row, book, before, picture, now)
+        for verdict in verdicts_of(rows, picture.facts.select(CONTRIBUTORS.names())):
+            intent = self._act(verdict, moment)
             if intent is not None:
                 intents.append(intent)
         return picture, intents
 
-    def _book_rule_last(self, rows: Mapping[str, Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-        """The verdicts that name a rule; the book's own (position "") is turned on its largest position."""
-        named: list[Mapping[str, Any]] = [
-            {**row, "is_book": False}
-            for position, row in rows.items()
-            if position != BOOK and row["rule"] is not None
-        ]
-        book = rows.get(BOOK)
-        if book is None or book["rule"] is None:
-            return named
-        self.entries_blocked = str(book["rule"])
-        largest = max(
-            self._state.positions.positions,
-            key=_risk_usd,
-            default=None,
-        )
-        if (
-            REDUCE_LARGEST in str(book["params"])
-            and largest
-            and not any(row["position"] == largest.id for row in named)
-        ):
-            lots = max(1, largest.lots // 2)
-            params = json.dumps({"count": lots})
-            named.append(
-                {**book, "position": largest.id, "action": "reduce", "params": params, "is_book": True}
-            )
-        return named
-
-    def _act(
-        self,
-        row: Mapping[str, Any],
-        book: Rulebook,
-        before: RuleState,
-        picture: Picture,
-        now: datetime,
-    ) -> Intent | None:
-        state = self._state
-        verdict = Verdict(
-            position=row["position"],
-            rule=row["rule"],
-            priority=row["priority"],
-            action=row["action"],
-            params=json.loads(row["params"] or "{}"),
-            urgency=Urgency(row["urgency"]),
-            fired=tuple(row["fired"]),
-            unknown=tuple(row["unknown"]),
-            is_shadow=row["kind"] == "shadow",
-        )
+    def _act(self, verdict: Verdict, moment: Moment) -> Intent | None:
+        state, now = self._state, moment.time
         position = state.positions.get(verdict.position)
         if position is None:
             return None
-        judged = BOOK if row["is_book"] else verdict.position
-        marks = state.rule_state.marks_since(before, judged)
+        judged = BOOK if verdict.is_book else verdict.position
+        marks = state.rule_state.marks_since(moment.state, judged)
         if verdict.is_shadow:
-            self._record(verdict, "shadow", f"{verdict.rule} is in shadow mode", book, before, picture, now)
+            self._record(verdict, "shadow", f"{verdict.rule} is in shadow mode", moment)
             return None
         if not state.desk.wants(verdict, now):
             state.rule_state = state.rule_state.undo(marks)
@@ -160,12 +114,12 @@ class Judge:
                 raise GateRefusal(f"frozen: {state.breaker.reason}")  # noqa: TRY301
             intent = self._plan(verdict, position, marks, now)
         except GateRefusal as refusal:
-            self._record(verdict, "veto", str(refusal), book, before, picture, now)
+            self._record(verdict, "veto", str(refusal), moment)
             # A latch stays where asking again cannot help, so that the rules below get their turn.
             if not isinstance(refusal, TooSmallToReduce):
                 state.rule_state = state.rule_state.undo(marks)
             return None
-        self._record(verdict, "decision", "", book, before, picture, now)
+        self._record(verdict, "decision", "", moment)
         state.desk.open(intent)
         state.closing_orders.setdefault(position.id, set()).add(intent.intent)
         return intent
@@ -183,16 +137,7 @@ class Judge:
             marks,
         )
 
-    def _record(
-        self,
-        verdict: Verdict,
-        kind: str,
-        reason: str,
-        book: Rulebook,
-        before: RuleState,
-        picture: Picture,
-        now: datetime,
-    ) -> None:
+    def _record(self, verdict: Verdict, kind: str, reason: str, moment: Moment) -> None:
         """Record a decision; a veto or shadow only when it says something new about the position."""
         if kind == "decision":
             self._said.pop(verdict.position, None)
@@ -200,29 +145,17 @@ class Judge:
             return
         else:
             self._said[verdict.position] = (verdict.rule, reason)
-        seen = picture.facts.row(by_predicate=pl.col("position") == verdict.position, named=True)
-        decision = Decision(
-            decision=decision_id(verdict, now),
-            verdict=verdict,
-            kind=kind,
-            reason=reason,
-            explanation=rules.explain(book, before, seen, picture.market, now).text(verdict.rule),
-            time=now,
-            facts={**picture.market, **seen},
-            state=RuleState(
-                before.frame.filter(pl.col("position").is_in([BOOK, verdict.position]))
-            ).to_json(),
-            rules_revision=book.revision,
-        )
+        decision = recorded(verdict, kind, reason, moment)
+        self.decided_on.add(verdict.position)
         self._records.add("decisions", decision.row())
         self._metrics.decisions.labels(verdict.rule, kind).inc()
         log.info(f"decision.{kind}", decision=decision.decision, position=verdict.position, rule=verdict.rule,
                  action=verdict.action, reason=reason)  # fmt: skip
-        profit = seen.get("profit")
+        profit = moment.seen(verdict.position).get("profit")
         shown = "" if profit is None else f" (profit {profit:.1%})"
         because = f": {reason}" if reason else ""
         by = f"rule {verdict.priority} {verdict.rule}"
-        self._console.say(f"{kind}  {verdict.action} {verdict.position} by {by}{shown}{because}", now)
+        self._console.say(f"{kind}  {verdict.action} {verdict.position} by {by}{shown}{because}", moment.time)
 
     def _watch_unknown(self, book: Rulebook, rows: Mapping[str, Mapping[str, Any]], now: datetime) -> None:
         """Alert once when a rule stays unknown for a position; clear it when it is known again."""
@@ -240,12 +173,6 @@ class Judge:
             text = f"cannot be judged by {', '.join(names)}: facts are unknown"
             self._alerts.raise_(Alert(Severity.WARNING, "unknown_facts", position or "book", text), now)
         self._alerts.clear_except("unknown_facts", {position or "book" for position in lasting})
-
-
-def _risk_usd(position: Position) -> float:
-    """What the position can lose at most; unknown counts as unlimited."""
-    loss = position.payoff.max_loss_usd
-    return float("inf") if loss is None else loss
 
 
 def _number(value: float | str | None) -> float | None:

@@ -21,3 +21,6 @@ def tell(story: Mapping[str, Any]) -> Iterator[str]:
         yield ""
     yield "what followed, in New York time:"
     yield from (f"  {new_york(line['time'])}  {line['text']}" for line in story["story"])
+    if story["decisions"]:
+        yield ""
+        yield f"to decide it again: optiond replay {story['decisions'][-1]['id']}"

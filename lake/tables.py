@@ -9,6 +9,7 @@ from lake.schemas import TEXTS, TIME, Column, Gone, TableSchema
 
 _UNKNOWN = "not known"
 _NONE = "there is none"
+_OLDER = "recorded by an older optiond"
 
 
 def _text(name: str, meaning: str, null: str | None = None) -> Column:
@@ -161,10 +162,18 @@ _TABLES = (
             _text("reason", "why it became no order, in words", _NONE),
             _text("explanation", "the rule's conditions with values, thresholds and verdicts", _NONE),
             _text("facts", "JSON of the facts it was decided on", _UNKNOWN),
-            _text("state", "JSON of the Position's rule state before it", _NONE),
+            _text("state", "JSON of the rule state of the Position and of the book before it", _NONE),
             Column("fired", TEXTS, "rules that fired", null=_UNKNOWN),
             Column("unknown", TEXTS, "rules that could not be judged", null=_UNKNOWN),
             _text("rules_revision", "revision of the rules it was decided by", _UNKNOWN),
+            _time("decided", "the moment that the rules were given", _OLDER),
+            _text(
+                "contributors",
+                "JSON of all positions, for a rule of the book: id, lots, largest loss in USD",
+                "not a rule of the book",
+            ),
+            _text("inputs_hash", "SHA-256 of all it was decided on", _OLDER),
+            _text("hash", "SHA-256 of what was decided", _OLDER),
         ),
     ),
     TableSchema(

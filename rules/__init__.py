@@ -9,7 +9,7 @@ from rules.decide import DecideRun, decide_lines
 from rules.explanation import Explanation, explain
 from rules.facts import CATALOGUE, FACTS, Fact, Unit
 from rules.fold import DECISIONS, step
-from rules.loading import default_rules_path, load, parse
+from rules.loading import default_rules_path, load, parse, revision_of
 from rules.problem import Problem, RulesInvalid
 from rules.rulebook import Rule, Rulebook, patience_s
 from rules.state import RuleState, initial_state
@@ -34,5 +34,6 @@ __all__ = [
     "load",
     "parse",
     "patience_s",
+    "revision_of",
     "step",
 ]

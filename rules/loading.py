@@ -60,8 +60,14 @@ def parse(text: str, path: str = "rules.yaml") -> Rulebook:
     problems.raise_if_any()
     _run_examples(rules, problems)
     problems.raise_if_any()
-    revision = hashlib.sha256(text.encode()).hexdigest()[:12]
-    return Rulebook(path, text, revision, tuple(sorted(rules, key=lambda rule: rule.priority)), tracked)
+    return Rulebook(
+        path, text, revision_of(text), tuple(sorted(rules, key=lambda rule: rule.priority)), tracked
+    )
+
+
+def revision_of(text: str) -> str:
+    """The revision of a rules file with this text."""
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def _check_version(top: Mapping, problems: Problems) -> None:

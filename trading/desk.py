@@ -15,10 +15,10 @@ from broker.events import OrderChanged, OrderState
 from broker.protocol import Broker, ComboLeg
 from options import BrokerError, ConId, GateRefusal, Leg
 from trading.combo import ComboQuote, closing_legs
-from trading.decision import Verdict
 from trading.gates import closing_checks, refuse_unless_passed, side_checks
 from trading.intent import AT_BROKER, Intent, IntentKind, IntentState, identity
 from trading.price_walk import Urgency, Walk, WalkMove, next_due, next_move, start_walk, terms_for
+from trading.verdict import Verdict
 
 log = structlog.get_logger()
 

@@ -155,7 +155,8 @@ def test_explain_tells_decision_conditions_order_and_fill(
     (decision,) = finished.summary["decisions"]
     answer = ask("explain", decision[kind], "--home", finished.home)
     assert answer.code == 0
-    for told in ("take_profit", "profit >= $full", "New York", "close sent at", "settled"):
+    again = f"optiond replay {decision['id']}"
+    for told in ("take_profit", "profit >= $full", "New York", "close sent at", "settled", again):
         assert told in answer.out
     story = ask("explain", decision[kind], "--home", finished.home, "--json").json()
     assert [d["id"] for d in story["decisions"]] == [decision["id"]]

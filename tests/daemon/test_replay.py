@@ -1,6 +1,7 @@
 """The main job on real input: a real account's three condors, real quotes, one take-profit to the end."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -160,6 +161,32 @@ def test_explain_tells_the_facts_that_fired(run: Path) -> None:
     assert "take_profit" in story
     assert "10.3294 % against 10.25 %" in story
     assert "settled" in story
+
+
+def test_every_decision_of_those_days_replays_to_the_same_bits_in_any_process(run: Path) -> None:
+    answers = []
+    for seed, threads in (("1", "1"), ("2", "2")):
+        done = subprocess.run(
+            [str(OPTIOND), "replay", "--since", "0", "--json", "--home", str(run)],
+            capture_output=True, text=True, timeout=60, check=False,
+            env={**os.environ, "PYTHONHASHSEED": seed, "POLARS_MAX_THREADS": threads},
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        answers.append(done.stdout)
+    assert answers[0] == answers[1]
+    counts = json.loads(answers[0])["counts"]
+    assert counts == {
+        "same": LakeReader.open(run).table("decisions").collect().height,
+        "different": 0,
+        "cannot": 0,
+    }
+    assert counts["same"] >= 1
+
+
+def test_the_rows_that_were_decided_on_are_in_the_table_of_facts(run: Path) -> None:
+    reader = LakeReader.open(run)
+    decided, facts = reader.table("decisions").collect(), reader.table("facts").collect()
+    assert decided.join(facts, on=["seq", "position"], how="anti").is_empty()
 
 
 def test_a_stale_leg_never_showed_the_rules_a_profit_that_was_not_there(run: Path) -> None:

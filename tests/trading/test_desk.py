@@ -11,10 +11,10 @@ from broker.protocol import ComboLeg
 from options import ConId, Contract, Leg, UsdPerContract
 from tests.broker.bench import Bench
 from trading.combo import ComboQuote
-from trading.decision import Verdict
 from trading.desk import SETTLE_WITHIN, Desk, TooSmallToReduce
 from trading.intent import Intent, IntentState
 from trading.price_walk import Urgency
+from trading.verdict import Verdict
 
 NOON = datetime(2026, 3, 2, 17, tzinfo=UTC)
 LATER = NOON + timedelta(seconds=61)

@@ -6,10 +6,11 @@ import pytest
 
 from broker.protocol import Chain, ComboLeg
 from options import ConId, Contract, GateRefusal, Leg, Right, SecType, UsdPerContract
-from trading.decision import Verdict, decision_id
+from trading.decision import decision_id
 from trading.intent import Intent, IntentKind, IntentState
 from trading.price_walk import Urgency
 from trading.roll import roll_targets
+from trading.verdict import Verdict
 
 NOW = datetime(2026, 2, 3, 17, tzinfo=UTC)
 PUT = Contract(ConId(2), "IWM", SecType.OPTION, date(2026, 2, 20), 245.0, Right.PUT, 100, trading_class="IWM")
