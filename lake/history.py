@@ -7,6 +7,7 @@ from typing import Self, TypeAlias
 
 import polars as pl
 
+from lake.faults import reported
 from lake.moments import in_utc, read_moment
 from lake.picture import Picture, key_of
 from lake.reader import LakeReader
@@ -77,12 +78,10 @@ class LakeHistory:
         `seq`, `time` and all other columns as NAME_before and NAME_after (null: no such row). What came and
         went in between is not there. Raises LakeError as `as_of` and `Picture.current`.
         """
-        before, after = self.as_of(a), self.as_of(b)
-        return difference(
-            before.current(table).collect(),
-            after.current(table, with_gone=True).collect(),
-            key_of(table, self._schemas),
-        )
+        before = self.as_of(a).current(table)
+        after = self.as_of(b).current(table, with_gone=True)
+        with reported(f"cannot read the table {table}", self._reader.place(table)):
+            return difference(before.collect(), after.collect(), key_of(table, self._schemas))
 
     def _before_decision(self, name: str) -> int:
         decisions = self._reader.table("decisions") if "decisions" in self._reader.names() else None

@@ -5,6 +5,7 @@ from datetime import datetime
 
 import polars as pl
 
+from lake.faults import reported
 from lake.queries import answer
 from lake.reader import LakeReader
 from lake.schemas import TableSchema
@@ -59,7 +60,9 @@ class Picture:
         What had ended by then (`TableSchema.gone`) is left out unless `with_gone`. Raises LakeError as
         `picture[table]`, and for a table whose key is not known.
         """
-        return newest(self[table], key_of(table, self._schemas), with_gone)
+        rows, schema = self[table], key_of(table, self._schemas)
+        with reported(f"cannot read the table {table}", self._reader.place(table)):
+            return newest(rows, schema, with_gone)
 
     def sql(self, query: str) -> pl.LazyFrame:
         """The answer to a SELECT over the tables. Raises LakeError for anything else, in one line."""

@@ -77,7 +77,7 @@ class LakeReader:
             time = journal.time_of(upto)
         if time is not None or upto == 0:
             return time
-        with reported("cannot read the ledger", self._place(LEDGER.name)):
+        with reported("cannot read the ledger", self.place(LEDGER.name)):
             return _flushed_time_of(upto, self._handle(LEDGER.name, flushed.versions[LEDGER.name]))
 
     def names(self) -> list[str]:
@@ -112,12 +112,12 @@ class LakeReader:
             flushed = journal.flushed
             _, last, _ = journal.last(name)
         if last is None and name in flushed.versions:
-            with reported(f"cannot read the table {name}", self._place(name)):
+            with reported(f"cannot read the table {name}", self.place(name)):
                 files = delta.data_files(self._handle(name, flushed.versions[name]))
                 last = max(files["max.seq"].filter(files["max.seq"] <= flushed.seq), default=None)
         if last is None:
             return schema.to_frame()
-        with reported(f"cannot read the table {name}", self._place(name)):
+        with reported(f"cannot read the table {name}", self.place(name)):
             return self.table(name).filter(pl.col("seq") == last).collect()
 
     def tables(self) -> list[TableInfo]:
@@ -150,12 +150,12 @@ class LakeReader:
         unflushed = journal.seq_at(time)
         if unflushed is not None or LEDGER.name not in journal.flushed.versions:
             return unflushed or 0
-        with reported("cannot read the ledger", self._place(LEDGER.name)):
+        with reported("cannot read the ledger", self.place(LEDGER.name)):
             table = self._handle(LEDGER.name, journal.flushed.versions[LEDGER.name])
             return _flushed_seq_at(time, table, journal.flushed.seq)
 
     def _stored(self, name: str, schema: pl.Schema, flushed: Flushed) -> pl.LazyFrame:
-        with reported(f"cannot read the table {name}", self._place(name)):
+        with reported(f"cannot read the table {name}", self.place(name)):
             table = self._handle(name, flushed.versions[name])
             known = delta.columns_of(table)
             return delta.scan(table).select(
@@ -168,7 +168,7 @@ class LakeReader:
     ) -> TableInfo:
         if name not in flushed.versions:
             return TableInfo(name, fresh, 0, seq, time, None)
-        with reported(f"cannot read the table {name}", self._place(name)):
+        with reported(f"cannot read the table {name}", self.place(name)):
             table = self._handle(name, flushed.versions[name])
             files = delta.data_files(table).filter(pl.col("max.seq") <= flushed.seq)
         rows = int(files["num_records"].sum()) + fresh
@@ -190,7 +190,7 @@ class LakeReader:
                 table = delta.open_table(self._store, name)
                 if table is None or not delta.is_whole(self._store, name, version, table):
                     raise LakeError(
-                        f"the table {name} ({self._place(name)}) has lost its newest version {version} "
+                        f"the table {name} ({self.place(name)}) has lost its newest version {version} "
                         "or part of it: restore this home from a backup"
                     )
                 held = (table, table.version())
@@ -212,7 +212,8 @@ class LakeReader:
                 )
             seen.add(path)
 
-    def _place(self, name: str) -> str:
+    def place(self, name: str) -> str:
+        """Where the table lies; it holds no credentials and may be shown."""
         return f"{self._store.uri}/{name}"
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import polars as pl
 
 from lake.schemas import TableSchema
@@ -9,6 +10,7 @@ from lake.schemas import TableSchema
 ADDED, CHANGED, GONE = "added", "changed", "gone"
 BEFORE, AFTER = "_before", "_after"
 _NAME = "key"  # of a thing that goes by several names
+_RANGES = 32
 
 
 def identity(schema: TableSchema) -> dict[str, pl.Expr]:
@@ -30,10 +32,7 @@ def newest(rows: pl.LazyFrame, schema: TableSchema, with_gone: bool) -> pl.LazyF
     names = identity(schema)
     latest = rows.select("seq", **names).group_by(*names).agg(pl.col("seq").max())
     found = latest.collect(engine="streaming")
-    seqs = found["seq"].unique()
-    lowest, highest = seqs.min(), seqs.max()
-    where = pl.col("seq").is_between(lowest, highest) & pl.col("seq").is_in(seqs.implode())
-    recent = rows.filter(where if found.height else pl.lit(False)).sort("seq", maintain_order=True)
+    recent = rows.filter(_around(found["seq"])).sort("seq", maintain_order=True)
     ids = [f"_id_{name}" for name in names]
     current = (
         recent.with_columns(expression.alias(f"_id_{name}") for name, expression in names.items())
@@ -41,6 +40,18 @@ def newest(rows: pl.LazyFrame, schema: TableSchema, with_gone: bool) -> pl.LazyF
         .drop(ids)
     )
     return current if with_gone else current.filter(~is_gone(schema))
+
+
+def _around(seqs: pl.Series) -> pl.Expr:
+    """Rows of these seqs, and of those between them where they lie close together: a few ranges, since
+    files are skipped by ranges and not by a list."""
+    ordered = seqs.unique().sort().to_numpy()
+    if not ordered.size:
+        return pl.lit(False)
+    widest = np.argsort(np.diff(ordered))[-(_RANGES - 1) :]
+    parts = np.split(ordered, np.sort(widest) + 1)
+    column = pl.col("seq")
+    return pl.any_horizontal(column.is_between(int(part[0]), int(part[-1])) for part in parts)
 
 
 def is_gone(schema: TableSchema) -> pl.Expr:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 import lake
-from lake import TABLES, Column, Gone, Lake, LakeHistory, TableSchema, delta
+from lake import TABLES, Column, Gone, Lake, LakeHistory, TableSchema, delta, versions
 from lake.location import store_of
 from options import LakeError
 from tests.lake.scribe import ALL, commits_from, time_of
@@ -115,6 +115,21 @@ def test_pictures_versions_and_differences_are_those_of_a_plain_list(
             assert values(picture.current(name).collect(), schema) == then
             diff = history.diff(a, b, name)
             assert applied(current(schema, commits[:a]), diff, schema) == then
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 400), st.integers(0, 5_000)), max_size=300).map(
+        lambda rows: sorted(rows, key=lambda row: row[1])
+    )
+)
+def test_the_newest_rows_are_found_wherever_they_are_in_a_long_history(rows: list[tuple[int, int]]) -> None:
+    frame = pl.DataFrame(
+        {"seq": [seq for _, seq in rows], "con_id": [key for key, _ in rows], "n": range(len(rows))},
+        schema={"seq": pl.Int64, "con_id": pl.Int64, "n": pl.Int64},
+    )
+    found = versions.newest(frame.lazy(), TABLES["contracts"], with_gone=True).collect()
+    last = {key: (seq, key, n) for n, (key, seq) in enumerate(rows)}
+    assert sorted(found.rows()) == sorted(last.values())
 
 
 @settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
@@ -244,6 +259,21 @@ def test_a_picture_reads_as_a_mapping_and_stays_while_the_lake_grows(tmp_path: P
         assert repr(picture).startswith("Picture(seq=1, time=2026-02-04")
         with pytest.raises(LakeError, match=r"no table 'alert'; it has .*did you mean alerts\?"):
             _ = picture["alert"]
+
+
+@pytest.mark.on_disk("it damages a file by path")
+def test_a_file_that_is_cut_while_it_is_read_is_told_in_one_line(tmp_path: Path) -> None:
+    with Lake.open(tmp_path, SCHEMAS) as writer:
+        writer.commit(T, {"things": pl.DataFrame({"a": ["x"], "size": [1]})})
+        writer.flush()
+    history = lake.open(tmp_path, SCHEMAS)
+    assert history.diff(0, 1, "things").height == 1
+    (path,) = (tmp_path / "lake" / "things").rglob("*.parquet")
+    path.write_bytes(path.read_bytes()[:40])
+    for read in (lambda: history.as_of().current("things"), lambda: history.diff(0, 1, "things")):
+        with pytest.raises(LakeError, match="cannot read the table things") as told:
+            read()
+        assert "\n" not in str(told.value)
 
 
 def test_a_table_of_another_optiond_is_read_whole_and_has_no_known_key(tmp_path: Path) -> None:
