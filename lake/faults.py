@@ -47,8 +47,16 @@ class BucketError(OSError):
         self.advice = advice
 
 
-def bucket_error(text: str) -> BucketError:
-    """What obstore, delta-rs or polars said of a bucket, in our words."""
+def bucket_error(error: Exception) -> BucketError:
+    """What obstore, delta-rs or polars said of a bucket, in our words; and takes their words out of `error`,
+    which tracebacks with variables would show."""
+    text = str(error)
+    told = _in_our_words(text)
+    error.args = told.args
+    return told
+
+
+def _in_our_words(text: str) -> BucketError:
     for signs, said, advice in _REFUSALS:
         if any(sign in text for sign in signs):
             return BucketError(said, advice)
@@ -87,7 +95,7 @@ def _without_answers(error: Exception) -> Exception:
     text = str(error)
     if isinstance(error, (BucketError, CommitFailedError)) or not any(s in text for s in _OF_A_BUCKET):
         return error
-    return bucket_error(text)
+    return bucket_error(error)
 
 
 def _first_line(error: BaseException) -> str:

@@ -272,7 +272,6 @@ def _options(endpoint: str, region: str, access: Access) -> dict[str, str]:
         AWS_SECRET_ACCESS_KEY=access.secret,
         AWS_REGION=region,
         AWS_CONDITIONAL_PUT="etag",
-        AWS_S3_ALLOW_UNSAFE_RENAME="false",
         AWS_ALLOW_HTTP=str(endpoint.startswith("http://")).lower(),
         AWS_VIRTUAL_HOSTED_STYLE_REQUEST=str(not endpoint).lower(),
         connect_timeout=_milliseconds(_CONNECT_WITHIN),
@@ -300,10 +299,10 @@ def _told() -> Iterator[None]:
     except (AlreadyExistsError, PreconditionError):
         raise FileExistsError("the object was written by another meanwhile") from None
     except BaseError as error:
-        raise bucket_error(str(error)) from None
+        raise bucket_error(error) from None
     except FileNotFoundError as error:
         if NO_BUCKET in str(error):
-            raise bucket_error(str(error)) from None
+            raise bucket_error(error) from None
         raise FileNotFoundError("the object is missing") from None
 
 

@@ -23,6 +23,8 @@ ON_DISK = {
     "test_damage": "it damages files by path",
     "test_faults_at_home": "it is about the home's own disk",
     "test_power": "it is about the files of a disk",
+    "test_bucket_races": "it is about buckets alone",
+    "test_bucket_days": "it is about buckets alone",
 }
 
 

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.request import Request, urlopen
@@ -22,6 +22,7 @@ from lake.store import Bucket, Store
 BUCKET = "lakes"
 KEY_ID = "AKIDOFTHETESTS00"
 SECRET = "secretOfTheTestsThatNobodyMayEverSee"
+TOKEN = "tokenOfTheTestsThatNobodyMayEverSee"
 _STARTS_WITHIN_S = 60
 _OF_THE_LINE_ITSELF = ("content-length", "connection", "transfer-encoding", "server", "date")
 # moto tells by the signature's scope that S3 is meant; it checks no signature.
@@ -73,7 +74,8 @@ def put_into_bucket(home: Path, endpoint: str, prefix: str) -> None:
     """Let the lake of `home` lie in the bucket; keys as the owner gives them, in the secrets folder."""
     folder = home / "secrets"
     folder.mkdir(parents=True, exist_ok=True)
-    for name, key in (("access_key_id", KEY_ID), ("secret_access_key", SECRET)):
+    keys = {"access_key_id": KEY_ID, "secret_access_key": SECRET, "session_token": TOKEN}
+    for name, key in keys.items():
         (folder / f"lake__{name}").write_text(key)
     settle(home, Location(f"s3://{BUCKET}/{prefix}", endpoint))
 
@@ -97,16 +99,16 @@ def bucket_of(home: Path) -> Bucket:
 @dataclass(slots=True)
 class Line:
     """A line to the server. While `is_cut` nobody answers. `before` is called with method and path of every
-    request, before it goes on, and may hold it up; `careless` forgets the conditions of puts."""
+    request, before it goes on, and may hold it up; `careless` forgets the conditions of puts. The answer to
+    the first put whose path ends with `loses_answer_to` does not arrive. While `refuses`, every request is
+    answered as Amazon answers a wrong key, which repeats the request with what is secret in it."""
 
     endpoint: str
     is_cut: bool = False
     careless: bool = False
+    loses_answer_to: str | None = None
+    refuses: bool = False
     before: Callable[[str, str], None] = lambda method, path: None
-    requests: list[tuple[str, str, int]] = field(default_factory=list)
-
-    def answers(self, method: str, part: str) -> list[int]:
-        return [status for m, path, status in self.requests if m == method and part in path]
 
 
 @contextmanager
@@ -123,6 +125,9 @@ def line_to(server: S3Server) -> Iterator[Line]:
             if line.is_cut:
                 self.close_connection = True
                 return
+            if line.refuses:
+                self.refuse()
+                return
             headers = dict(self.headers.items())
             if line.careless:
                 headers = {k: v for k, v in headers.items() if k.lower() not in ("if-match", "if-none-match")}
@@ -131,7 +136,10 @@ def line_to(server: S3Server) -> Iterator[Line]:
             answer = connection.getresponse()
             content = answer.read()
             connection.close()
-            line.requests.append((self.command, self.path, answer.status))
+            if line.loses_answer_to and self.command == "PUT" and self.path.endswith(line.loses_answer_to):
+                line.loses_answer_to = None
+                self.close_connection = True
+                return
             self.send_response(answer.status)
             for name, value in answer.getheaders():
                 if name.lower() not in (
@@ -146,6 +154,19 @@ def line_to(server: S3Server) -> Iterator[Line]:
             self.send_header("Content-Length", length or "0")
             self.end_headers()
             self.wfile.write(content)
+
+        def refuse(self) -> None:
+            request = f"{self.command} {self.path} {dict(self.headers.items())} {SECRET}"
+            content = (
+                "<Error><Code>SignatureDoesNotMatch</Code><Message>The signature we calculated does not match"
+                f"</Message><AWSAccessKeyId>{KEY_ID}</AWSAccessKeyId><CanonicalRequest>{request}"
+                "</CanonicalRequest></Error>"
+            ).encode()
+            self.send_response(403)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(content)
 
         def log_message(self, *_: object) -> None:
             pass
