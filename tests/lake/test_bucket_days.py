@@ -14,9 +14,9 @@ import structlog
 from lake import Lake, LakeReader, Location
 from lake.location import NOTE, settle
 from options import LakeError
+from tests.lake.kills import Scribe, assert_holds
 from tests.lake.s3 import BUCKET, KEY_ID, SECRET, TOKEN, Line, S3Server, bucket_of, put_into_bucket
-from tests.lake.scribe import ALL, commits_from
-from tests.lake.test_crashes import scribe
+from tests.lake.scribe import FEW, commits_from
 
 KEYS = (KEY_ID, SECRET, TOKEN)
 
@@ -52,11 +52,11 @@ BAD_DAYS: dict[str, tuple[Callable[[Line], None], str]] = {
 
 @pytest.mark.parametrize("day", BAD_DAYS)
 def test_a_bad_day_is_told_in_one_line_without_keys_and_the_flush_is_taken_up_again(
-    day: str, home: Path, line: Line, assert_holds: Callable[[Path, int], None]
+    day: str, home: Path, line: Line
 ) -> None:
     begin, said = BAD_DAYS[day]
-    commits = commits_from(1)
-    with Lake.open(home, ALL) as lake:
+    commits = commits_from(1, FEW)
+    with Lake.open(home, FEW) as lake:
         for _ in range(2):
             lake.commit(*next(commits))
             lake.flush()
@@ -68,7 +68,7 @@ def test_a_bad_day_is_told_in_one_line_without_keys_and_the_flush_is_taken_up_ag
         for work in (lake.flush, lake.flush, lambda: LakeReader.open(home).table("orders").collect()):
             tell(work, said)
         with pytest.raises(LakeError, match=said):
-            Lake.open(_twin(home))
+            Lake.open(_twin(home), FEW)
         assert time.monotonic() - started < 60
         lake.commit(*next(commits))
         assert lake.unflushed_rows > 0
@@ -76,7 +76,7 @@ def test_a_bad_day_is_told_in_one_line_without_keys_and_the_flush_is_taken_up_ag
         assert lake.flush().seq == 3, "first the flush that was begun"
         lake.flush()
         assert lake.unflushed_rows == 0
-    assert_holds(home, 4)
+    assert_holds(home, 4, FEW)
 
 
 def _twin(home: Path) -> Path:
@@ -124,8 +124,8 @@ def test_an_endpoint_that_does_not_answer_is_told_within_half_a_minute(home: Pat
     def hang(method: str, path: str) -> None:
         time.sleep(40)
 
-    with Lake.open(home, ALL) as lake:
-        lake.commit(*next(commits_from(1)))
+    with Lake.open(home, FEW) as lake:
+        lake.commit(*next(commits_from(1, FEW)))
         line.before = hang
         started = time.monotonic()
         tell(lake.flush, "no answer in time; check lake.endpoint")
@@ -133,31 +133,29 @@ def test_an_endpoint_that_does_not_answer_is_told_within_half_a_minute(home: Pat
 
 
 def test_what_is_written_holds_no_key(home: Path, s3: S3Server) -> None:
-    with Lake.open(home, ALL) as lake:
-        lake.commit(*next(commits_from(1)))
+    with Lake.open(home, FEW) as lake:
+        lake.commit(*next(commits_from(1, FEW)))
         lake.flush()
         store = bucket_of(home)
         shown = [repr(each) for each in (lake, store, store.options, vars(store), LakeReader.open(home))]
-        plan = LakeReader.open(home).table("alerts")
+        plan = LakeReader.open(home).table("fills")
         shown += [repr(plan), plan.explain(), str(vars(lake))]
     files = [path for path in home.rglob("*") if path.is_file() and path.parent.name != "secrets"]
     written = [path.read_bytes() for path in files] + [store.read(key) for key in store.keys("")]
-    assert len(written) > 30
+    assert len(written) > 10
     for key in KEYS:
         assert not any(key in text for text in shown)
         assert not any(key.encode() in content for content in written)
 
 
-def test_a_writer_killed_at_steps_of_a_flush_into_a_bucket_loses_and_doubles_nothing(
-    home: Path, assert_holds: Callable[[Path, int], None]
-) -> None:
+def test_a_writer_killed_at_steps_of_a_flush_into_a_bucket_loses_and_doubles_nothing(home: Path) -> None:
     for step in ("flush.table.facts", "flush.ledger", "flush.released"):
-        child = scribe(home, 2, step)
-        child.communicate(timeout=100)
-        assert child.returncode == -signal.SIGKILL
-        assert LakeReader.open(home).seq == 2
-    with Lake.open(home, ALL) as lake:
+        writer = Scribe()
+        writer.start(home, "commit 2", "flush", failpoint=step, tables=FEW)
+        assert writer.end() == -signal.SIGKILL
+        assert LakeReader.open(home).seq == 2, "the second and third died finishing the flush of the first"
+    with Lake.open(home, FEW) as lake:
         assert lake.unflushed_rows == 0
-    assert_holds(home, 2)
+    assert_holds(home, 2, FEW)
     ledger = LakeReader.open(home).table("ledger").select(pl.col("seq")).collect()
     assert ledger["seq"].to_list() == [2]
