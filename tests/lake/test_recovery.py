@@ -116,7 +116,6 @@ def test_what_was_not_yet_synced_may_be_torn(
         assert {info.version for info in LakeReader.open(home).tables()} == {2}
 
 
-@pytest.mark.bucket
 def test_every_table_may_be_torn_at_once(home: Path, assert_holds: Callable[[Path, int], None]) -> None:
     for n, table in enumerate([*ALL, "ledger"]):
         log_of(home, table, 2).cut(n / 30)
