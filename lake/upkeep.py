@@ -258,14 +258,3 @@ def _machine_time() -> datetime:
     # Files are removed by the machine's clock: every program's vacuum goes by it, and so do file times.
     return datetime.fromtimestamp(time.time(), UTC)
 
-
-def in_words(report: UpkeepReport) -> Iterable[str]:
-    """The report, a line per table."""
-    for table in report.tables:
-        if table.trouble is not None:
-            yield f"{table.name}: {table.trouble}"
-        else:
-            yield (
-                f"{table.name}: {table.rows} rows, {table.files_before} → {table.files_after} files, "
-                f"{table.bytes_before} → {table.bytes_after} bytes"
-            )

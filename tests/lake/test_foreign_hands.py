@@ -10,6 +10,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 from deltalake import DeltaTable, write_deltalake
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from lake import TABLES, Lake, LakeReader, TableSchema
@@ -186,3 +188,50 @@ def test_flushes_and_upkeeps_beside_a_program_that_compacts_all_the_time(tmp_pat
         lake.upkeep(TOMORROW)
         assert_has(tmp_path, 20)
         assert [table.trouble for table in lake.health().tables.values()] == [None] * 3
+
+
+DEEDS: dict[str, Callable[[Path], None]] = {
+    "compact": compact,
+    "compact and clean up": compact_and_clean_up,
+    "compact twice at once": compact_from_a_stale_handle,
+    "append": append,
+    "delete": delete,
+    "overwrite": overwrite,
+    "swap rows": swap_rows,
+}
+OURS = ("write", "upkeep", "upkeep that keeps nothing", "open again")
+
+
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.sampled_from([*OURS, *OURS, *DEEDS]), min_size=4, max_size=8))
+def test_whatever_we_and_others_do_the_tables_are_the_plain_list_of_rows(
+    tmp_path_factory: pytest.TempPathFactory, deeds: list[str]
+) -> None:
+    home = tmp_path_factory.mktemp("history")
+    lake = Lake.open(home, FEW)
+    write(lake, 1, 3)
+    last = 3
+    is_our_turn = True
+    try:
+        for deed in deeds:
+            if deed == "compact and clean up" and not is_our_turn:
+                continue  # what was done before would be for good
+            is_our_turn = deed not in DEEDS
+            if deed == "write":
+                last += 1
+                write(lake, last, last)
+            elif deed == "open again":
+                lake.close()
+                lake = Lake.open(home, FEW)
+            elif deed in DEEDS:
+                DEEDS[deed](home)
+                continue  # until our next turn there is what they did
+            else:
+                retention = timedelta(days=30 if deed == "upkeep" else 0)
+                lake.upkeep(TOMORROW, retention=retention)
+            assert [table.trouble for table in lake.health().tables.values()] == [None] * 3
+            assert_has(home, last)
+        write(lake, last + 1, last + 1)
+        assert_has(home, last + 1)
+    finally:
+        lake.close()
