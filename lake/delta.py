@@ -139,6 +139,11 @@ def widen(table: DeltaTable, schema: pl.Schema) -> None:
         failpoint.reach("delta.widened")
 
 
+def id_of(table: DeltaTable) -> str:
+    """What tells the table from every other; a copy has the same."""
+    return str(table.metadata().id)
+
+
 def columns_of(table: DeltaTable) -> set[str]:
     """The names of the columns the table has."""
     return {field.name for field in table.schema().fields}

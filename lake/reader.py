@@ -220,6 +220,8 @@ class LakeReader:
 def _schema(name: str, journal: JournalView) -> pl.Schema:
     schema = journal.schema(name)
     if schema is None:
+        if not journal.names():
+            raise LakeError("nothing was written to this home yet: run optiond first")
         raise no_such_table(name, journal.names())
     return schema
 

@@ -33,6 +33,7 @@ from options import LakeError
 LOCK = "lake.lock"
 _TRIES = 5
 _LAST_UPKEEP = "last_upkeep"
+_LEDGER_ID = "ledger_id"
 
 _log = structlog.get_logger(__name__)
 
@@ -250,6 +251,8 @@ class Lake:
                 delta.sync(self._store, name, journal.flushed.versions.get(name, -1), versions[name])
         failpoint.reach("flush.synced")
         with reported("cannot write to the journal", journal.path):
+            if LEDGER.name not in journal.flushed.versions:
+                journal.note(_LEDGER_ID, delta.id_of(self._handles[LEDGER.name][0]))
             journal.end_flush(Flushed(boundary, times[-1], None, versions, total))
         failpoint.reach("flush.dropped")
         return FlushReport(boundary, len(times), counts)
@@ -304,6 +307,10 @@ class Lake:
         journal = self._journal
         fresh = journal.flushed.seq == 0 and journal.flushed.boundary is None
         vouched = self._last_ledger_row() if fresh else journal.flushed
+        if fresh and vouched.seq:
+            if journal.seq:
+                raise self._not_of_one_home()
+            _log.error("journal.missing", path=str(journal.path), seq=vouched.seq, time=vouched.time)
         names = self._store.names()
         counted: dict[str, int] = {}
         opened: dict[str, DeltaTable | None] = {}
@@ -327,12 +334,29 @@ class Lake:
             if counted:
                 journal.vouch({}, counted)
             journal.declare(self._stored | {LEDGER.name: LEDGER.stored})
+            self._recognize(opened.get(LEDGER.name) if LEDGER.name in vouched.versions else None)
         failpoint.reach("recovery.declared")
         if journal.flushed.boundary is not None:
             self._finish_flush()
         if journal.flushed.boundary is None:
             for name in journal.flushed.versions:
                 self._custody.look(name, opened.get(name))
+
+    def _recognize(self, ledger: DeltaTable | None) -> None:
+        """See that the ledger is the one that the journal knows; one that knows none gets to know it."""
+        if ledger is None:
+            return
+        known, found = self._journal.noted(_LEDGER_ID), delta.id_of(ledger)
+        if known is None:
+            self._journal.note(_LEDGER_ID, found)
+        elif known != found:
+            raise self._not_of_one_home()
+
+    def _not_of_one_home(self) -> LakeError:
+        return LakeError(
+            f"the journal {self._journal.path} and the lake {self._store.uri} are not of one home; "
+            "restore both from one backup"
+        )
 
     def _fence_out(self) -> None:
         """Keep the home that wrote before this one from appending what it may have under way."""

@@ -21,7 +21,7 @@ ON_DISK = {
     "test_buckets": "it is about buckets alone",
     "test_crashes": "its homes lie in folders of their own; one of its tests puts them into a bucket",
     "test_damage": "it damages files by path",
-    "test_faults_at_home": "it is about the home's own disk",
+    "test_homes": "it copies homes with the lakes in them",
     "test_power": "it is about the files of a disk",
     "test_bucket_races": "it is about buckets alone",
     "test_bucket_days": "it is about buckets alone",

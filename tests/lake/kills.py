@@ -152,7 +152,7 @@ def _read(home: Path, verdict: Verdict, tables: Mapping[str, TableSchema]) -> No
 
 def _has_lake(home: Path) -> bool:
     with look(home / "journal.sqlite") as journal:
-        return journal is not None
+        return journal is not None and bool(journal.names())
 
 
 @cache
