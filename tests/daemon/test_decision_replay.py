@@ -216,6 +216,34 @@ def test_the_facts_of_a_decision_are_in_the_table_of_facts_though_no_picture_was
         assert {name: row[name] for name in facts} == facts
 
 
+def test_a_rule_of_the_book_in_shadow_mode_blocks_nothing_and_its_decision_replays(
+    day: Day, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = day.rules.read_text()
+    day.rules.write_text(text.replace("id: portfolio_limits\n", "id: portfolio_limits\n    mode: shadow\n"))
+    day.hold(STORIES[-1])
+    day.beat(STORIES[-1].beats[0])
+    assert day.engine.judge.entries_blocked == ""
+    day.rules.write_text(text)
+    day.beat(STORIES[-1].beats[0])
+    assert day.engine.judge.entries_blocked == "portfolio_limits"
+    code, said = here(capsys, day.home, "--since", "0", "--json")
+    decided = [(d["rule"], d["kind"], d["outcome"]) for d in json.loads(said)["decisions"]]
+    assert decided == [("portfolio_limits", kind, "same") for kind in ("shadow", "decision")]
+    assert code == 0
+
+
+def test_rules_that_were_in_force_before_their_file_broke_are_kept_for_the_replay(
+    day: Day, capsys: pytest.CaptureFixture[str]
+) -> None:
+    day.rules.write_text("rules: [")
+    day.hold(STORIES[6])
+    day.beat(STORIES[6].beats[0])
+    code, said = here(capsys, day.home, "--since", "0")
+    assert (code, "1 replayed: 1 same" in said) == (0, True)
+    assert set(LakeReader.open(day.home).table("alerts").collect()["kind"]) >= {"rules"}
+
+
 def copied(home: Path, to: Path, change: Callable[[str, pl.DataFrame], pl.DataFrame]) -> Path:
     """A home with the same decisions, facts and rules, each table as `change` leaves it."""
     reader = LakeReader.open(home)
