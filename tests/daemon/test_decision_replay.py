@@ -311,6 +311,22 @@ def test_what_was_changed_in_the_lake_is_told(
         assert "facts.quote_state: live recorded, stale now" in told
 
 
+def test_upkeep_changes_no_decision(day: Day, capsys: pytest.CaptureFixture[str]) -> None:
+    def files() -> int:
+        return next(table.files for table in LakeReader.open(day.home).tables() if table.name == "decisions")
+
+    day.hold(STORIES[-1])
+    for beat in (Beat(worth=3.2), Beat(worth=3.2, vix=36.0)):
+        day.beat(beat)
+        day.lake.flush()
+    before = here(capsys, day.home, "--since", "0", "--json")
+    assert {one["rule"] for one in json.loads(before[1])["decisions"]} == {"stop_loss", "vix_exit"}
+    assert (before[0], files()) == (0, 2)
+    day.lake.upkeep(NOW + timedelta(days=90))
+    assert here(capsys, day.home, "--since", "0", "--json") == before
+    assert files() == 1
+
+
 @pytest.mark.parametrize("is_reopened", [False, True])
 def test_a_home_of_an_older_optiond_is_told_and_not_guessed_at(
     decided: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], is_reopened: bool
