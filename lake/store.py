@@ -5,10 +5,11 @@ they are whole, remove what is torn) goes through a `Store`. Keys are paths with
 """
 
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -28,6 +29,9 @@ _RETRY_WITHIN = timedelta(seconds=10)
 _RETRIES = 3
 _FIRST_RETRY_AFTER = timedelta(milliseconds=100)
 _LAST_RETRY_AFTER = timedelta(seconds=1)
+
+
+_UNFINISHED = re.compile(r"(#\d+|\.new|\.tmp)$")  # delta-rs's own, ours, other programs'
 
 
 class Store(Protocol):
@@ -71,6 +75,12 @@ class Store(Protocol):
 
     def sync_folder(self, prefix: str) -> None:
         """Make removals in the folder `prefix` durable."""
+
+    def leftovers(self, prefix: str, before: datetime) -> list[str]:
+        """Files under `prefix`, last touched before then, that writers which were killed did not finish.
+
+        A bucket shows none: an object is whole or not there.
+        """
 
 
 class Folder:
@@ -124,6 +134,13 @@ class Folder:
 
     def sync_folder(self, prefix: str) -> None:
         _sync(self.path / prefix)
+
+    def leftovers(self, prefix: str, before: datetime) -> list[str]:
+        return [
+            str(path.relative_to(self.path))
+            for path in self._files(prefix)
+            if _UNFINISHED.search(path.name) and path.stat().st_mtime < before.timestamp()
+        ]
 
     def _files(self, prefix: str) -> Iterator[Path]:
         return (path for path in (self.path / prefix).rglob("*") if path.is_file())
@@ -234,6 +251,9 @@ class Bucket:
 
     def sync_folder(self, prefix: str) -> None:
         """Nothing to do."""
+
+    def leftovers(self, prefix: str, before: datetime) -> list[str]:
+        return []
 
     def tag(self, key: str) -> str | None:
         """The tag of one file's content (its ETag); None when it is missing."""

@@ -218,13 +218,15 @@ class Upkeep:
                 full=True,
                 keep_versions=self._readable_pins(name) or None,
             )
-        for path in doomed:
+            left = self._store.leftovers(name, _machine_time() - self._terms.retention)
+        keys = {*left, *(f"{name}/{unquote(path)}" for path in doomed)}
+        for key in sorted(keys):
             self._tell(name, "vacuum")
             with reported(f"cannot clean up {name}", self._custody.place(name)):
-                self._store.delete(f"{name}/{unquote(path)}")
+                self._store.delete(key)
             failpoint.reach("upkeep.removed")
         failpoint.reach("upkeep.vacuumed")
-        return len(doomed)
+        return len(keys)
 
     def _clean_log(self, name: str) -> int:
         """Remove what the log tells about versions that are older than the retention and not pinned."""
@@ -257,4 +259,3 @@ class Upkeep:
 def _machine_time() -> datetime:
     # Files are removed by the machine's clock: every program's vacuum goes by it, and so do file times.
     return datetime.fromtimestamp(time.time(), UTC)
-

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.on_disk("it looks at files by path; for buckets: test_u
 
 ROOT = Path(__file__).parents[2]
 FEW: Mapping[str, TableSchema] = {"decisions": TABLES["decisions"], "facts": FACTS}
-TOMORROW = T0 + timedelta(days=1)
+TOMORROW = T0 + timedelta(days=1)  # the first nine commits are of today
 NOTHING_KEPT = timedelta(0)
 
 
@@ -235,7 +235,7 @@ def test_after_the_retention_only_what_is_pinned_is_left(home: Path) -> None:
     assert reader.table("decisions").collect().height
     with Lake.open(home, FEW) as lake:
         lake.upkeep(TOMORROW, retention=NOTHING_KEPT, keep=[3, 5])
-        write(lake, 7, 30)
+        write(lake, 7, 9)
         lake.upkeep(TOMORROW, retention=NOTHING_KEPT, keep=[3, 5])
         for seq in (3, 5):
             pinned = DeltaTable(uri(home), version=seq)
@@ -247,8 +247,28 @@ def test_after_the_retention_only_what_is_pinned_is_left(home: Path) -> None:
         lake.upkeep(TOMORROW, retention=NOTHING_KEPT)
         assert len(data(home)) == 1
         assert len(logs(home)) == 1
-    assert reader.table("decisions").collect().height == rows_of(FEW["decisions"], range(1, 31)).height
-    assert_has(home, 30)
+    assert reader.table("decisions").collect().height == rows_of(FEW["decisions"], range(1, 10)).height
+    assert_has(home, 9)
+
+
+def test_what_killed_writers_left_unfinished_is_removed_after_the_retention(home: Path) -> None:
+    folder = data(home)[0].parent
+    left = [
+        folder / "part-00000-aa.parquet#1",
+        folder / "compact-1-2-aa.parquet.new",
+        folder / "orphan.parquet",
+        logs(home)[0].with_name(f"{9:020}.json#1"),
+    ]
+    for path in left:
+        path.write_bytes(b"PAR1")
+    with Lake.open(home, FEW) as lake:
+        lake.upkeep(TOMORROW)
+        assert all(path.exists() for path in left), "somebody may be at work on them"
+        for path in left:
+            os.utime(path, (1e9, 1e9))
+        lake.upkeep(TOMORROW)
+    assert not any(path.exists() for path in left)
+    assert_has(home, 6)
 
 
 def test_log_and_files_are_kept_equally_long_in_new_and_in_old_tables(home: Path) -> None:
