@@ -58,7 +58,7 @@ class Replay:
     """A decision's row and what the rules make of it now.
 
     `why` tells why it is not the same, in words. `verdict` is what the rules say now, None where none wins
-    or it cannot be replayed; `hash` is the row's with that verdict. `moment` explains it.
+    or it cannot be replayed; `hash` is the row's with that verdict, `book` the rules.
     """
 
     row: Row
@@ -67,15 +67,15 @@ class Replay:
     verdict: Verdict | None = None
     hash: str | None = None
     differences: tuple[Difference, ...] = ()
-    moment: Moment | None = None
+    book: Rulebook | None = None
 
     @property
     def explanation(self) -> str:
         """The conditions of the rule that wins now, in words; empty where none does."""
-        if self.moment is None or self.verdict is None:
+        if self.book is None or self.verdict is None:
             return ""
         judged = BOOK if self.verdict.is_book else self.verdict.position
-        return self.moment.explain(judged).text(self.verdict.rule)
+        return moment_of(self.row, self.book).explain(judged).text(self.verdict.rule)
 
 
 def decided_again(row: Row, book: Rulebook, recorded_facts: Sequence[Row] | None = None) -> Replay:
@@ -89,8 +89,7 @@ def decided_again(row: Row, book: Rulebook, recorded_facts: Sequence[Row] | None
         return Replay(row, Outcome.CANNOT, "it was recorded by an older optiond, which kept no hash")
     changed = "" if hash_of(row, DECIDED_ON) == row["inputs_hash"] else _CHANGED
     try:
-        moment = moment_of(row, book)
-        verdict = _judged(row, moment)
+        verdict = _judged(row, moment_of(row, book))
     except _UNREADABLE as error:
         outcome = Outcome.DIFFERENT if changed else Outcome.CANNOT
         return Replay(row, outcome, changed or f"its facts or its state cannot be read ({error})")
@@ -110,7 +109,7 @@ def decided_again(row: Row, book: Rulebook, recorded_facts: Sequence[Row] | None
     outcome = Outcome.DIFFERENT if why else Outcome.SAME
     if not why and recorded_facts is not None and not recorded_facts:
         why = "the table `facts` has no row of it (a full disk leaves them out)"
-    return Replay(row, outcome, why, verdict, hash_now, (*differences, *against_facts), moment)
+    return Replay(row, outcome, why, verdict, hash_now, (*differences, *against_facts), book)
 
 
 def decided_under(row: Row, book: Rulebook) -> Replay:
@@ -119,8 +118,7 @@ def decided_under(row: Row, book: Rulebook) -> Replay:
     What they remember under names that the rules of then did not have is unknown to them.
     """
     try:
-        moment = moment_of(row, book)
-        verdict = _judged(row, moment)
+        verdict = _judged(row, moment_of(row, book))
     except _UNREADABLE as error:
         return Replay(row, Outcome.CANNOT, f"its facts or its state cannot be read ({error})")
     again = {**row, **_said(row, verdict)}
@@ -130,7 +128,7 @@ def decided_under(row: Row, book: Rulebook) -> Replay:
     )
     outcome = Outcome.DIFFERENT if differences else Outcome.SAME
     why = f"other {', '.join(difference.field for difference in differences)}" if differences else ""
-    return Replay(row, outcome, why, verdict, None, differences, moment)
+    return Replay(row, outcome, why, verdict, None, differences, book)
 
 
 def moment_of(row: Row, book: Rulebook) -> Moment:
