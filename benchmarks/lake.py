@@ -1,5 +1,10 @@
-"""The lake's speed as ratios within one run, next to the limits that LAKE.md sets."""
+"""The lake's speed as ratios within one run, next to the limits that LAKE.md sets.
 
+What needs a long history is measured by `versions`, `flushes` and `lake_year`.
+"""
+
+import asyncio
+import os
 import sqlite3
 import statistics
 import tempfile
@@ -11,13 +16,15 @@ from pathlib import Path
 
 import polars as pl
 
+from benchmarks.figure import Figure, show
+from benchmarks.stopwatch import bare_fsync_ms, median_ms, ms_of, p99
 from lake import Column, Lake, LakeReader, TableSchema, delta
 from lake.store import Folder
 
-_ROWS = 5_000
-_T0 = datetime(2026, 2, 4, 14, 30, tzinfo=UTC)
+ROWS = 5_000
+T0 = datetime(2026, 2, 4, 14, 30, tzinfo=UTC)
 _NUMBERS = [f"x{n}" for n in range(12)]
-_TABLE = TableSchema(
+TABLE = TableSchema(
     "snapshots",
     "rows of a usual width",
     ("con_id",),
@@ -30,7 +37,7 @@ _TABLE = TableSchema(
 )
 
 
-def _frame(rows: int) -> pl.DataFrame:
+def frame(rows: int) -> pl.DataFrame:
     number = pl.Series(range(rows))
     return pl.DataFrame(
         {
@@ -42,90 +49,118 @@ def _frame(rows: int) -> pl.DataFrame:
     )
 
 
-def _median_ms(work: Callable[[int], object], times: int) -> float:
-    taken = []
-    for n in range(times):
-        begun = time.perf_counter()
-        work(n)
-        taken.append((time.perf_counter() - begun) * 1e3)
-    return statistics.median(taken)
+def stored(rows: pl.DataFrame, seq: int) -> pl.DataFrame:
+    """The rows as a table holds them."""
+    return rows.select(pl.lit(seq).alias("seq"), pl.lit(T0).alias("time"), pl.all()).cast(TABLE.stored)
 
 
-def _append_to_bare_parquet(folder: Path) -> tuple[float, float]:
-    rows = _frame(_ROWS).select(
-        pl.lit(1).alias("seq"), pl.lit(_T0).dt.cast_time_unit("us").alias("time"), pl.all()
+def _appends(folder: Path) -> list[Figure]:
+    """Delta and bare Parquet turn about, so that whatever else the machine does hits both."""
+    rows = stored(frame(ROWS), 1)
+    store = Folder(folder)
+    table = delta.create_table(store, "table", rows.schema, ("seq", "time"))
+    taken: dict[str, list[float]] = {"delta": [], "bare": [], "sync": [], "fsync": []}
+    for n in range(19):
+        path = folder / f"{n}.parquet"
+        taken["delta"].append(ms_of(lambda n=n: delta.append(table, rows, n + 1)))
+        version = table.version()
+        taken["sync"].append(ms_of(lambda v=version: delta.sync(store, "table", v - 1, v)))
+        taken["bare"].append(ms_of(lambda path=path: rows.write_parquet(path, compression="snappy")))
+        taken["fsync"].append(ms_of(lambda path=path: _fsync(path, folder)))
+    appended, bare, synced, fsynced = (
+        statistics.median(taken[name]) for name in ("delta", "bare", "sync", "fsync")
     )
-    rows = rows.cast({"seq": pl.Int64()})
-    table = delta.create_table(Folder(folder), "table", rows.schema, ("seq", "time"))
-    appended = _median_ms(lambda n: delta.append(table, rows, n + 1), 19)
-    bare = _median_ms(lambda n: rows.write_parquet(folder / f"{n}.parquet", compression="snappy"), 19)
-    return appended, bare
+    return [
+        Figure("append of 5,000 rows through delta-rs / bare Parquet write", appended, bare, 2.5),
+        Figure("the same, each safely on disk", appended + synced, bare + fsynced),
+    ]
 
 
-def _cycle_to_row_insert(folder: Path) -> tuple[float, float]:
-    frame = _frame(_ROWS)
-    tuples = frame.rows()
-    with Lake.open(folder / "home", {"snapshots": _TABLE}) as lake:
-        acknowledged = _median_ms(lambda n: lake.commit(_T0 + timedelta(seconds=n), {"snapshots": frame}), 15)
+def _fsync(*paths: Path) -> None:
+    for path in paths:
+        descriptor = os.open(path, os.O_RDONLY)
+        os.fsync(descriptor)
+        os.close(descriptor)
+
+
+def _acknowledged(folder: Path) -> list[Figure]:
+    rows = frame(ROWS)
+    tuples = rows.rows()
     connection = sqlite3.connect(folder / "rows.sqlite", isolation_level=None)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
-    connection.execute(f"CREATE TABLE snapshots ({', '.join(frame.columns)})")
-    marks = ", ".join("?" * frame.width)
+    connection.execute(f"CREATE TABLE snapshots ({', '.join(rows.columns)})")
+    marks = ", ".join("?" * rows.width)
 
-    def insert(_: int) -> None:
+    def insert() -> None:
         connection.execute("BEGIN")
         connection.executemany(f"INSERT INTO snapshots VALUES ({marks})", tuples)
         connection.execute("COMMIT")
 
-    inserted = _median_ms(insert, 15)
+    acknowledged, inserted = [], []
+    with Lake.open(folder / "home", {"snapshots": TABLE}) as lake:
+        for n in range(15):
+            moment = T0 + timedelta(seconds=n)
+            acknowledged.append(ms_of(lambda moment=moment: lake.commit(moment, {"snapshots": rows})))
+            inserted.append(ms_of(insert))
     connection.close()
-    return acknowledged, inserted
+    what = "acknowledged cycle / SQLite row insert of the same 5,000 rows"
+    return [Figure(what, statistics.median(acknowledged), statistics.median(inserted), 0.33)]
 
 
 def _tables(count: int) -> dict[str, TableSchema]:
-    return {f"t{n}": TableSchema(f"t{n}", _TABLE.meaning, _TABLE.key, _TABLE.columns) for n in range(count)}
+    return {f"t{n}": TableSchema(f"t{n}", TABLE.meaning, TABLE.key, TABLE.columns) for n in range(count)}
 
 
-def _batched_to_single(folder: Path) -> tuple[float, float]:
+def _batched(folder: Path) -> list[Figure]:
     """Seven tables of 50 rows per cycle: a flush every 12 cycles against a flush every cycle."""
-    tables, frame = _tables(7), _frame(50)
+    tables, rows = _tables(7), frame(50)
     per_cycle = []
     for name, every in (("batched", 12), ("single", 1)):
         with Lake.open(folder / name, tables) as lake:
             begun = time.perf_counter()
             for n in range(48):
-                lake.commit(_T0 + timedelta(seconds=n), dict.fromkeys(tables, frame))
+                lake.commit(T0 + timedelta(seconds=n), dict.fromkeys(tables, rows))
                 if (n + 1) % every == 0:
                     lake.flush()
             per_cycle.append((time.perf_counter() - begun) / 48 * 1e3)
-    return per_cycle[0], per_cycle[1]
+    return [Figure("journal + batched flush per cycle / flush every cycle", *per_cycle, 0.3)]
 
 
-def _last_to_first_tenth(folder: Path) -> tuple[float, float]:
-    frame, taken = _frame(50), []
-    with Lake.open(folder / "home", {"snapshots": _TABLE}) as lake:
+def _day(folder: Path) -> list[Figure]:
+    """390 flushes of 5,000 rows; then what the day's rows can be read at."""
+    rows, taken = frame(ROWS), []
+    with Lake.open(folder / "home", {"snapshots": TABLE}) as lake:
         for n in range(390):
-            lake.commit(_T0 + timedelta(minutes=n), {"snapshots": frame})
-            begun = time.perf_counter()
-            lake.flush()
-            taken.append((time.perf_counter() - begun) * 1e3)
-    return statistics.median(taken[-39:]), statistics.median(taken[:39])
+            lake.commit(T0 + timedelta(minutes=n), {"snapshots": rows})
+            taken.append(ms_of(lake.flush))
+    reader = LakeReader.open(folder / "home")
+    tail = median_ms(lambda _: reader.table("snapshots").filter(pl.col("seq") > 380).collect(), 9)
+    resolved = median_ms(lambda n: reader.seq_at(T0 + timedelta(minutes=20 * n)), 9)
+    return [
+        Figure(
+            "last tenth / first tenth of a day's 390 flushes",
+            statistics.median(taken[-39:]),
+            statistics.median(taken[:39]),
+            1.25,
+        ),
+        Figure("newest rows of 390 flushes", tail),
+        Figure("as-of resolved by time, 390 flushes", resolved),
+    ]
 
 
-def _commits_beside_flushes(folder: Path) -> tuple[float, float]:
-    """Milliseconds that a small commit takes, p99: while flushes run, and while none does."""
-    tables, frame = _tables(7), _frame(5)
+def _intents(folder: Path) -> list[Figure]:
+    """Small commits of seven tables, while flushes run and while none does; the disk itself, bare."""
+    tables, rows = _tables(7), frame(5)
     with Lake.open(folder / "home", tables) as lake:
 
-        def commits() -> float:
+        def commits() -> list[float]:
             taken = []
-            for n in range(200):
-                begun = time.perf_counter()
-                lake.commit(_T0 + timedelta(seconds=n), dict.fromkeys(tables, frame))
-                taken.append((time.perf_counter() - begun) * 1e3)
+            for n in range(300):
+                moment = T0 + timedelta(seconds=n)
+                taken.append(ms_of(lambda moment=moment: lake.commit(moment, dict.fromkeys(tables, rows))))
                 time.sleep(0.002)
-            return statistics.quantiles(taken, n=100)[98]
+            return taken
 
         alone = commits()
         ended = threading.Event()
@@ -139,40 +174,53 @@ def _commits_beside_flushes(folder: Path) -> tuple[float, float]:
         beside = commits()
         ended.set()
         flusher.join()
-    return beside, alone
+    bare = bare_fsync_ms(folder, 300)
+    return [
+        Figure("durable commit of seven tables, p99", p99(alone), None, 10),
+        Figure("the same beside flushes without a pause, p99", p99(beside), None, 10),
+        Figure("bare write of 4 KiB with fsync, p99", p99(bare)),
+    ]
 
 
-def _reads(folder: Path) -> tuple[float, float]:
-    """Milliseconds of one read of the newest 100 seqs after 200 flushes; of one as-of resolved by time."""
-    frame = _frame(50)
-    with Lake.open(folder / "home", {"snapshots": _TABLE}) as lake:
-        for n in range(200):
-            lake.commit(_T0 + timedelta(minutes=n), {"snapshots": frame})
-            lake.flush()
-    reader = LakeReader.open(folder / "home")
-    tail = _median_ms(lambda _: reader.table("snapshots").filter(pl.col("seq") > 190).collect(), 9)
-    resolved = _median_ms(lambda n: reader.seq_at(_T0 + timedelta(minutes=20 * n)), 9)
-    return tail, resolved
+def loop_lag_ms(work: Callable[[], object]) -> list[float]:
+    """How late an event loop is, every 5 ms, while `work` goes on in a thread."""
+
+    async def watch() -> list[float]:
+        working = asyncio.ensure_future(asyncio.to_thread(work))
+        late = []
+        loop = asyncio.get_running_loop()
+        while not working.done():
+            due = loop.time() + 0.005
+            await asyncio.sleep(0.005)
+            late.append((loop.time() - due) * 1e3)
+        await working
+        return late
+
+    return asyncio.run(watch())
+
+
+def _lag(folder: Path) -> list[Figure]:
+    """A flush of seven tables, 5,000 rows each, twenty times."""
+    tables, rows = _tables(7), frame(ROWS)
+    with Lake.open(folder / "home", tables) as lake:
+        for n in range(20):
+            lake.commit(T0 + timedelta(days=n), dict.fromkeys(tables, rows))
+        late = loop_lag_ms(lambda: (lake.flush(), time.sleep(0.1)))
+        for n in range(20, 40):
+            lake.commit(T0 + timedelta(days=n), dict.fromkeys(tables, rows))
+            late += loop_lag_ms(lake.flush)
+    idle = loop_lag_ms(lambda: time.sleep(2))
+    return [
+        Figure("event-loop lag during flushes, p99", p99(late), None, 5),
+        Figure("event-loop lag while nothing is done, p99", p99(idle)),
+    ]
 
 
 def main() -> None:
     """Print every ratio with its limit."""
-    measured = (
-        ("append of 5,000 rows through delta-rs / bare Parquet write", _append_to_bare_parquet, 2.5),
-        ("acknowledged cycle / SQLite row insert of the same 5,000 rows", _cycle_to_row_insert, 0.33),
-        ("journal + batched flush per cycle / flush every cycle", _batched_to_single, 0.3),
-        ("last tenth / first tenth of 390 flushes", _last_to_first_tenth, 1.25),
-        ("p99 of a small commit, ms: beside flushes / alone", _commits_beside_flushes, None),
-        ("ms: newest rows of 200 flushes / as-of by time", _reads, None),
-    )
-    for name, measure, limit in measured:
+    for measure in (_appends, _acknowledged, _batched, _day, _intents, _lag):
         with tempfile.TemporaryDirectory() as folder:
-            one, other = measure(Path(folder))
-        if limit is None:
-            print(f"{name}: {one:.2f} / {other:.2f}")
-        else:
-            verdict = "ok" if one / other <= limit else "OVER"
-            print(f"{name}: {one:.2f} ms / {other:.2f} ms = {one / other:.2f} (limit {limit}) {verdict}")
+            show(*measure(Path(folder)))
 
 
 if __name__ == "__main__":

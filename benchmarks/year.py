@@ -101,16 +101,10 @@ def make(home: Path, days: int, contracts: int, snapshots_per_day: int) -> None:
             begun = time.perf_counter()
             write_thinned(lake, account, day, snapshots_per_day)
             print(f"{account.days[day]}  {time.perf_counter() - begun:.1f} s", flush=True)
-        tend(lake, hours.opening(account.days[last]))
+        lake.upkeep(hours.opening(account.days[last]))
         write_full(lake, account, last, told_as=last)
     with _opened(home / "day") as lake:
         write_full(lake, account, last, told_as=0)
-
-
-def tend(lake: Lake, now: datetime) -> None:
-    """The nightly upkeep."""
-    if hasattr(lake, "upkeep"):
-        lake.upkeep(now)
 
 
 def _opened(home: Path) -> Lake:

@@ -1,0 +1,35 @@
+"""One number of the benchmarks beside what it is held against."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """`one` / `other` must be at most `limit` (None: only told); `other` None: `one` itself must be."""
+
+    what: str
+    one: float
+    other: float | None = None
+    limit: float | None = None
+    unit: str = "ms"
+
+    @property
+    def value(self) -> float:
+        return self.one if self.other is None else self.one / self.other
+
+    def __str__(self) -> str:
+        measured = f"{self.one:,.4g} {self.unit}"
+        if self.other is not None:
+            measured += f" / {self.other:,.4g} {self.unit} | {self.value:.3g}"
+        else:
+            measured += " | "
+        if self.limit is None:
+            return f"| {self.what} | {measured} | |"
+        verdict = "" if self.value <= self.limit else " **not met**"
+        return f"| {self.what} | {measured} | {self.limit:g}{verdict} |"
+
+
+def show(*figures: Figure) -> None:
+    """Print figures as rows of a table."""
+    for figure in figures:
+        print(figure, flush=True)
