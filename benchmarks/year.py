@@ -60,11 +60,11 @@ def write_thinned(lake: Lake, account: Account, day: int, snapshots_per_day: int
     lake.flush()
 
 
-def write_full(lake: Lake, account: Account, day: int, told_as: int) -> None:
-    """One day at the full rate; `told_as` 0 tells it as the account's first."""
+def write_full(lake: Lake, account: Account, day: int) -> None:
+    """One day at the full rate."""
     when = moments(account.days[day], _FULL)
-    commits = _by_commit(happenings(account, told_as, when), len(when))
-    held = account.held(told_as)
+    commits = _by_commit(happenings(account, day, when), len(when))
+    held = account.held(day)
     for first in range(0, len(when), _AT_ONCE):
         seen = quotes(account, day, held, when[first : first + _AT_ONCE])
         seen_by, told_by = (
@@ -102,9 +102,9 @@ def make(home: Path, days: int, contracts: int, snapshots_per_day: int) -> None:
             write_thinned(lake, account, day, snapshots_per_day)
             print(f"{account.days[day]}  {time.perf_counter() - begun:.1f} s", flush=True)
         lake.upkeep(hours.opening(account.days[last]))
-        write_full(lake, account, last, told_as=last)
+        write_full(lake, account, last)
     with _opened(home / "day") as lake:
-        write_full(lake, account, last, told_as=0)
+        write_full(lake, make_account(account.days[last], 1, contracts, SEED), 0)
 
 
 def _opened(home: Path) -> Lake:
