@@ -12,6 +12,8 @@ from typing import Any
 from urllib.parse import unquote
 
 import polars as pl
+from arro3.core import DataType, Table
+from arro3.core import Field as ArrowField
 from deltalake import (
     ColumnProperties,
     CommitProperties,
@@ -39,6 +41,10 @@ _PRIMITIVES = {
     pl.Boolean(): "boolean",
     pl.String(): "string",
     pl.Date(): "date",
+}
+_ARROW = {
+    pl.String(): DataType.string(),
+    pl.List(pl.String()): DataType.list(ArrowField("element", DataType.string(), nullable=True)),
 }
 HOOKS = PostCommitHookProperties(cleanup_expired_logs=False)
 _POLARS = {"max_retries": 3, "retry_timeout_ms": 10_000}  # what polars calls its own, beside delta-rs's
@@ -90,7 +96,7 @@ def append(table: DeltaTable, rows: pl.DataFrame, seq: int) -> None:
     """
     write_deltalake(
         table,
-        rows.with_columns(date=pl.col("time").dt.date()),
+        _plain(rows.with_columns(date=pl.col("time").dt.date())),
         mode="append",
         writer_properties=_writing(rows.schema),
         commit_properties=signed(APP, seq),
@@ -402,6 +408,15 @@ def _is_complete(actions: list[dict[str, Any]]) -> bool:
 def _is_whole_file(store: Store, name: str, add: Mapping[str, Any]) -> bool:
     key = f"{name}/{unquote(add['path'])}"
     return store.size(key) == add["size"] and store.read_end(key, len(_PARQUET_ENDS)) == _PARQUET_ENDS
+
+
+def _plain(rows: pl.DataFrame) -> Table:
+    """The rows without Arrow's view types, which would be noted in the file and which many readers refuse."""
+    table = Table.from_arrow(rows)
+    for place, (name, dtype) in enumerate(rows.schema.items()):
+        if dtype in _ARROW:
+            table = table.set_column(place, name, table.column(place).cast(_ARROW[dtype]))
+    return table
 
 
 def _writing(schema: pl.Schema) -> WriterProperties:
