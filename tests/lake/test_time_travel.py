@@ -285,6 +285,20 @@ def test_a_table_of_another_optiond_is_read_whole_and_has_no_known_key(tmp_path:
         picture.current("things")
 
 
+def test_every_commit_has_its_time_also_when_the_clock_was_set_back_over_midnight(tmp_path: Path) -> None:
+    alert = pl.DataFrame({"alert": ["a"], "severity": ["info"], "text": ["hello"]})
+    midnight = datetime(2026, 2, 5, tzinfo=UTC)
+    times = [midnight + timedelta(seconds=s) for s in (-9, -8, 1, 2, -3, -2, 5, 6)]
+    with Lake.open(tmp_path) as writer:
+        for number, time in enumerate(times, 1):
+            writer.commit(time, {"alerts": alert})
+            if number % 2 == 0:
+                writer.flush()
+        writer.upkeep(midnight + timedelta(days=3))
+    history = lake.open(tmp_path)
+    assert [history.as_of(seq).time for seq in range(9)] == [None, *times]
+
+
 # --- keys ----------------------------------------------------------------------------------------
 
 
