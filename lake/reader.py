@@ -201,11 +201,11 @@ class LakeReader:
     def _check_files(self, name: str, table: DeltaTable) -> None:
         """Every data file is there with its size; one that was seen is not looked at again."""
         seen = self._whole.setdefault(name, set())
-        for path, size in delta.data_files(table).select("path", "size_bytes").iter_rows():
-            if path in seen:
-                continue
-            key = f"{name}/{unquote(path)}"
-            if self._store.size(key) != size:
+        listed = delta.data_files(table).select("path", "size_bytes").iter_rows()
+        fresh = {f"{name}/{unquote(path)}": (path, size) for path, size in listed if path not in seen}
+        there = self._store.sizes(fresh)
+        for key, (path, size) in fresh.items():
+            if there[key] != size:
                 raise LakeError(
                     f"the table {name} has lost a data file or part of it ({self._store.uri}/{key}): "
                     "restore this home from a backup"

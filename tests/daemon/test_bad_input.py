@@ -17,6 +17,7 @@ import polars as pl
 import pytest
 
 from daemon.cli import main
+from daemon.settings import load_settings
 from lake import LakeReader, views
 
 OPTIOND = Path(sys.executable).with_name("optiond")
@@ -451,3 +452,23 @@ def test_a_gateway_account_of_an_earlier_version_is_not_passed_over(tmp_path: Pa
     said = refusal(run(tmp_path))
     assert str(tmp_path / "gateway" / "model.json") in said
     assert "move it away" in said
+
+
+def test_keys_of_a_bucket_come_from_secrets_and_environment_and_are_refused_in_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets" / "lake__secret_access_key").write_text("hunter2\n")
+    monkeypatch.setenv("OPTIOND_LAKE__ACCESS_KEY_ID", "hunter3")
+    settings = load_settings(tmp_path)
+    key_id, secret = settings.lake.access_key_id, settings.lake.secret_access_key
+    assert key_id is not None
+    assert secret is not None
+    assert (key_id.get_secret_value(), secret.get_secret_value()) == ("hunter3", "hunter2")
+    assert "hunter" not in f"{settings!r} {settings} {settings.model_dump_json()} {settings.model_dump()}"
+    (tmp_path / "optiond.toml").write_text('[lake]\nsecret_access_key = "hunter2"\n')
+    assert main(["run", "--home", str(tmp_path)]) == 1
+    said = capsys.readouterr().err
+    assert "'lake.secret_access_key'" in said
+    assert f"write it into the file {tmp_path}/secrets/lake__secret_access_key" in said
+    assert "hunter" not in said

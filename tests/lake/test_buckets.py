@@ -165,3 +165,22 @@ def test_an_owner_that_says_nothing_is_somebody_else(home: Path) -> None:
     (home / SESSIONS).write_text("{")
     with pytest.raises(LakeError, match=rf"{SESSIONS} cannot be read"):
         Lake.open(home)
+
+
+# --- many files ----------------------------------------------------------------------------------
+
+
+def test_a_reader_finds_a_lost_file_among_many_without_asking_for_each(home: Path, s3: S3Server) -> None:
+    with Lake.open(home) as lake:
+        for _ in range(12):
+            lake.commit(T, {"alerts": ALERT})
+            lake.flush()
+    data = f"{home.parent.name}/alerts/date="
+    before = len(s3.statuses("HEAD", data))
+    assert seqs(home) == [*range(1, 13)]
+    assert len(s3.statuses("HEAD", data)) - before <= 2, "its newest file alone"
+    store = bucket_of(home)
+    oldest = min(key for key in store.keys("alerts") if key.startswith("alerts/date="))
+    store.write(oldest, store.read(oldest)[:-1])
+    with pytest.raises(LakeError, match=f"alerts has lost a data file or part of it .*{oldest}"):
+        seqs(home)
