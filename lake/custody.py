@@ -21,12 +21,14 @@ from lake.owner import Owner
 from lake.store import Store
 from options import LakeError
 
+_LOSS = "loss of {}"
+
 _log = structlog.get_logger(__name__)
 
 
 class Custody:
     """The tables of one writer. `lock` is held by whoever writes to them; `troubles` says, by table, what
-    could not be healed."""
+    could not be healed. What is lost for good stays noted in the journal, which a restored home has not."""
 
     def __init__(self, store: Store, journal: Journal, owner: Owner | None) -> None:
         self.store = store
@@ -58,8 +60,10 @@ class Custody:
         try:
             with reported(f"cannot look through the table {name}", self.place(name)):
                 judged = foreign.judge(self.store, name, known)
-        except LakeError as error:
-            self.trouble(name, str(error))
+        except foreign.Loss as error:
+            self._trouble(name, str(error))
+            with reported("cannot write to the journal", self._journal.path):
+                self._journal.note(_LOSS.format(name), str(error))
             return version
         if judged.accepted:
             _log.warning("lake.foreign_compaction", table=name, versions=judged.accepted)
@@ -81,12 +85,12 @@ class Custody:
                 table = self._opened(name, settled)
             if name not in self.troubles:
                 self._vouch(name, settled)
-                self.count(name, table)
+            self._count(name, table)
 
     def health(self, name: str) -> TableHealth:
         """How a table is at its newest version."""
         with self._looking, reported(f"cannot read the table {name}", self.place(name)):
-            table = self._seen.get(name)
+            table = self._seen.pop(name, None)
             if table is None:
                 table = self._opened(name)
             else:
@@ -110,7 +114,7 @@ class Custody:
             settled = self.settle(name, table.version())
             if settled != table.version():
                 table = self._opened(name, settled)
-            self.count(name, table)
+            self._count(name, table)
             if name in self.troubles:
                 raise LakeError(self.troubles[name])
             try:
@@ -129,21 +133,26 @@ class Custody:
                 self._journal.vouch({name: version})
             failpoint.reach("custody.vouched")
 
-    def count(self, name: str, table: DeltaTable) -> None:
+    def _count(self, name: str, table: DeltaTable) -> None:
         """See by its metadata whether a table has the rows that were flushed into it."""
         wanted = self._journal.flushed.rows.get(name)
         with reported(f"cannot read the table {name}", self.place(name)):
             rows = foreign.count_rows(table)
+        with reported("cannot read the journal", self._journal.path):
+            loss = self._journal.noted(_LOSS.format(name))
+        if loss is not None:
+            self._trouble(name, loss)
+            return
         if wanted is None or rows == wanted:
             self.troubles.pop(name, None)
             return
-        self.trouble(
+        self._trouble(
             name,
             f"the table {name} ({self.place(name)}) has {rows} rows and should have {wanted}: another "
             "program changed it for good; restore this home from a backup",
         )
 
-    def trouble(self, name: str, line: str) -> None:
+    def _trouble(self, name: str, line: str) -> None:
         """Keep and log what cannot be healed."""
         if self.troubles.get(name) != line:
             _log.error("lake.table_differs", table=name, problem=line)

@@ -30,6 +30,10 @@ _TRIES = 5
 Files = dict[str, DataFile]
 
 
+class Loss(LakeError):
+    """Rows that another program removed for good."""
+
+
 @dataclass(frozen=True, slots=True)
 class Judgement:
     """A table's version with what it should hold, and what other programs did since the vouched one: their
@@ -43,7 +47,7 @@ class Judgement:
 def judge(store: Store, name: str, known: int) -> Judgement:
     """Bring the table to what it should be, where other programs committed after the version `known`.
 
-    Raises LakeError when something is missing that cannot be put back; nothing is changed then.
+    Raises Loss when something is missing that cannot be put back; nothing is changed then.
     """
     for attempt in range(1, _TRIES + 1):
         table = delta.open_table(store, name)
@@ -158,7 +162,7 @@ def _put_back(store: Store, name: str, table: DeltaTable, expected: Files, live:
     missing = [file for path, file in expected.items() if path not in live]
     if lost := [file for file in missing if not is_there(store, name, file)]:
         rows = sum(file.rows or 0 for file in lost)
-        raise LakeError(
+        raise Loss(
             f"another program removed {rows} rows of the table {name} for good "
             f"({store.uri}/{lost[0].key(name)}): restore this home from a backup"
         )

@@ -160,6 +160,20 @@ def test_rows_removed_for_good_are_told_in_one_line_and_what_is_left_is_not_touc
         assert trouble is not None and "restore this home from a backup" in trouble
 
 
+def test_a_loss_is_remembered_even_where_the_number_of_rows_is_right_again(tmp_path: Path) -> None:
+    with Lake.open(tmp_path, FEW) as lake:
+        write(lake, 1, 5)
+    swap_rows(tmp_path)
+    clean_up(tmp_path)
+    for _ in range(2):
+        with Lake.open(tmp_path, FEW) as lake:
+            trouble = lake.health().tables[TABLE].trouble
+            assert trouble is not None and "for good" in trouble
+            write(lake, lake.seq + 1, lake.seq + 1)
+            lost = next(table for table in lake.upkeep(TOMORROW).tables if table.name == TABLE)
+            assert lost.trouble == trouble
+
+
 def hammer(home: str, ready: "multiprocessing.synchronize.Event", times: int) -> None:
     """Another program that compacts whatever it finds; losing a race is no error to it."""
     ready.set()
