@@ -54,16 +54,18 @@ def log_of(home: Any, event: str) -> list[dict[str, Any]]:
     return [line for line in map(json.loads, lines) if line["event"] == event]
 
 
-def get(home: Any, path: str) -> httpx.Response:
-    port = json.loads((home.path / "control.json").read_text())["port"]
-    return httpx.get(f"http://127.0.0.1:{port}{path}", timeout=5)
-
-
-def is_running(home: Any) -> bool:
+def told(home: Any, path: str) -> dict[str, Any]:
+    """What the daemon answers; nothing while there is none."""
     try:
-        return bool(get(home, "/lake/upkeep").json()["running"])
+        answer: dict[str, Any] = json.loads(get(home, path))
     except (OSError, ValueError, httpx.HTTPError):
-        return False
+        return {}
+    return answer
+
+
+def get(home: Any, path: str) -> str:
+    port = json.loads((home.path / "control.json").read_text())["port"]
+    return httpx.get(f"http://127.0.0.1:{port}{path}", timeout=5).text
 
 
 def test_it_is_done_in_the_evening_also_after_a_kill_and_a_stop(
@@ -81,7 +83,11 @@ def test_it_is_done_in_the_evening_also_after_a_kill_and_a_stop(
     assert DAYS < old_files(home, "alerts") < DAYS * FLUSHES, "killed half-way"
 
     second = home.start()
-    helpers.wait_until(lambda: is_running(home) or log_of(home, "upkeep.done"), 60, "it is taken up again")
+    helpers.wait_until(
+        lambda: told(home, "/lake/upkeep").get("running") or log_of(home, "upkeep.done"),
+        60,
+        "it is taken up again",
+    )
     began = time.monotonic()
     helpers.stop(second)
     assert time.monotonic() - began < 5, "a stop does not wait for it"
@@ -90,8 +96,8 @@ def test_it_is_done_in_the_evening_also_after_a_kill_and_a_stop(
     done = helpers.wait_until(lambda: log_of(home, "upkeep.done"), 60, "it is done in the end")
     evening = datetime.fromisoformat(done[-1]["time"]).astimezone(NEW_YORK)
     assert (evening.hour, evening.minute) >= (16, 30)
-    assert home.status()["lake"]["upkeep"]["last"] == done[-1]["time"].replace(" ", "T")
-    metrics = get(home, "/metrics").text
+    assert told(home, "/status")["lake"]["upkeep"]["last"] == done[-1]["time"].replace(" ", "T")
+    metrics = get(home, "/metrics")
     helpers.stop(third)
     for name, rows in before.items():
         assert old_files(home, name) == DAYS, "a file a day"
@@ -110,7 +116,7 @@ def test_it_can_be_asked_for_beside_a_running_daemon_and_without_one(
     write_history(home.path)
     before = old_rows(home, "alerts")
     daemon = home.start()
-    helpers.wait_until(lambda: (home.status() or {}).get("positions") == 1, 30, "adopted")
+    helpers.wait_until(lambda: told(home, "/status").get("positions") == 1, 30, "adopted")
     refused = home.ask("lake", "upkeep")
     assert refused.returncode == 1
     assert "the market is open or about to open: wait for the close, or add --now" in refused.stderr
@@ -118,7 +124,7 @@ def test_it_can_be_asked_for_beside_a_running_daemon_and_without_one(
     assert outcome["finished"]
     (alerts,) = [table for table in outcome["tables"] if table["name"] == "alerts"]
     assert alerts["files_before"] - alerts["files_after"] >= DAYS * (FLUSHES - 1)
-    assert home.status()["lake"]["upkeep"]["outcome"]["finished"]
+    assert told(home, "/status")["lake"]["upkeep"]["outcome"]["finished"]
     helpers.stop(daemon)
     assert old_files(home, "alerts") == DAYS
     again = home.ask("lake", "upkeep")
