@@ -27,6 +27,9 @@ import structlog
 from lake import failpoint
 from options import LakeError
 
+MIGRATIONS = "migrations"
+"""Folder of the home: what it takes to get back to where an older optiond left it."""
+
 RESERVE = 32 * 2**20  # bytes
 _FORMAT = 2
 _BUSY = (
@@ -90,6 +93,8 @@ class Journal:
         self._connection.execute("PRAGMA journal_mode = WAL")
         known = _format(self._connection, path)
         if known < _FORMAT:
+            if known:
+                _keep_way_back(path, known)
             with self._transaction():
                 for statement in (*(_TABLES if known == 0 else ()), *_ADDED_IN_2):
                     self._connection.execute(statement)
@@ -115,8 +120,17 @@ class Journal:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
 
-    def append(self, time: datetime, entries: Sequence[Entry]) -> int:
-        """Write one commit durably and give its seq. Nothing is written when this raises."""
+    def append(
+        self,
+        time: datetime,
+        entries: Sequence[Entry],
+        schemas: Mapping[str, pl.Schema] | None = None,
+        notes: Mapping[str, str] | None = None,
+    ) -> int:
+        """Write one commit durably and give its seq; with it, tables as they are declared now, and notes.
+
+        Nothing is written when this raises.
+        """
         blobs = [(entry.name, entry.rows.height, _to_ipc(entry.rows)) for entry in entries]
         with self._lock:
             seq = self.seq + 1
@@ -125,6 +139,9 @@ class Journal:
                 self._connection.executemany(
                     "INSERT INTO rows VALUES (?, ?, ?, ?)", [(seq, *blob) for blob in blobs]
                 )
+                self._declare(schemas or {})
+                for name, text in (notes or {}).items():
+                    self._connection.execute("INSERT OR REPLACE INTO notes VALUES (?, ?)", (name, text))
                 failpoint.reach("journal.written")
             if self.last_commit is not None and time < self.last_commit:
                 _log.warning("clock.went_back", seq=seq, time=time, before=self.last_commit)
@@ -140,10 +157,13 @@ class Journal:
         if self.declared() == schemas:
             return
         with self._lock, self._transaction():
-            self._connection.executemany(
-                "INSERT OR REPLACE INTO schemas VALUES (?, ?)",
-                [(name, _to_ipc(schema.to_frame())) for name, schema in schemas.items()],
-            )
+            self._declare(schemas)
+
+    def _declare(self, schemas: Mapping[str, pl.Schema]) -> None:
+        self._connection.executemany(
+            "INSERT OR REPLACE INTO schemas VALUES (?, ?)",
+            [(name, _to_ipc(schema.to_frame())) for name, schema in schemas.items()],
+        )
 
     def declared(self) -> dict[str, pl.Schema]:
         """The tables as they were declared last."""
@@ -355,6 +375,14 @@ def copy(path: Path, target: Path) -> None:
         source.backup(copied)
         # One file, whole in itself; the next writer goes over to a write-ahead log again.
         copied.execute("PRAGMA journal_mode = DELETE").fetchall()
+
+
+def _keep_way_back(path: Path, known: int) -> None:
+    """A copy of a journal of an older format, which an older optiond can go back to."""
+    kept = path.parent / MIGRATIONS / f"{path.stem}-format-{known}{path.suffix}"
+    kept.parent.mkdir(exist_ok=True)
+    kept.unlink(missing_ok=True)
+    copy(path, kept)
 
 
 def _connect(path: Path) -> sqlite3.Connection:

@@ -321,7 +321,24 @@ _TABLES = (
     ),
 )
 
-TABLES: Mapping[str, TableSchema] = MappingProxyType({table.name: table for table in _TABLES})
+SCHEMA_CHANGES = TableSchema(
+    "schema_changes",
+    "table or column that a newer optiond has added",
+    ("table", "column"),
+    (
+        _text("table", "the table"),
+        _text("column", "the column that is new", "the whole table is new"),
+        _text("type", "its type", "the whole table is new"),
+        _int("from_version", "version of the schemas before; the first is 1"),
+        _int("to_version", "version of the schemas from then on"),
+        _time("changed_at", "when, by the clock of the machine", None),
+    ),
+)
+"""Written by the lake itself when it is opened."""
+
+TABLES: Mapping[str, TableSchema] = MappingProxyType(
+    {table.name: table for table in (*_TABLES, SCHEMA_CHANGES)}
+)
 """Every table but `facts`, whose columns are the rules' catalogue (`facts_table`)."""
 
 LEDGER = TableSchema(

@@ -17,7 +17,7 @@ from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError, DeltaError
 from filelock import FileLock, Timeout
 
-from lake import delta, failpoint, foreign
+from lake import delta, failpoint, foreign, migration
 from lake.custody import Custody
 from lake.faults import is_disk_full, reported
 from lake.health import LakeHealth
@@ -26,7 +26,7 @@ from lake.location import FOLDER, JOURNAL, Location, settle, store_of
 from lake.owner import Owner, claim
 from lake.schemas import TableSchema, no_such_table
 from lake.store import Bucket, Store
-from lake.tables import LEDGER, TABLES
+from lake.tables import LEDGER, SCHEMA_CHANGES, TABLES
 from lake.upkeep import Step, Terms, Upkeep, UpkeepReport
 from options import LakeError
 
@@ -333,8 +333,8 @@ class Lake:
                 journal.adopt(vouched)
             if counted:
                 journal.vouch({}, counted)
-            journal.declare(self._stored | {LEDGER.name: LEDGER.stored})
             self._recognize(opened.get(LEDGER.name) if LEDGER.name in vouched.versions else None)
+            migration.migrate(journal, self._store, self._stored | {LEDGER.name: LEDGER.stored})
         failpoint.reach("recovery.declared")
         if journal.flushed.boundary is not None:
             self._finish_flush()
@@ -455,7 +455,7 @@ def acquire(path: Path) -> FileLock:
 
 def _all_columns(before: Mapping[str, pl.Schema], tables: Mapping[str, TableSchema]) -> dict[str, pl.Schema]:
     """Every table's columns: as declared now, then those it only had before, which stay."""
-    stored = {name: table.stored for name, table in tables.items()}
+    stored = {name: table.stored for name, table in {**tables, SCHEMA_CHANGES.name: SCHEMA_CHANGES}.items()}
     for name, old in before.items():
         now = stored.setdefault(name, old)
         for column, dtype in old.items():

@@ -253,7 +253,7 @@ def fragmented(recorded: Path, folder: Path, appends: int) -> int:
     size = -(-rows.height // appends)
     for n in range(appends):
         write_deltalake(str(folder), rows.slice(n * size, size), mode="append", partition_by=["strike"])
-    return sum(1 for _ in folder.rglob("*.parquet"))
+    return sum(1 for _ in folder.glob("strike=*/*.parquet"))
 
 
 def taken_in(recorded: Path, tmp_path: Path, appends: int) -> tuple[int, int, float]:
