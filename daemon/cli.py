@@ -259,6 +259,13 @@ def _add_lake_care(actions: Commands) -> None:
     )
     restore = _command(actions, "restore", "lake_care.restore", "bring a backup into an empty home")
     restore.add_argument("folder", type=_folder, metavar="FOLDER", help="the backup")
+    export = _command(actions, "export", "lake_care.export", "tables as Parquet or CSV, and what they mean")
+    export.add_argument("folder", type=_folder, metavar="FOLDER", help="where to write one file per table")
+    export.add_argument("--as-of", metavar="T", help=MOMENT)
+    export.add_argument(
+        "--table", action="append", metavar="TABLE", help="this one only; may be given several times"
+    )
+    export.add_argument("--csv", action="store_true", help="CSV instead of Parquet")
     imports = _command(
         actions, "import", "lake_care.import_", "bring in option snapshots of another program, each once"
     )
@@ -268,7 +275,7 @@ def _add_lake_care(actions: Commands) -> None:
         metavar="FOLDER",
         help="a Delta table, a folder of Parquet files, or one of them",
     )
-    for parser in (backup, restore, imports):
+    for parser in (backup, restore, export, imports):
         _add_json(parser)
     _add_upkeep(actions)
 

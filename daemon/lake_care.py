@@ -10,12 +10,14 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
-from daemon.reading import new_york
+from daemon.reading import Columns, asked, new_york, print_table
 from daemon.settings import Settings, load_settings
-from lake import Lake, LakeReader
+from lake import LEDGER, Lake, LakeReader
 from lake.backup import BackupReport
 from lake.backup import backup as copy_home
 from lake.backup import restore as bring_back
+from lake.export import SCHEMA
+from lake.export import export as write_tables
 from lake.imports import ImportReport, import_snapshots
 from lake.verify import verify as findings_of
 from options import SettingsError
@@ -56,6 +58,26 @@ def restore(arguments: argparse.Namespace) -> int:
     for finding in found:
         print(f"{finding.severity.value}  {finding.table}: {finding.what}; {finding.advice}", file=sys.stderr)
     return EXIT_FINDINGS if found else 0
+
+
+def export(arguments: argparse.Namespace) -> int:
+    """`optiond lake export FOLDER`."""
+    reader, asked_seq = asked(arguments)
+    seq = reader.seq if asked_seq is None else asked_seq
+    tables = {**LAKE_TABLES, LEDGER.name: LEDGER}
+    names, tell = arguments.table or (), _telling("writing")
+    written = write_tables(reader, arguments.folder, seq, tables, names, arguments.csv, tell)
+    if arguments.json:
+        print(json.dumps({"seq": seq, "files": [asdict(each) for each in written]}, indent=2))
+        return 0
+    columns: Columns = {
+        "file": lambda r: r["file"],
+        ">rows": lambda r: f"{r['rows']:,}",
+        ">bytes": lambda r: f"{r['bytes']:,}",
+    }
+    print_table([asdict(each) for each in written], columns, "no tables yet")
+    print(f"everything up to version {seq}; what the columns mean is in {arguments.folder / SCHEMA}")
+    return 0
 
 
 def import_(arguments: argparse.Namespace) -> int:

@@ -25,7 +25,7 @@ LAKE = ("lake tables", "lake as-of 1 fills", "lake sql Q", "lake history fills",
 COMMANDS = (
     *PRINTING,
     *LAKE,
-    *(f"lake {action}" for action in ("verify", "backup F", "restore F", "import F")),
+    *(f"lake {action}" for action in ("verify", "backup F", "restore F", "export F", "import F")),
     "run",
     "page",
     "install",
