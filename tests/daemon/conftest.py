@@ -125,7 +125,7 @@ class Gateway:
     control_port: int
 
     def ask(self, cmd: str, **arguments: Any) -> dict[str, Any]:
-        with socket.create_connection(("127.0.0.1", self.control_port), timeout=5) as line:
+        with socket.create_connection(("127.0.0.1", self.control_port), timeout=30) as line:
             line.sendall(json.dumps({"cmd": cmd, **arguments}).encode() + b"\n")
             with line.makefile() as answers:
                 answer: dict[str, Any] = json.loads(answers.readline())
