@@ -12,6 +12,8 @@ import csv
 import os
 import sqlite3
 import statistics
+import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from datetime import date, datetime, timedelta
@@ -31,7 +33,7 @@ _INTENTS_AT = (10, 10_000, 50_000)
 _FLUSHES = ("flush", "acknowledge_ms", "flush_ms", "sqlite_ms", "parquet_ms", "upkeep_ms")
 _INTENTS = ("flushes", "median_ms", "p99_ms", "bare_median_ms", "bare_p99_ms")
 _BIN = 500
-_RETENTION = timedelta(minutes=2)  # by the machine's clock, on which a week of flushes takes about that
+_DAYS_KEPT = 5  # trading days within the daemon's `lake.retention_days`
 
 
 def quotes(contracts: int, beat: int) -> pl.DataFrame:
@@ -133,7 +135,7 @@ class Notes:
 def measure(home: Path, count: int) -> None:
     """Flush until there are `count` flushes, and write down what each took."""
     home.mkdir(parents=True, exist_ok=True)
-    notes = Notes(home / "flushes.csv", _FLUSHES)
+    notes, nights = Notes(home / "flushes.csv", _FLUSHES), Nights()
     with Lake.open(home / "home", TABLES) as lake, closing(Rivals(home)) as rivals:
         for number, moment in minutes():
             if number < notes.count:
@@ -142,7 +144,7 @@ def measure(home: Path, count: int) -> None:
                 _measure_intents(home, lake, number, moment)
             if number >= count:
                 return
-            tended = upkeep_ms(lake, moment) if number % PER_DAY == 0 else None
+            tended = nights.tend(lake, moment) if number % PER_DAY == 0 else None
             notes.add((number + 1, *_one(lake, rivals, number, moment), tended))
 
 
@@ -164,9 +166,17 @@ def _measure_intents(home: Path, lake: Lake, flushes: int, moment: datetime) -> 
     notes.add((flushes, statistics.median(durable), p99(durable), statistics.median(bare), p99(bare)))
 
 
-def upkeep_ms(lake: Lake, now: datetime) -> float:
-    """Milliseconds of the nightly upkeep."""
-    return ms_of(lambda: lake.upkeep(now, retention=_RETENTION))
+class Nights:
+    """The nightly upkeep. Its retention goes by the machine's clock, on which a day is over in seconds."""
+
+    def __init__(self) -> None:
+        self._began: deque[float] = deque(maxlen=_DAYS_KEPT)
+
+    def tend(self, lake: Lake, now: datetime) -> float:
+        """Keep for as long as the last days took; milliseconds."""
+        self._began.append(time.time())
+        kept = timedelta(seconds=time.time() - self._began[0])
+        return ms_of(lambda: lake.upkeep(now, retention=kept))
 
 
 def summary(home: Path) -> pl.DataFrame:
