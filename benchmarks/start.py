@@ -36,7 +36,10 @@ def started(home: Path) -> tuple[float, float]:
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.start", str(home)], check=True, capture_output=True, text=True
     )
-    opened, restored = done.stdout.split()[:2]
+    *told, taken = done.stdout.splitlines()
+    for line in told:
+        print(line)
+    opened, restored = taken.split()[:2]
     return float(opened), float(restored)
 
 

@@ -15,15 +15,17 @@ from sync.position import ENDING
 from trading.breaker import Breaker
 from trading.intent import ENDED, Intent, IntentKind, IntentState
 
-RECENT = timedelta(days=8)
+REPORTED = timedelta(days=8)
 """Brokers report executions and corrections of a week at most: what is older comes to nobody's mind again."""
+JUST_NOW = timedelta(days=1)
+"""What ended longer ago is over, also a roll between its halves."""
 
 
 def restore(home: Path, state: AccountState, now: datetime) -> str:
     """Fill `state` from the lake of `home`; returns in words what was found. Nothing is sent.
 
-    Of a long history only what still matters is read: positions that are open, intents that are open, recent
-    or closed lots of these positions, executions that are recent or of these intents.
+    Of a long history only what still matters is read: positions that are open, intents that are at work or
+    have closed lots of these positions, executions that are recent or of these intents.
     """
     reader = LakeReader.open(home)
     state.positions.restore(_strategies(reader.table("strategies")))
@@ -67,30 +69,36 @@ def _restore_brake(reader: LakeReader, state: AccountState) -> None:
 def _strategies(rows: pl.LazyFrame) -> pl.DataFrame:
     """All events of positions that are open; of each other one its last, without what it was."""
     told = rows.select("seq", "position", "event").collect()
-    last = _latest(told, "position")
-    ended = last.filter(pl.col("event").is_in(ENDING))
+    ended = _latest(told, "position").filter(pl.col("event").is_in(ENDING))
     held = told.join(ended, on="position", how="anti")
-    mine = rows.filter((pl.col("seq") >= held["seq"].min()) & _is_one_of("position", held["position"]))
-    return pl.concat([ended, mine.collect()], how="diagonal")
+    return pl.concat([ended, _of(rows, held, "position")], how="diagonal")
 
 
 def _intents(rows: pl.LazyFrame, held: Collection[str], now: datetime) -> list[Intent]:
-    """The latest state of every intent that is open, recent, or of a position that is held."""
-    last = _latest(rows.select("seq", "time", "intent", "position", "state").collect(), "intent")
-    wanted = last.filter(
-        ~pl.col("state").is_in(ENDED) | (pl.col("time") >= now - RECENT) | pl.col("position").is_in(held)
+    """The latest state of every intent that is open, was so a moment ago, or closed lots of what is held."""
+    told = rows.select("seq", "time", "intent", "position", "kind", "state").collect()
+    closes_held = (pl.col("kind") != IntentKind.OPEN.value) & pl.col("position").is_in(held)
+    wanted = _latest(told, "intent").filter(
+        ~pl.col("state").is_in(ENDED) | (pl.col("time") >= now - JUST_NOW) | closes_held
     )
-    mine = rows.filter((pl.col("seq") >= wanted["seq"].min()) & _is_one_of("intent", wanted["intent"]))
-    return [Intent.from_row(row) for row in _latest(mine.collect(), "intent").iter_rows(named=True)]
+    latest = _latest(_of(rows, wanted, "intent"), "intent")
+    return [Intent.from_row(row) for row in latest.iter_rows(named=True)]
 
 
 def _fills(rows: pl.LazyFrame, intents: list[Intent], now: datetime) -> pl.DataFrame:
     """The executions that are recent, and all of these intents."""
     oldest = min((intent.created for intent in intents), default=now)
-    since = min(oldest, now - RECENT)
     refs = pl.Series([intent.intent for intent in intents], dtype=pl.String)
-    is_recent = pl.col("time") >= now - RECENT
+    is_recent = pl.col("time") >= now - REPORTED
+    since = min(oldest, now - REPORTED)
     return rows.filter((pl.col("time") >= since) & (is_recent | _is_one_of("order_ref", refs))).collect()
+
+
+def _of(rows: pl.LazyFrame, wanted: pl.DataFrame, key: str) -> pl.DataFrame:
+    """All columns of the rows with these keys, of which none is older than the `wanted` ones."""
+    oldest = wanted["seq"].min()
+    mine = pl.lit(False) if oldest is None else (pl.col("seq") >= oldest) & _is_one_of(key, wanted[key])
+    return rows.filter(mine).collect()
 
 
 def _is_one_of(column: str, values: pl.Series) -> pl.Expr:
