@@ -70,7 +70,7 @@ def _by_hand(home: Path, settings: Settings) -> dict[str, Any]:
 
 
 def bar(step: Step | Mapping[str, Any]) -> str:
-    """`compact facts [######..................] 25 %`."""
+    """`[######..................]  25%  facts: compact 2026-02-03`."""
     known = asdict(step) if isinstance(step, Step) else step
     part = known["done"] / known["total"] if known["total"] else 0.0
     filled = int(part * BAR)

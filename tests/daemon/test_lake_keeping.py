@@ -20,12 +20,13 @@ from daemon.account_state import AccountState
 from daemon.caretaker import Caretaker
 from daemon.console import Console
 from daemon.engine import Engine
+from daemon.lake_upkeep import bar
 from daemon.lake_watch import LakeWatch
 from daemon.metrics import Metrics
 from daemon.records import Records
 from daemon.rules_file import RulesFile
 from daemon.settings import LakeSettings, Settings, SyncSettings
-from lake import Lake, UpkeepReport
+from lake import Lake, Step, UpkeepReport
 from options import NEW_YORK, ConId, Contract, Right, SecType, SettingsError
 from sync.line_budget import LineBudget
 from sync.quote_board import QuoteBoard
@@ -264,3 +265,10 @@ async def test_that_another_programs_change_was_undone_is_told(bench: Bench) -> 
             assert bench.lake.health().tables["alerts"].rows == 3
         finally:
             task.cancel()
+
+
+def test_the_bar_fills_with_what_is_done() -> None:
+    step = Step("facts", "compact 2026-02-03", 1, 4)
+    assert bar(step) == "[######..................]  25%  facts: compact 2026-02-03"
+    nothing = {"table": "bars", "action": "look", "done": 0, "total": 0}
+    assert bar(nothing).startswith("[........................]   0%")
