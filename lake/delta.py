@@ -49,6 +49,7 @@ _ARROW = {
 HOOKS = PostCommitHookProperties(cleanup_expired_logs=False)
 _POLARS = {"max_retries": 3, "retry_timeout_ms": 10_000}  # what polars calls its own, beside delta-rs's
 _PARQUET_ENDS = b"PAR1"
+_LOOKED_UP = ("seq", "time", "first_time")
 _MARK = {"writer": "optiond"}
 _OF_METADATA = ("CREATE TABLE", "ADD COLUMN", "SET TBLPROPERTIES")
 _LAST_CHECKPOINT = "_last_checkpoint"
@@ -426,7 +427,7 @@ def _writing(schema: pl.Schema) -> WriterProperties:
     def wanted(name: str, dtype: pl.DataType) -> ColumnProperties:
         return ColumnProperties(
             dictionary_enabled=dtype in (pl.String(), pl.List(pl.String())),
-            statistics_enabled="CHUNK" if name in ("seq", "time") else "NONE",
+            statistics_enabled="CHUNK" if name in _LOOKED_UP else "NONE",
         )
 
     return WriterProperties(column_properties={name: wanted(name, dtype) for name, dtype in schema.items()})

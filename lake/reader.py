@@ -228,7 +228,9 @@ def _schema(name: str, journal: JournalView) -> pl.Schema:
 
 def _flushed_seq_at(time: datetime, ledger: DeltaTable, upto: int) -> int:
     """By the ledger: its newest row that has a commit at `time` or before has the answer."""
-    files = delta.data_files(ledger).filter((pl.col("max.seq") <= upto) & (pl.col("min.first_time") <= time))
+    files = delta.data_files(ledger).filter(
+        (pl.col("max.seq") <= upto) & (pl.col("min.first_time") <= time).fill_null(True)
+    )
     rows = delta.scan(ledger).filter(pl.col("first_time") <= time)
     # Newest file first. Statistics are cut to milliseconds, so a file may turn out to have no such row.
     for lowest, highest in files.sort("max.seq", descending=True).select("min.seq", "max.seq").iter_rows():
