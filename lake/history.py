@@ -45,8 +45,7 @@ class LakeHistory:
 
         Raises LakeError for a version not yet given out and a text that is no moment.
         """
-        seq = self.seq_of(moment)
-        return Picture(self._reader, self._schemas, seq, self._reader.time_of(seq))
+        return Picture(self._reader, self._schemas, self.seq_of(moment))
 
     def seq_of(self, moment: Moment) -> int:
         """The last version (seq) at `moment`; 0 when nothing was committed by then. Raises as `as_of`."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
+from functools import cached_property
 
 import polars as pl
 
@@ -19,16 +20,17 @@ class Picture:
     Reads as a mapping from a table's name to its rows. It stays what it is while the lake grows.
     """
 
-    def __init__(
-        self, reader: LakeReader, schemas: Mapping[str, TableSchema], seq: int, time: datetime | None
-    ) -> None:
+    def __init__(self, reader: LakeReader, schemas: Mapping[str, TableSchema], seq: int) -> None:
         """Use `LakeHistory.as_of`."""
         self._reader = reader
         self._schemas = schemas
         self.seq = seq
         """The last commit in the picture; 0: it is empty."""
-        self.time = time
-        """When that was made (UTC); None for an empty picture."""
+
+    @cached_property
+    def time(self) -> datetime | None:
+        """When that commit was made (UTC); None for an empty picture."""
+        return self._reader.time_of(self.seq)
 
     def __repr__(self) -> str:
         return f"Picture(seq={self.seq}, time={self.time})"
