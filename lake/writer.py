@@ -26,6 +26,7 @@ from lake.location import FOLDER, JOURNAL, Location, settle, store_of
 from lake.owner import Owner, claim
 from lake.schemas import TableSchema, no_such_table
 from lake.store import Bucket, Store
+from lake.succession import fence_out, unfinished
 from lake.tables import LEDGER, SCHEMA_CHANGES, TABLES
 from lake.upkeep import Step, Terms, Upkeep, UpkeepReport
 from options import LakeError
@@ -303,14 +304,7 @@ class Lake:
 
     def _recover(self) -> None:
         """Heal what a crash left torn, make sure that every table opens, finish a flush that was cut off."""
-        self._fence_out()
-        journal = self._journal
-        fresh = journal.flushed.seq == 0 and journal.flushed.boundary is None
-        vouched = self._last_ledger_row() if fresh else journal.flushed
-        if fresh and vouched.seq:
-            if journal.seq:
-                raise self._not_of_one_home()
-            _log.error("journal.missing", path=str(journal.path), seq=vouched.seq, time=vouched.time)
+        journal, vouched = self._journal, self._vouched()
         names = self._store.names()
         counted: dict[str, int] = {}
         opened: dict[str, DeltaTable | None] = {}
@@ -342,6 +336,23 @@ class Lake:
             for name in journal.flushed.versions:
                 self._custody.look(name, opened.get(name))
 
+    def _vouched(self) -> Flushed:
+        """How far the lake is by the journal or, when that is new, by its own account."""
+        journal, is_replacing = self._journal, self._owner is not None and self._owner.replaced
+        if is_replacing:
+            with reported("cannot take the lake over", self._store.uri):
+                fence_out(self._store)
+        if journal.flushed.seq or journal.flushed.boundary is not None:
+            return journal.flushed
+        vouched = self._last_ledger_row()
+        if vouched.seq and journal.seq:
+            raise self._not_of_one_home()
+        if is_replacing:
+            return self._complete(vouched)
+        if vouched.seq:
+            _log.error("journal.missing", path=str(journal.path), seq=vouched.seq, time=vouched.time)
+        return vouched
+
     def _recognize(self, ledger: DeltaTable | None) -> None:
         """See that the ledger is the one that the journal knows; one that knows none gets to know it."""
         if ledger is None:
@@ -358,13 +369,17 @@ class Lake:
             "restore both from one backup"
         )
 
-    def _fence_out(self) -> None:
-        """Keep the home that wrote before this one from appending what it may have under way."""
-        if self._owner is None or not self._owner.replaced:
-            return
-        for name in self._store.names():
-            with reported(f"cannot write the table {name}", self._place(name)):
-                delta.fence(self._store, name, _TRIES)
+    def _complete(self, vouched: Flushed) -> Flushed:
+        """Let the ledger speak for a flush that the home before did not finish."""
+        with reported("cannot read the lake that is taken over", self._store.uri):
+            rest = unfinished(self._store, vouched)
+        if rest is None:
+            return vouched
+        flushed, times = rest
+        row = _ledger_row(flushed.seq, times, flushed.versions, flushed.rows)
+        self._append(LEDGER.name, row, flushed.seq, ("seq", "time", "first_time"))
+        _log.warning("lake.flush_completed", seq=flushed.seq, tables=sorted(flushed.versions))
+        return self._last_ledger_row()
 
     def _opened(self, name: str) -> DeltaTable | None:
         try:

@@ -1,6 +1,7 @@
 """A lake in a bucket of a real S3 server: who may write, who wins a race, and bad days of line and server."""
 
 import shutil
+import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -11,8 +12,11 @@ import pytest
 
 from lake import Lake, LakeReader, delta
 from lake.owner import OWNER, SESSIONS
+from lake.verify import verify
 from options import LakeError
+from tests.lake.kills import Scribe
 from tests.lake.s3 import Line, S3Server, bucket_of, put_into_bucket
+from tests.lake.scribe import FEW, commits_from, time_of
 
 T = datetime(2026, 2, 4, 15, tzinfo=UTC)
 ALERT = pl.DataFrame({"alert": ["a"], "severity": ["info"], "text": ["hello"]})
@@ -127,6 +131,28 @@ def test_a_take_over_between_the_look_and_the_append_fences_the_append(
     assert stored.select("seq", "alert").rows() == [(1, "a"), (2, "successor")]
 
 
+def test_a_flush_that_the_home_before_did_not_finish_stays_and_is_vouched_for(
+    home: Path, s3: S3Server
+) -> None:
+    with Lake.open(home, FEW) as lake:
+        lake.commit(*next(commits_from(1, FEW)))
+        lake.flush()
+    writer = Scribe()
+    writer.start(home, "commit 2", "flush", failpoint="flush.table.fills", tables=FEW)
+    assert writer.end() == -signal.SIGKILL
+    other = new_home(home.parent / "other", s3.endpoint, home.parent.name)
+    with Lake.open(other, FEW, take_over=True) as successor:
+        assert successor.seq == 3, "no seq is given out twice"
+        assert successor.commit(*next(commits_from(4, FEW))) == 4
+        successor.flush()
+    written = {name: set(seqs(other, name)) for name in FEW}
+    assert written == {"facts": {1, 2, 3, 4}, "fills": {1, 2, 3, 4}, "orders": {1, 4}}
+    ledger = LakeReader.open(other).table("ledger").sort("seq").collect()
+    assert ledger.select("first_seq", "seq").rows() == [(1, 1), (2, 3), (4, 4)]
+    assert ledger["times"][1].to_list() == [time_of(2), time_of(3)]
+    assert [finding for finding in verify(other) if finding.severity == "error"] == []
+
+
 def test_of_two_homes_that_claim_a_new_place_at_once_one_is_refused(
     home: Path, s3: S3Server, line: Line
 ) -> None:
@@ -180,7 +206,8 @@ def test_a_reader_finds_a_lost_file_among_many_without_asking_for_each(home: Pat
     assert seqs(home) == [*range(1, 13)]
     assert len(s3.statuses("HEAD", data)) - before <= 2, "its newest file alone"
     store = bucket_of(home)
-    oldest = min(key for key in store.keys("alerts") if key.startswith("alerts/date="))
+    ((path, _),) = delta.added_files(store.read(delta.log_key("alerts", 1)))
+    oldest = f"alerts/{path}"
     store.write(oldest, store.read(oldest)[:-1])
     with pytest.raises(LakeError, match=f"alerts has lost a data file or part of it .*{oldest}"):
         seqs(home)
