@@ -15,6 +15,7 @@ from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from deltalake.exceptions import DeltaError
 from filelock import FileLock, Timeout
 
 from lake import delta
@@ -30,7 +31,7 @@ MANIFEST = "manifest.json"
 FILES = "files"
 _LOCK = "backup.lock"
 _FORMAT = 1
-_TRIES = 3
+_TRIES = 5
 
 Progress = Callable[[int, int], None]
 """Told files done and files in all."""
@@ -83,12 +84,14 @@ def backup(
             before = _earlier(target)
             (target / FILES).mkdir(exist_ok=True)
             for attempt in range(1, _TRIES + 1):
+                vouched = _vouched(home)
                 try:
                     manifest, copied = _copy_all(home, target / FILES, also, before, progress)
                     break
-                except FileNotFoundError:
-                    # Upkeep removed files after the journal was looked at; the journal knows by now.
-                    if attempt == _TRIES or not (home / JOURNAL).exists():
+                except (FileNotFoundError, DeltaError) as error:
+                    # Upkeep removes log files meanwhile, and once a newer version is vouched for, older ones.
+                    is_moving = isinstance(error, FileNotFoundError) or vouched != _vouched(home)
+                    if attempt == _TRIES or not is_moving:
                         raise
             _write_manifest(target, manifest)
             _prune(target / FILES, {kept.stored for kept in manifest.files.values()})
@@ -127,6 +130,12 @@ def restore(source: Path, home: Path, progress: Progress = lambda _done, _all: N
     size = sum(kept.size for _, kept in files)
     time = None if manifest.time is None else datetime.fromisoformat(manifest.time)
     return BackupReport(manifest.seq, time, len(files), size, len(files))
+
+
+def _vouched(home: Path) -> Mapping[str, int]:
+    """The Delta versions that the journal vouches for now."""
+    with look(home / JOURNAL) as journal:
+        return {} if journal is None else journal.flushed.versions
 
 
 def _copy_all(

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -33,6 +34,8 @@ from options import LakeError
 
 LOCK = "lake.lock"
 _TRIES = 5
+# delta-rs writes them as %.. into the address of a table, and polars takes that for the path.
+_STRANGE = re.compile(r'[^!-~]|[%#?\[\]{}<>"`^|\\]')
 _LAST_UPKEEP = "last_upkeep"
 _LEDGER_ID = "ledger_id"
 
@@ -450,6 +453,11 @@ def _settled(home: Path, location: Location | None) -> Store:
         settle(home, location)
     store = store_of(home)
     if not store.is_durable:
+        if strange := _STRANGE.search(str(home.absolute())):
+            raise LakeError(
+                f"the home {home} has the sign {strange[0]!r} in its path, which readers of Delta tables "
+                "stumble over: choose another --home, of plain letters, digits, dots and dashes"
+            )
         (home / FOLDER).mkdir(exist_ok=True)
     return store
 

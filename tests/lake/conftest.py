@@ -17,6 +17,8 @@ from tests.lake.s3 import Line, S3Server, line_to, put_into_bucket, s3_server
 ON_DISK = {
     "test_location": "it is about where a lake lies",
     "test_schemas": "no lake is opened",
+    "test_export": "its homes lie in folders of their own",
+    "test_imports": "its homes lie in folders of their own",
     "test_verify": "it damages files by path",
     "test_buckets": "it is about buckets alone",
     "test_crashes": "its homes lie in folders of their own; one of its tests puts them into a bucket",

@@ -7,8 +7,10 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from itertools import islice
 from pathlib import Path
 
@@ -22,8 +24,9 @@ from lake.failpoint import ENVIRONMENT
 from lake.verify import verify
 from options import LakeError
 from tests.lake.kills import ROOT, Scribe
-from tests.lake.scribe import ALL, commits_from, rows_of
+from tests.lake.scribe import ALL, commits_from, rows_of, time_of
 
+pytestmark = pytest.mark.on_disk("its homes lie in folders of their own; one of its tests is for buckets")
 Holds = Callable[[Path, int], None]
 SOME = {name: ALL[name] for name in ("alerts", "facts", "snapshots")}
 
@@ -250,3 +253,28 @@ def test_a_copied_lake_reads_the_same_whatever_its_file_times(home: Path, tmp_pa
     assert [info._asdict() for info in ours.tables()] == [info._asdict() for info in theirs.tables()]
     shutil.rmtree(home)
     assert ours.table("facts", 2).collect().height > 0
+
+
+def test_a_backup_beside_upkeep_holds_every_row_once(home: Path, tmp_path: Path) -> None:
+    target = tmp_path / "backup"
+    ended = threading.Event()
+    with Lake.open(home, SOME) as lake:
+
+        def keep_up() -> None:
+            while not ended.is_set():
+                lake.upkeep(time_of(lake.seq) + timedelta(days=3), retention=timedelta(0))
+
+        beside = threading.Thread(target=keep_up)
+        beside.start()
+        try:
+            for n in range(6):
+                moment, frames = next(commits_from(lake.seq + 1))
+                lake.commit(moment, {name: frames[name] for name in SOME})
+                lake.flush()
+                report = backup(home, target)
+                restore(target, tmp_path / f"restored-{n}")
+                holds(tmp_path / f"restored-{n}", report.seq)
+        finally:
+            ended.set()
+            beside.join()
+    assert damage(tmp_path / "restored-5") == []

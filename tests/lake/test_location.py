@@ -150,3 +150,13 @@ def test_a_note_that_cannot_be_read_is_told(tmp_path: Path) -> None:
         (tmp_path / NOTE).write_text(text)
         with pytest.raises(LakeError, match=rf"{NOTE} cannot be read \(.*restore it from a backup"):
             Lake.open(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["my home", "jürgen", "50%", "a#b"])
+def test_a_home_whose_path_readers_of_delta_stumble_over_is_refused_in_one_line(
+    name: str, tmp_path: Path
+) -> None:
+    with pytest.raises(LakeError, match="in its path, which readers of Delta tables stumble over") as refused:
+        Lake.open(tmp_path / name)
+    assert "\n" not in str(refused.value)
+    assert not (tmp_path / name / "lake").exists()

@@ -80,6 +80,7 @@ def test_what_was_added_can_be_asked_for_years_later(home: Path) -> None:
     assert verify(home, deep=True) == []
 
 
+@pytest.mark.on_disk("it puts files back by path")
 def test_a_way_back_is_kept_that_an_older_optiond_goes_on_from(home: Path) -> None:
     size = sum(path.stat().st_size for path in (home / "lake").rglob("*.parquet"))
     before = things(home)
