@@ -10,9 +10,12 @@ from urllib.parse import unquote
 
 import polars as pl
 from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError
 
 from lake import delta
+from lake.data_files import is_there, live_files
 from lake.faults import reported
+from lake.foreign import rows_up_to
 from lake.journal import Flushed, JournalView, look
 from lake.location import JOURNAL, store_of
 from lake.schemas import no_such_table
@@ -156,7 +159,7 @@ class LakeReader:
 
     def _stored(self, name: str, schema: pl.Schema, flushed: Flushed) -> pl.LazyFrame:
         with reported(f"cannot read the table {name}", self.place(name)):
-            table = self._handle(name, flushed.versions[name])
+            table = self._flushed(name, flushed)
             known = delta.columns_of(table)
             return delta.scan(table).select(
                 pl.col(column) if column in known else pl.lit(None, dtype).alias(column)
@@ -169,13 +172,29 @@ class LakeReader:
         if name not in flushed.versions:
             return TableInfo(name, fresh, 0, seq, time, None)
         with reported(f"cannot read the table {name}", self.place(name)):
-            table = self._handle(name, flushed.versions[name])
+            table = self._flushed(name, flushed)
             files = delta.data_files(table).filter(pl.col("max.seq") <= flushed.seq)
         rows = int(files["num_records"].sum()) + fresh
         last = files.sort("max.seq").tail(1).to_dicts()
         if seq is None and last:
             seq, time = last[0]["max.seq"], last[0]["max.time"]
         return TableInfo(name, rows, files.height, seq, time, flushed.versions[name])
+
+    def _flushed(self, name: str, flushed: Flushed) -> DeltaTable:
+        """The table with what was flushed into it; where another program has added or removed rows since, and
+        that is not undone yet, the version from before, as long as its files are there."""
+        version, wanted = flushed.versions[name], flushed.rows.get(name)
+        table = self._handle(name, version)
+        if wanted is None or table.version() == version or rows_up_to(table, flushed.seq) == wanted:
+            return table
+        try:
+            before = delta.open_table(self._store, name, version)
+        except DeltaError:
+            return table
+        is_readable = before is not None and all(
+            is_there(self._store, name, file) for file in live_files(before)
+        )
+        return before if before is not None and is_readable else table
 
     def _handle(self, name: str, version: int) -> DeltaTable:
         """The table at `version` or later, its data files present and whole in size."""
