@@ -135,9 +135,9 @@ def test_a_table_nobody_wrote_to_is_empty_with_its_columns(tmp_path: Path) -> No
         for as_of in (None, 0, 1, T):
             assert reader.table("right", as_of).collect().schema == PAIR["right"].stored
         assert reader.table("left", 0).collect().schema == PAIR["left"].stored
-        _, left, right = reader.tables()
-        assert left == ("left", 1, 1, 1, T, 1)
-        assert right == ("right", 0, 0, None, None, None)
+        told = {table.name: table for table in reader.tables()}
+        assert told["left"] == ("left", 1, 1, 1, T, 1)
+        assert told["right"] == ("right", 0, 0, None, None, None)
 
 
 def test_the_last_time_is_that_of_the_last_commit_before_and_after_its_flush(tmp_path: Path) -> None:
