@@ -176,24 +176,21 @@ def is_stale(table: DeltaTable, opened_at: int) -> bool:
 def heal(store: Store, name: str, vouched: int) -> list[str]:
     """Remove the newest versions from the first damaged one on; versions up to `vouched` are left alone.
 
-    A version is damaged when its log file is empty or torn, or a data file it names, which no later version
-    replaced, is missing or cut. Unvouched checkpoints go too, where the log tells the same: they are only a
-    short cut. Gives the names of the log files removed.
+    A version is damaged when its log file is missing, empty or torn, or a data file it names, which no later
+    version replaced, is missing or cut. Unvouched checkpoints go too, where the log stands in for them: they
+    are only a short cut. Gives the names of the log files removed.
     """
     log = f"{name}/_delta_log"
     keys = store.keys(log)
-    logged = dict(_log_files(keys))
+    logged, checkpoints = dict(_log_files(keys)), list(_checkpoints(keys))
     newer = {version: key for version, key in logged.items() if version > vouched}
-    damaged = _first_damaged(store, name, newer)
-    removed = [key for version, key in newer.items() if damaged is not None and version >= damaged]
-    checkpoints = list(_checkpoints(keys))
     kept = max((_version_of(key, 0) for key in checkpoints if _version_of(key, 0) <= vouched), default=-1)
-    shortcuts = [
-        key
-        for key in checkpoints
-        if (version := _version_of(key, 0)) > vouched
-        and all(each in logged for each in range(kept + 1, version + 1))
-    ]
+    is_short_cut = all(version in logged for version in range(kept + 1, vouched + 1))
+    shortcuts = [key for key in checkpoints if is_short_cut and _version_of(key, 0) > vouched]
+    gap = next((version for n, version in enumerate(sorted(newer), vouched + 1) if version != n), None)
+    damaged = [_first_damaged(store, name, newer), gap if is_short_cut else None]
+    first = min((version for version in damaged if version is not None), default=None)
+    removed = [key for version, key in newer.items() if first is not None and version >= first]
     if shortcuts:
         store.delete(f"{log}/{_LAST_CHECKPOINT}")
     for key in (*removed, *shortcuts):

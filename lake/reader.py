@@ -185,7 +185,10 @@ class LakeReader:
         that is not undone yet, the version from before, as long as its files are there."""
         version, wanted = flushed.versions[name], flushed.rows.get(name)
         table = self._handle(name, version)
-        if wanted is None or table.version() == version or rows_up_to(table, flushed.seq) == wanted:
+        if wanted is None or rows_up_to(table, flushed.seq) == wanted:
+            return table
+        if table.version() == version:
+            self._miss_none(name, table, flushed.seq, wanted)
             return table
         try:
             before = delta.open_table(self._store, name, version)
@@ -195,6 +198,15 @@ class LakeReader:
             is_there(self._store, name, file) for file in live_files(before)
         )
         return before if before is not None and is_readable else table
+
+    def _miss_none(self, name: str, table: DeltaTable, seq: int, wanted: int) -> None:
+        """An emptied log file looks like a version that added nothing; foreign files may lack statistics."""
+        found = delta.scan(table).filter(pl.col("seq") <= seq).select(pl.len()).collect().item()
+        if found < wanted:
+            raise LakeError(
+                f"the table {name} ({self.place(name)}) has lost rows: it has {found} and should have "
+                f"{wanted}; restore this home from a backup"
+            )
 
     def _handle(self, name: str, version: int) -> DeltaTable:
         """The table at `version` or later, its data files present and whole in size."""

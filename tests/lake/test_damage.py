@@ -99,3 +99,41 @@ def test_a_log_file_in_the_middle_that_is_missing_or_torn_is_refused(
         with pytest.raises(LakeError, match=f"table {TABLE}.*restore this home from a backup") as refused:
             work()
         assert len(str(refused.value)) < 400
+
+
+def test_a_version_that_follows_one_that_the_power_cut_took_is_written_again(tmp_path: Path) -> None:
+    home = tmp_path / "new"
+    scribe = kills.Scribe()
+    scribe.start(home, "commit 2", "flush", failpoint="flush.ledger", tables=FEW)
+    assert scribe.end() == -9
+    log_of(home, TABLE, 0).unlink()
+    log_of(home, "ledger", 0).unlink()
+    with Lake.open(home, FEW, reserve=RESERVE) as lake:
+        assert lake.unflushed_rows == 0
+    kills.assert_holds(home, 2, FEW)
+
+
+def test_a_checkpoint_whose_version_the_power_cut_took_is_thrown_away(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    scribe = kills.Scribe()
+    scribe.start(home, *["commit 1", "flush"] * 19, failpoint="flush.ledger:19", tables=FEW)
+    assert scribe.end() == -9
+    checkpoint = checkpoint_of(home)
+    assert checkpoint.name.startswith(f"{19:020}")
+    log_of(home, TABLE, 19).unlink()
+    cut(checkpoint, 0.5)
+    with Lake.open(home, FEW, reserve=RESERVE):
+        kills.assert_holds(home, 19, FEW)
+
+
+def test_rows_of_a_log_file_that_was_emptied_are_missed(checkpointed_home: Path, tmp_path: Path) -> None:
+    home = Path(shutil.copytree(checkpointed_home, tmp_path / "home"))
+    cut(log_of(home, TABLE, 21), 0)
+    with pytest.raises(
+        LakeError, match=r"table orders .*has lost rows: it has \d+ and should have \d+; restore"
+    ):
+        LakeReader.open(home).table(TABLE)
+    with Lake.open(home, FEW, reserve=RESERVE) as lake:
+        assert lake.health().tables[TABLE].trouble is not None
+    with pytest.raises(LakeError, match="has lost rows"):
+        LakeReader.open(home).table(TABLE)

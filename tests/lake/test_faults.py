@@ -10,7 +10,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from time import monotonic
 
@@ -198,3 +198,65 @@ def test_another_user_may_read_a_home_that_only_its_owner_may_write() -> None:
         for path in (home, *home.rglob("*")):
             path.chmod(0o755)
         shutil.rmtree(home)
+
+
+@pytest.mark.on_disk("a disk is mounted for the home")
+def test_upkeep_and_recovery_on_a_full_disk_lose_nothing_and_are_done_later(tmp_path: Path) -> None:
+    if not _mounted(tmp_path, 48):
+        pytest.skip("needs a small file system, which only root may mount")
+    try:
+        with Lake.open(tmp_path, reserve=2**20) as lake:
+            for n in range(4):
+                lake.commit(T + timedelta(minutes=n), {"alerts": BIG})
+                lake.flush()
+            filler = _filled(tmp_path)
+            report = lake.upkeep(T + timedelta(days=2))
+            assert "free space on its disk" in str([table.trouble for table in report.tables])
+            assert LakeReader.open(tmp_path).table("alerts").collect()["seq"].sort().to_list() == [1, 2, 3, 4]
+            lake.commit(T + timedelta(days=3), {"alerts": ALERT})
+            with pytest.raises(LakeError, match="free space on its disk"):
+                lake.flush()
+        with Lake.open(tmp_path, reserve=0) as lake:
+            assert lake.seq == 5
+            filler.unlink()
+            assert lake.flush().seq == 5
+            report = lake.upkeep(T + timedelta(days=2))
+            assert {table.trouble for table in report.tables} == {None}
+        assert LakeReader.open(tmp_path).table("alerts").collect()["seq"].sort().to_list() == [1, 2, 3, 4, 5]
+    finally:
+        subprocess.run(["umount", "--lazy", str(tmp_path)], check=True)
+
+
+def _filled(folder: Path) -> Path:
+    filler = folder / "filler"
+    with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while file.write(bytes(65536)):
+            pass
+    with filler.open("ab", buffering=0) as file, contextlib.suppress(OSError):
+        while file.write(bytes(4096)) == 4096:
+            pass
+    return filler
+
+
+@pytest.mark.on_disk("a disk is mounted for the home")
+def test_a_home_on_a_read_only_disk_can_be_read_and_goes_on_when_it_can_be_written(tmp_path: Path) -> None:
+    if not _mounted(tmp_path):
+        pytest.skip("needs a file system to mount read-only, which only root may")
+    try:
+        with Lake.open(tmp_path, reserve=2**20) as lake:
+            lake.commit(T, {"alerts": ALERT})
+            lake.flush()
+            lake.commit(T, {"alerts": ALERT})
+        _remount(tmp_path, "ro")
+        with pytest.raises(LakeError, match="make it writable for the user who runs optiond"):
+            Lake.open(tmp_path)
+        assert LakeReader.open(tmp_path).table("alerts").collect()["seq"].sort().to_list() == [1, 2]
+        _remount(tmp_path, "rw")
+        with Lake.open(tmp_path, reserve=2**20) as lake:
+            assert (lake.seq, lake.commit(T, {"alerts": ALERT})) == (2, 3)
+    finally:
+        subprocess.run(["umount", "--lazy", str(tmp_path)], check=True)
+
+
+def _remount(folder: Path, how: str) -> None:
+    subprocess.run(["mount", "-o", f"remount,{how}", str(folder)], check=True)
