@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Annotated, Any, Protocol
 
 import uvicorn
-from fastapi import Depends, FastAPI, Header, HTTPException, Response
+from fastapi import Depends, FastAPI, Header, HTTPException, Request, Response
+from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from pydantic import BaseModel, Field
 
-from options import SettingsError
+from options import LakeError, SettingsError
 from trading.breaker import BreakerState
 
 Status = Callable[[], dict[str, Any]]
@@ -72,6 +73,10 @@ def control_app(
     def owner(authorization: Annotated[str, Header()] = "") -> None:
         if not hmac.compare_digest(authorization.encode(), f"Bearer {token}".encode()):
             raise HTTPException(401, "wrong or missing token; it lies in control.token in the home")
+
+    @app.exception_handler(LakeError)
+    async def not_written(request: Request, error: LakeError) -> JSONResponse:
+        return JSONResponse({"detail": str(error)}, 503)
 
     @app.get("/status")
     async def read_status() -> dict[str, Any]:

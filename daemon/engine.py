@@ -252,7 +252,9 @@ class Engine:
             self.records.add("breaker", breaker.row())
             self._console.say(f"trading {breaker.state.value} by {breaker.actor}: {breaker.reason}", now)
             if not await self._commit(now):
-                raise LakeError(f"trading is {breaker.state.value} now, but that could not be written down")
+                raise LakeError(
+                    f"trading is {breaker.state.value} now, but not recorded: {self.lake_refusal}"
+                )
 
     def _hold_the_brake(self) -> None:
         """A halt also meets the orders that were on their way when it was pulled, or that a restart found."""

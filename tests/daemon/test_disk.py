@@ -123,12 +123,18 @@ def test_on_a_disk_that_takes_no_byte_nothing_is_sent_and_it_is_said_once(
     helpers.wait_until(lambda: gateway.ask("status")["time"] > "2026-03-02T15:06", 60, "past the profit")
     helpers.wait_until(lambda: "refused" in of_lake(home).get("pressure", {}), 20, "entries stop")
     assert gateway.orders() == []
+    halted = home.ask("halt", "--reason", "full disk")
+    assert (halted.returncode, halted.stdout) == (1, "")
+    assert "trading is halted now, but not recorded: cannot write to the journal" in halted.stderr
+    assert told(home)["breaker"]["state"] == "halted", "it holds all the same"
     assert daemon.poll() is None
     resource.prlimit(daemon.pid, resource.RLIMIT_FSIZE, (hard, hard))
     helpers.wait_until(lambda: not gateway.holdings(), 60, "writable again, the profit is taken")
     helpers.wait_until(lambda: of_lake(home).get("entries_stopped") is False, 30, "entries resume")
     said = helpers.stop(daemon)
     assert said.count("nothing is sent until this is solved") == 1
+    assert "Traceback" not in said
+    assert "human_halt" in rows(home, "breaker")["event"].to_list(), "and it is written down after all"
     helpers.assert_closed_once(gateway, home)
 
 
