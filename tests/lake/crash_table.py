@@ -28,7 +28,7 @@ from tests.lake.scribe import ALL, FEW
 from tests.lake.tape import Loss, library
 
 PAGE = ROOT / "docs" / "lake-faults.md"
-MARKS = re.compile(r"(<!-- generated: crashes -->\n).*?(<!-- end -->)", re.DOTALL)
+MARKS = re.compile(r"(<!-- crashes -->\n).*?(<!-- end of crashes -->)", re.DOTALL)
 HEAD = "| killed | times | rows lost | rows doubled | unreadable |\n| --- | --- | --- | --- | --- |\n"
 
 
