@@ -14,6 +14,7 @@ import structlog
 
 from broker.events import LinkState
 from daemon.account_state import AccountState
+from daemon.beat_times import BeatTimes
 from daemon.console import Console
 from daemon.intake import Intake
 from daemon.judge import Judge, Picture
@@ -73,7 +74,7 @@ class Engine:
         self.beats = 0
         self.settled_quiet = False
         """Nothing is at work: no open intent, no roll, nothing unsettled."""
-        self._beat_ms: list[float] = []
+        self.beat_times = BeatTimes()
         self._recorded: datetime | None = None
         self._was_live = False
         self._reconciled: datetime | None = None
@@ -83,6 +84,8 @@ class Engine:
         self._day: date | None = None
         self.lake_refusal = ""
         """Why the lake took no commit; empty when it did."""
+        self.pictures_refusal = ""
+        """Why it took no pictures of the moment, when it was last given some; empty when it did."""
         self.commit_times = CommitTimes()
 
     # --- one cycle -------------------------------------------------------------------------------
@@ -139,10 +142,13 @@ class Engine:
             reach(f"{intent.state.value}.before")
         refusal = await self._write(now, frames)
         needed = {name: frame for name, frame in frames.items() if name not in PICTURES}
-        if refusal and needed and len(needed) < len(frames):
-            # A picture can be taken again; room for the rest may be left.
-            frames = needed
-            refusal = await self._write(now, needed)
+        if len(needed) < len(frames):
+            self.pictures_refusal = refusal
+            if refusal and needed:
+                # A picture can be taken again; room for the rest may be left.
+                log.warning("pictures.left_out", error=refusal)
+                frames = needed
+                refusal = await self._write(now, needed)
         self._tell_refusal(refusal, now)
         if refusal:
             self.records.put_back(frames)
@@ -252,9 +258,8 @@ class Engine:
             self.records.add("breaker", breaker.row())
             self._console.say(f"trading {breaker.state.value} by {breaker.actor}: {breaker.reason}", now)
             if not await self._commit(now):
-                raise LakeError(
-                    f"trading is {breaker.state.value} now, but not recorded: {self.lake_refusal}"
-                )
+                held = f"trading is {breaker.state.value} now, but not recorded"
+                raise LakeError(f"{held}: {self.lake_refusal}")
 
     def _hold_the_brake(self) -> None:
         """A halt also meets the orders that were on their way when it was pulled, or that a restart found."""
@@ -381,7 +386,7 @@ class Engine:
         state, metrics = self.state, self._metrics
         took = stopwatch.perf_counter() - started
         self.beats += 1
-        self._beat_ms = [*self._beat_ms[-499:], took * 1000]
+        self.beat_times.add(took)
         self.settled_quiet = not state.desk.open_intents and state.roller.is_idle
         metrics.beat_seconds.observe(took)
         metrics.link_up.set(state.link is LinkState.UP)
@@ -393,10 +398,3 @@ class Engine:
         metrics.breaker_armed.set(state.breaker.state is BreakerState.ARMED)
         age = state.board.data_age_s(now)
         metrics.data_age_seconds.set(float("nan") if age is None else age)
-
-    def beat_times_ms(self) -> tuple[float | None, float | None]:
-        """(last, 99th percentile) of the recent cycles."""
-        if not self._beat_ms:
-            return None, None
-        ordered = sorted(self._beat_ms)
-        return self._beat_ms[-1], ordered[min(len(ordered) - 1, int(0.99 * len(ordered)))]

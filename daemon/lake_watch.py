@@ -156,7 +156,7 @@ class LakeWatch:
             journal_bytes=self._lake.journal_bytes,
             flush_age_s=max(0.0, late_s),
             commit_s=self._engine.commit_times.slow_s(now_s),
-            refusal=self._engine.lake_refusal,
+            refusal=self._engine.lake_refusal or self._engine.pictures_refusal,
         )
         state = self._engine.state
         self._press(pressure(self._vitals, self._settings.lake, state.pressure))

@@ -32,8 +32,8 @@ class Cause(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Vitals:
     """How the lake does now. `commit_s` is the 90th percentile of the commits of the last minute, None when
-    there were few; `flush_age_s` the time since everything was last flushed; `refusal` why commits fail,
-    empty when they don't; `free_bytes` None when unknown."""
+    there were few; `flush_age_s` the time since everything was last flushed; `refusal` why commits fail
+    or leave pictures out, empty when they don't; `free_bytes` None when unknown."""
 
     free_bytes: int | None
     journal_bytes: int

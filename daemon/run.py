@@ -346,7 +346,7 @@ class Daemon:
         self, engine: Engine, broker: InteractiveBrokers, pulse: Pulse, watch: LakeWatch
     ) -> dict[str, Any]:
         state, file, now = engine.state, engine.rules_file, pulse.now()
-        last_ms, p99_ms = engine.beat_times_ms()
+        last_ms, p99_ms = engine.beat_times.figures_ms()
         return {
             "time": now.isoformat(),
             "pid": os.getpid(),

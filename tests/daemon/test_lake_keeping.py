@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import io
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -26,11 +26,13 @@ from daemon.metrics import Metrics
 from daemon.records import Records
 from daemon.rules_file import RulesFile
 from daemon.settings import LakeSettings, Settings, SyncSettings
-from lake import Lake, Step, UpkeepReport
-from options import NEW_YORK, ConId, Contract, Right, SecType, SettingsError
+from lake import Lake, LakeReader, Step, UpkeepReport
+from options import NEW_YORK, ConId, Contract, LakeError, Right, SecType, SettingsError
+from sync import tables
 from sync.line_budget import LineBudget
 from sync.quote_board import QuoteBoard
 from sync.tables import LAKE_TABLES
+from trading.breaker import Breaker, BreakerState
 from trading.desk import Desk
 from trading.intent import Intent, IntentKind, IntentState
 from trading.price_walk import Urgency
@@ -64,6 +66,17 @@ class SlowLake(Lake):
     def upkeep(self, now: datetime, progress: Any = None, stop: Any = None, *terms: Any) -> UpkeepReport:
         assert stop.wait(20)
         return super().upkeep(now, progress, stop, *terms)
+
+
+class NarrowLake(Lake):
+    """Has room for everything but the pictures of a moment."""
+
+    is_narrow = True
+
+    def commit(self, time: datetime, frames: Mapping[str, pl.DataFrame]) -> int:
+        if self.is_narrow and "account" in frames:
+            raise LakeError("cannot write to the journal (/x): no room")
+        return super().commit(time, frames)
 
 
 class Bench:
@@ -113,6 +126,10 @@ class Bench:
     def alerts(self) -> list[str]:
         frames = self.engine.records.take()
         return frames["alerts"]["subject"].to_list() if "alerts" in frames else []
+
+    def watch(self, caretaker: Caretaker, settings: Settings) -> LakeWatch:
+        place = (self.home, self.lake, settings, self.engine, self.clock)
+        return LakeWatch(*place, self.metrics.lake, self.console, caretaker)
 
 
 async def until(condition: Callable[[], Any]) -> None:
@@ -252,10 +269,7 @@ async def test_that_another_programs_change_was_undone_is_told(bench: Bench) -> 
     table.delete("alert = 'a0'")
     settings = Settings(sync=SyncSettings(flush_every_s=1), lake=LakeSettings(upkeep=False))
     async with bench.at_work(upkeep=False) as caretaker:
-        watch = LakeWatch(
-            *(bench.home, bench.lake, settings, bench.engine, bench.clock, bench.metrics.lake, bench.console),
-            caretaker,
-        )
+        watch = bench.watch(caretaker, settings)
         bench.lake.commit(bench.clock.time, {"alerts": ALERT})
         watch.flush_soon.set()
         task = asyncio.create_task(watch.flush())
@@ -272,3 +286,24 @@ def test_the_bar_fills_with_what_is_done() -> None:
     assert bar(step) == "[######..................]  25%  facts: compact 2026-02-03"
     nothing = {"table": "bars", "action": "look", "done": 0, "total": 0}
     assert bar(nothing).startswith("[........................]   0%")
+
+
+@pytest.mark.parametrize("bench", [NarrowLake], indirect=True)
+async def test_pictures_that_find_no_room_stop_entries_until_they_do(bench: Bench) -> None:
+    engine, now = bench.engine, bench.clock.time
+    brake = Breaker(BreakerState.HALTED, "lunch", "me", now)
+    figures = engine.state.account.figures(now)
+    async with bench.at_work(upkeep=False) as caretaker:
+        watch = bench.watch(caretaker, Settings(lake=LakeSettings(min_free_mb=0, upkeep=False)))
+        engine.records.add_frame("account", tables.account("DU1", figures, {}))
+        await engine.brake(brake, now)
+        await engine.brake(brake, now)
+        await watch.look()
+        assert watch.status()["pressure"] == {"refused": "cannot write to the journal (/x): no room"}
+        assert (LakeReader.open(bench.home).table("breaker").collect().height, engine.lake_refusal) == (2, "")
+        assert isinstance(bench.lake, NarrowLake)
+        bench.lake.is_narrow = False
+        engine.records.add_frame("account", tables.account("DU1", figures, {}))
+        await engine.brake(brake, now)
+        await watch.look()
+        assert not watch.status()["entries_stopped"]
