@@ -128,24 +128,30 @@ def _batched(folder: Path) -> list[Figure]:
 
 
 def _day(folder: Path) -> list[Figure]:
-    """390 flushes of 5,000 rows; then what the day's rows can be read at."""
-    rows, taken = frame(ROWS), []
+    """390 flushes of 90 lines twice a minute; then what the day can be read at, and after the upkeep."""
+    rows, taken = frame(180), []
+
+    def by_contract(reader: LakeReader) -> float:
+        """Milliseconds of a group-by of the whole day."""
+        numbers = [pl.col(name).mean() for name in _NUMBERS]
+        return median_ms(lambda _: reader.table("snapshots").group_by("con_id").agg(*numbers).collect(), 9)
+
     with Lake.open(folder / "home", {"snapshots": TABLE}) as lake:
         for n in range(390):
             lake.commit(T0 + timedelta(minutes=n), {"snapshots": rows})
             taken.append(ms_of(lake.flush))
-    reader = LakeReader.open(folder / "home")
-    tail = median_ms(lambda _: reader.table("snapshots").filter(pl.col("seq") > 380).collect(), 9)
-    resolved = median_ms(lambda n: reader.seq_at(T0 + timedelta(minutes=20 * n)), 9)
+        reader = LakeReader.open(folder / "home")
+        tail = median_ms(lambda _: reader.table("snapshots").filter(pl.col("seq") > 380).collect(), 9)
+        resolved = median_ms(lambda n: reader.seq_at(T0 + timedelta(minutes=20 * n)), 9)
+        before = by_contract(reader)
+        lake.upkeep(T0 + timedelta(days=1))
+        after = by_contract(LakeReader.open(folder / "home"))
+    last, first = statistics.median(taken[-39:]), statistics.median(taken[:39])
     return [
-        Figure(
-            "last tenth / first tenth of a day's 390 flushes",
-            statistics.median(taken[-39:]),
-            statistics.median(taken[:39]),
-            1.25,
-        ),
+        Figure("last tenth / first tenth of a day's 390 flushes", last, first, 1.25),
         Figure("newest rows of 390 flushes", tail),
         Figure("as-of resolved by time, 390 flushes", resolved),
+        Figure("group-by of a day of 70,200 rows, after upkeep / before", after, before, 0.15),
     ]
 
 
@@ -154,15 +160,15 @@ def _intents(folder: Path) -> list[Figure]:
     tables, rows = _tables(7), frame(5)
     with Lake.open(folder / "home", tables) as lake:
 
-        def commits() -> list[float]:
+        def commits(begin: int) -> list[float]:
             taken = []
-            for n in range(300):
+            for n in range(begin, begin + 300):
                 moment = T0 + timedelta(seconds=n)
                 taken.append(ms_of(lambda moment=moment: lake.commit(moment, dict.fromkeys(tables, rows))))
                 time.sleep(0.002)
             return taken
 
-        alone = commits()
+        alone = commits(0)
         ended = threading.Event()
 
         def flush_on_and_on() -> None:
@@ -171,7 +177,7 @@ def _intents(folder: Path) -> list[Figure]:
 
         flusher = threading.Thread(target=flush_on_and_on)
         flusher.start()
-        beside = commits()
+        beside = commits(300)
         ended.set()
         flusher.join()
     bare = bare_fsync_ms(folder, 300)

@@ -3,8 +3,8 @@
 `python -m benchmarks.year HOME [--days 252] [--contracts 5000] [--snapshots-per-day 16]`
 
 HOME/year gets the days before the last one, thinned: a commit every five minutes instead of twice a
-minute, quotes of all contracts 16 times a day instead of 780, facts four times, rule state once, one
-flush a day. Everything else is there in full: every decision, intent, order, execution, holding and
+minute, quotes of all contracts 16 times a day instead of 780, facts four times, rule state once, two
+flushes a day. Everything else is there in full: every decision, intent, order, execution, holding and
 event. The last day comes at the full rate into HOME/year, and, as the only one, into HOME/day: 780
 commits with all quotes, facts and the rule state, 390 flushes. Days before the last are compacted, as the
 nightly upkeep leaves them; the last one is not.
@@ -41,7 +41,7 @@ def moments(day: date, every: timedelta) -> list[datetime]:
 
 
 def write_thinned(lake: Lake, account: Account, day: int, snapshots_per_day: int) -> None:
-    """One day of few commits and one flush."""
+    """One day of few commits and two flushes, so that the upkeep has something to put together."""
     when = moments(account.days[day], _THINNED)
     commits = _by_commit(happenings(account, day, when), len(when))
     held = account.held(day)
@@ -57,7 +57,8 @@ def write_thinned(lake: Lake, account: Account, day: int, snapshots_per_day: int
     commits[-1]["rule_state"] = rule_state(held, when[-1])
     for n, frames in enumerate(commits):
         lake.commit(when[n], frames | {"account": figures(day, n)})
-    lake.flush()
+        if n + 1 in (len(when) // 2, len(when)):
+            lake.flush()
 
 
 def write_full(lake: Lake, account: Account, day: int) -> None:
@@ -101,7 +102,7 @@ def make(home: Path, days: int, contracts: int, snapshots_per_day: int) -> None:
             begun = time.perf_counter()
             write_thinned(lake, account, day, snapshots_per_day)
             print(f"{account.days[day]}  {time.perf_counter() - begun:.1f} s", flush=True)
-        lake.upkeep(hours.opening(account.days[last]))
+        lake.upkeep(hours.opening(account.days[last]), retention=timedelta(0))
         write_full(lake, account, last)
     with _opened(home / "day") as lake:
         write_full(lake, make_account(account.days[last], 1, contracts, SEED), 0)
