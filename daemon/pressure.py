@@ -31,9 +31,9 @@ class Cause(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Vitals:
-    """How the lake does now. `commit_s` is the 90th percentile of the commits of the last minute, None when
-    there were few; `flush_age_s` the time since everything was last flushed; `refusal` why commits fail
-    or leave pictures out, empty when they don't; `free_bytes` None when unknown."""
+    """How the lake does now. `commit_s` is what `CommitTimes.slow_s` says; `flush_age_s` the time since
+    everything was last flushed; `refusal` why commits fail or leave pictures out, empty when they don't;
+    `free_bytes` None when unknown."""
 
     free_bytes: int | None
     journal_bytes: int
@@ -62,22 +62,24 @@ class Pressure:
 
 
 def pressure(vitals: Vitals, limits: LakeSettings, before: Pressure) -> Pressure:
-    """What weighs on the lake now, given what did before."""
+    """What weighs on the lake now, given what did before. What is not known begins no stop and ends none."""
+    stood = before.reasons
     return Pressure(
         {
-            cause: before.reasons.get(cause, words)
+            cause: stood.get(cause, words)
             for cause, (part, words) in _loads(vitals, limits).items()
-            if part > (EASED if cause in before.reasons else 1.0)
+            if (cause in stood if part is None else part > (EASED if cause in stood else 1.0))
         }
     )
 
 
-def _loads(vitals: Vitals, limits: LakeSettings) -> dict[Cause, tuple[float, str]]:
-    """For each cause the part of its limit that is used up, and what to say when it is more than all."""
+def _loads(vitals: Vitals, limits: LakeSettings) -> dict[Cause, tuple[float | None, str]]:
+    """For each cause the part of its limit that is used up (None: unknown), and what to say when it is more
+    than all."""
     free, room = vitals.free_bytes, limits.min_free_mb * MB
     return {
         Cause.DISK: (
-            0.0 if free is None else room / max(free, 1),
+            None if free is None else room / max(free, 1),
             f"the disk is nearly full: less than {limits.min_free_mb} MB free, make room",
         ),
         Cause.JOURNAL: (
@@ -89,7 +91,7 @@ def _loads(vitals: Vitals, limits: LakeSettings) -> dict[Cause, tuple[float, str
             f"the journal was not flushed for {limits.flush_late_s:g} s",
         ),
         Cause.COMMIT: (
-            (vitals.commit_s or 0.0) / limits.slow_commit_s,
+            None if vitals.commit_s is None else vitals.commit_s / limits.slow_commit_s,
             f"the disk is slow: commits take over {limits.slow_commit_s:g} s",
         ),
         Cause.REFUSED: (2.0 if vitals.refusal else 0.0, vitals.refusal),
@@ -97,7 +99,7 @@ def _loads(vitals: Vitals, limits: LakeSettings) -> dict[Cause, tuple[float, str
 
 
 class CommitTimes:
-    """How long the commits of the last minute took."""
+    """How long the recent commits took."""
 
     def __init__(self) -> None:
         self._took: deque[tuple[float, float]] = deque(maxlen=200)
@@ -111,6 +113,10 @@ class CommitTimes:
         return round(moment_s - self._took[-1][0], 3) if self._took else None
 
     def slow_s(self, moment_s: float) -> float | None:
-        """Nine of ten commits were faster; None when there were too few to tell."""
-        recent = sorted(took for moment, took in self._took if moment_s - moment <= COMMITS_WITHIN_S)
-        return recent[int(0.9 * len(recent))] if len(recent) >= FEWEST_COMMITS else None
+        """Nine of ten commits of the last minute were not slower, where those are few all but one of the
+        last five; None when there were no five yet."""
+        within = sum(moment_s - moment <= COMMITS_WITHIN_S for moment, _ in self._took)
+        recent = sorted(took for _, took in list(self._took)[-max(within, FEWEST_COMMITS) :])
+        if len(recent) < FEWEST_COMMITS:
+            return None
+        return recent[min(int(0.9 * len(recent)), len(recent) - 2)]

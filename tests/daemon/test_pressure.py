@@ -75,7 +75,14 @@ def test_more_room_and_a_faster_disk_never_stop_what_less_did_not(
     assert set(pressure(better, LIMITS, stood).reasons) <= set(pressure(sick, LIMITS, stood).reasons)
 
 
-def test_slow_commits_are_forgotten_after_a_minute_and_a_few_prove_nothing() -> None:
+def test_what_is_not_known_any_more_ends_no_stop() -> None:
+    both = Pressure({Cause.DISK: "nearly full", Cause.COMMIT: "slow"})
+    unknown = Vitals(free_bytes=None, journal_bytes=0, flush_age_s=0.0, commit_s=None)
+    assert pressure(unknown, LIMITS, both).reasons == both.reasons
+    assert not pressure(WELL, LIMITS, both).stops_entries
+
+
+def test_a_few_commits_prove_nothing() -> None:
     times = CommitTimes()
     assert times.age_s(5.0) is None
     for second in range(4):
@@ -84,7 +91,30 @@ def test_slow_commits_are_forgotten_after_a_minute_and_a_few_prove_nothing() -> 
     times.add(4.0, 2.0)
     assert times.slow_s(4.0) == 2.0
     assert times.age_s(10.0) == 6.0
-    assert times.slow_s(65.0) is None, "a quiet minute ends it"
+
+
+def test_a_slow_disk_is_seen_in_a_quiet_book_too_and_is_slow_until_it_was_seen_to_be_fast() -> None:
+    times = CommitTimes()
+    for minute in range(5):
+        times.add(60.0 * minute, 2.0)
+    assert times.slow_s(1000.0) == 2.0, "that nothing was committed since proves nothing"
+    for minute in range(20, 24):
+        times.add(60.0 * minute, 0.003)
+    assert times.slow_s(1400.0) == 0.003
+
+
+def test_the_last_minute_counts_where_there_was_enough_in_it() -> None:
+    times = CommitTimes()
+    for second in (*range(5), *range(100, 105)):
+        times.add(float(second), 2.0 if second < 5 else 0.003)
+    assert times.slow_s(104.0) == 0.003
+
+
+def test_one_slow_commit_among_five_is_no_slow_disk() -> None:
+    times = CommitTimes()
+    for second in range(5):
+        times.add(float(second), 5.0 if second == 2 else 0.003)
+    assert times.slow_s(5.0) == 0.003
 
 
 def test_one_slow_commit_among_many_is_no_slow_disk() -> None:
