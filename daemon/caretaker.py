@@ -70,6 +70,8 @@ class Caretaker:
         """Look again and again whether it is due; ends a run under way when it is cancelled."""
         self._last = await asyncio.to_thread(_last_upkeep, self._lake)
         self._since = self._last or self._pulse.now()
+        if self._last is not None:
+            self._metrics.upkeep_time.set(self._last.timestamp())
         before = self._pulse.now()
         try:
             while True:

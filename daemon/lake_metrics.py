@@ -51,5 +51,8 @@ class LakeMetrics:
             "upkeep_last_success_timestamp_seconds", "The daemon's time of the last whole upkeep"
         )
         self.upkeep_overdue = gauge("upkeep_overdue", "1 when it was not done after several closes")
+        for how in ("done", "stopped", "failed"):
+            # From 0 on: Prometheus sees no increase where a counter begins with its first event.
+            self.upkeeps.labels(how)
         for unknown in (self.upkeep_seconds, self.upkeep_time, self.free_bytes, self.commit_age_seconds):
             unknown.set(NAN)

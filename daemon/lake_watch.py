@@ -116,7 +116,6 @@ class LakeWatch:
             return
         self._health = health
         metrics, alerts, now = self._metrics, self._engine.alerts, self._pulse.now()
-        metrics.unflushed_commits.set(health.unflushed_commits)
         many = []
         for name, table in health.tables.items():
             ratio = table.small_files / table.files if table.files else 0.0
@@ -186,6 +185,7 @@ class LakeWatch:
     def _show(self, now_s: float) -> None:
         metrics, vitals = self._metrics, self._vitals
         metrics.free_bytes.set(float("nan") if vitals.free_bytes is None else vitals.free_bytes)
+        metrics.unflushed_commits.set(self._lake.unflushed_commits)
         metrics.journal_bytes.set(vitals.journal_bytes)
         metrics.flush_age_seconds.set(now_s - self._flushed_s)
         age_s = self._engine.commit_times.age_s(now_s)

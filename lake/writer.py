@@ -115,6 +115,11 @@ class Lake:
         return self._journal.seq
 
     @property
+    def unflushed_commits(self) -> int:
+        """Commits that are in the journal only."""
+        return max(0, self._journal.seq - self._journal.flushed.seq)
+
+    @property
     def unflushed_rows(self) -> int:
         """Rows that are in the journal only."""
         return self._journal.unflushed_rows
@@ -208,7 +213,7 @@ class Lake:
         flushed = journal.flushed
         return LakeHealth(
             {name: self._custody.health(name) for name in sorted(flushed.versions)},
-            max(0, journal.seq - flushed.seq),
+            self.unflushed_commits,
             journal.unflushed_rows,
             journal.unflushed_bytes,
             journal.last_commit,

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import io
+import math
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
@@ -119,9 +120,13 @@ class Bench:
         wanted = self.clock.reads + times
         await until(lambda: self.clock.reads >= wanted)
 
+    def figure(self, name: str, **labels: str) -> float | None:
+        return self.metrics.registry.get_sample_value(f"optiond_lake_{name}", labels)
+
     def runs(self, how: str) -> float:
-        found = self.metrics.registry.get_sample_value("optiond_lake_upkeep_runs_total", {"how": how})
-        return found or 0.0
+        found = self.figure("upkeep_runs_total", how=how)
+        assert found is not None, "an increase from nothing at all is none to Prometheus"
+        return found
 
     def alerts(self) -> list[str]:
         frames = self.engine.records.take()
@@ -177,6 +182,14 @@ async def test_it_is_done_once_an_evening(bench: Bench) -> None:
     async with bench.at_work():
         await bench.looks()
         assert bench.runs("done") == 2, "a restart knows that it was done"
+
+
+async def test_a_restart_knows_when_it_was_done(bench: Bench) -> None:
+    bench.lake.upkeep(bench.clock.time)
+    assert math.isnan(bench.figure("upkeep_last_success_timestamp_seconds") or 0.0)
+    async with bench.at_work():
+        await bench.looks()
+    assert bench.figure("upkeep_last_success_timestamp_seconds") == bench.clock.time.timestamp()
 
 
 async def test_it_waits_while_an_order_is_at_work(bench: Bench) -> None:
@@ -299,6 +312,7 @@ async def test_pictures_that_find_no_room_stop_entries_until_they_do(bench: Benc
         await engine.brake(brake, now)
         await engine.brake(brake, now)
         await watch.look()
+        assert bench.figure("unflushed_commits") == 2, "also while no flush goes through"
         assert watch.status()["pressure"] == {"refused": "cannot write to the journal (/x): no room"}
         assert (LakeReader.open(bench.home).table("breaker").collect().height, engine.lake_refusal) == (2, "")
         assert isinstance(bench.lake, NarrowLake)
