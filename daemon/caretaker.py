@@ -171,9 +171,10 @@ class Caretaker:
         def run() -> None:
             try:
                 report = work()
-            except Exception as error:  # noqa: BLE001
-                known = isinstance(error, OptiondError)
-                failed = error if known else LakeError(f"the upkeep broke off: {error!r}")
+            except BaseException as error:  # noqa: BLE001
+                # All of them, also the panics of a library: nobody else would hear of the end of it.
+                broken = LakeError(f"the upkeep broke off: {error!r}")
+                failed = error if isinstance(error, OptiondError) else broken
                 tell = partial(_settle, done, None, failed)
             else:
                 tell = partial(_settle, done, report, None)

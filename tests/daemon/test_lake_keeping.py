@@ -69,6 +69,15 @@ class SlowLake(Lake):
         return super().upkeep(now, progress, stop, *terms)
 
 
+class PanicException(BaseException):
+    """What polars and delta-rs raise where they give up, by its name."""
+
+
+class PanickingLake(Lake):
+    def upkeep(self, *terms: Any) -> UpkeepReport:
+        raise PanicException("index out of bounds")
+
+
 class NarrowLake(Lake):
     """Has room for everything but the pictures of a moment."""
 
@@ -247,6 +256,14 @@ async def test_a_failure_is_told_and_tried_again_after_an_hour(bench: Bench) -> 
         assert bench.runs("failed") == 1
         bench.clock.time += timedelta(minutes=61)
         await until(lambda: bench.runs("failed") == 2)
+
+
+@pytest.mark.parametrize("bench", [PanickingLake], indirect=True)
+async def test_a_panic_of_a_library_is_a_failure_like_any_other(bench: Bench) -> None:
+    async with bench.at_work() as caretaker:
+        await until(lambda: bench.runs("failed") == 1)
+        assert caretaker.status()["running"] is False
+        assert "index out of bounds" in caretaker.status()["outcome"]["error"]
 
 
 async def test_turned_off_it_is_done_only_when_asked_and_missed_after_three_closes(bench: Bench) -> None:
