@@ -30,10 +30,12 @@ def call_daemon(
 ) -> dict[str, Any] | None:
     """The control API's answer; None when no daemon of this home listens.
 
-    Raises SettingsError when it refuses.
+    Raises SettingsError when it refuses, and when it runs and does not answer in time.
     """
+    pid = None
     try:
-        port = int(json.loads((home / "control.json").read_text())["port"])
+        note = json.loads((home / "control.json").read_text())
+        port, pid = int(note["port"]), note.get("pid")
         token = (home / "control.token").read_text().strip()
         response = httpx.request(
             method,
@@ -43,6 +45,13 @@ def call_daemon(
             timeout=ANSWER_WITHIN_S,
         )
         answer: dict[str, Any] = response.json()
+    except httpx.ReadTimeout as error:
+        if not _lives(pid):
+            return None
+        raise SettingsError(
+            f"the daemon of {home} gave no answer to {path} within {ANSWER_WITHIN_S:g} s, busy or waiting "
+            "for its disk; it has been told: ask optiond status what came of it"
+        ) from error
     except (OSError, ValueError, KeyError, TypeError, httpx.HTTPError):
         # No daemon, one that was killed, or another program on the port that it had.
         return None
@@ -51,6 +60,17 @@ def call_daemon(
             f"the daemon refused {path} ({response.status_code}): {answer.get('detail', answer)}"
         )
     return answer
+
+
+def _lives(pid: object) -> bool:
+    """Whether there is a process with this id."""
+    try:
+        os.kill(int(str(pid)), 0)
+    except PermissionError:
+        return True
+    except (OSError, ValueError, OverflowError):
+        return False
+    return True
 
 
 def status(arguments: argparse.Namespace) -> int:
@@ -183,7 +203,10 @@ def _settings_findings(home: Path) -> list[Finding]:
 
 
 def _daemon_finding(home: Path, settings: Settings) -> Finding:
-    answer = call_daemon(home, settings, "GET", "/status")
+    try:
+        answer = call_daemon(home, settings, "GET", "/status")
+    except SettingsError as error:
+        return Finding("daemon", False, str(error))
     if answer is None:
         return Finding("daemon", True, "not running; optiond run starts it")
     link = answer["connection"]

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -330,6 +331,24 @@ def test_what_a_killed_daemon_left_is_not_taken_for_one(
 ) -> None:
     (copy / "control.json").write_text(note)
     assert ask("status", "--home", copy).code == 3
+
+
+def test_a_daemon_that_is_slow_to_answer_is_not_taken_for_none(
+    copy: Path, ask: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("daemon.remote.ANSWER_WITHIN_S", 0.3)
+    over = subprocess.Popen(["true"])
+    over.wait()
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        note = {"port": mute.getsockname()[1], "pid": os.getpid()}
+        (copy / "control.token").write_text("token")
+        (copy / "control.json").write_text(json.dumps(note))
+        slow = ask("halt", "--home", copy, "--reason", "slow disk")
+        assert (slow.code, slow.out) == (1, "")
+        assert "gave no answer to /halt within 0.3 s" in slow.err
+        assert "gave no answer to /status" in ask("doctor", "--home", copy).out
+        (copy / "control.json").write_text(json.dumps({**note, "pid": over.pid}))
+        assert ask("status", "--home", copy).code == 3, "killed, and the port is another program's now"
 
 
 def test_a_halt_without_a_daemon_keeps_to_the_time_of_a_simulated_lake(
