@@ -11,6 +11,8 @@ import structlog
 
 from options import NEW_YORK
 
+log = structlog.get_logger()
+
 
 class Console:
     """Says one plain line at a time, with the daemon's time in New York."""
@@ -24,6 +26,9 @@ class Console:
             print(stamp + text, file=self._stream, flush=True)
         except BrokenPipeError:
             self._stream = open("/dev/null", "w")  # noqa: PTH123, SIM115
+        except OSError as error:
+            # The output goes to a file on a full disk: no reason to stop, the lake has it all.
+            log.warning("console.refused", error=str(error), text=text)
 
 
 def configure_logging(home: Path) -> Path:

@@ -1,5 +1,6 @@
 """The daemon on a disk that is full or read-only: protection goes on as long as a reason can be kept."""
 
+import io
 import json
 import os
 import resource
@@ -14,6 +15,7 @@ import httpx
 import polars as pl
 import pytest
 
+from daemon.console import Console
 from lake import LakeReader
 
 pytestmark = [pytest.mark.slow]
@@ -107,6 +109,12 @@ def test_on_a_full_disk_a_profit_is_still_taken_and_nothing_is_lost(
         if info.version is not None
     )
     assert unflushed == 0, "every row is in Delta"
+
+
+def test_what_cannot_be_printed_on_a_full_disk_stops_nobody() -> None:
+    console = Console(io.TextIOWrapper(io.FileIO("/dev/full", "w")))
+    for _ in range(10_000):
+        console.say("order opt-1 sent")
 
 
 def test_on_a_disk_that_takes_no_byte_nothing_is_sent_and_it_is_said_once(
