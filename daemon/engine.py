@@ -258,8 +258,7 @@ class Engine:
             self.records.add("breaker", breaker.row())
             self._console.say(f"trading {breaker.state.value} by {breaker.actor}: {breaker.reason}", now)
             if not await self._commit(now):
-                held = f"trading is {breaker.state.value} now, but not recorded"
-                raise LakeError(f"{held}: {self.lake_refusal}")
+                raise LakeError(f"trading is {breaker.state.value}, but not recorded: {self.lake_refusal}")
 
     def _hold_the_brake(self) -> None:
         """A halt also meets the orders that were on their way when it was pulled, or that a restart found."""
@@ -289,8 +288,7 @@ class Engine:
 
     def _note_rules(self, now: datetime) -> None:
         """The rules in force from now on, whole: every decision by them can be replayed."""
-        file = self.rules_file
-        book = file.book
+        file, book = self.rules_file, self.rules_file.book
         self.alerts.clear("rules", str(file.path))
         self.records.add(
             "rules_revisions", {"revision": book.revision, "text": book.text, "path": str(file.path)}
@@ -367,7 +365,9 @@ class Engine:
     async def record_now(self, now: datetime) -> None:
         """Record the picture whatever the interval says, and commit it."""
         async with self._turn:
-            if self.state.has_picture and self.picture is not None:
+            # What was refused was decided on other facts than those of now, so it gets a seq of its own.
+            can_write = not self.lake_refusal or await self._commit(now)
+            if can_write and self.state.has_picture and self.picture is not None:
                 self._record(self.judge.look(now), now)
             await self._commit(now)
 

@@ -5,9 +5,11 @@ import json
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -231,6 +233,22 @@ def test_a_rule_of_the_book_in_shadow_mode_blocks_nothing_and_its_decision_repla
     decided = [(d["rule"], d["kind"], d["outcome"]) for d in json.loads(said)["decisions"]]
     assert decided == [("portfolio_limits", kind, "same") for kind in ("shadow", "decision")]
     assert code == 0
+
+
+def test_a_decision_that_is_recorded_late_has_no_facts_of_a_later_moment(
+    day: Day, capsys: pytest.CaptureFixture[str]
+) -> None:
+    day.hold(STORIES[6])
+    day.beat(Beat())
+    with closing(sqlite3.connect(day.home / "journal.sqlite", timeout=5)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        day.beat(Beat(worth=0.45))
+    assert day.engine.lake_refusal
+    asyncio.run(day.engine.record_now(day.now + timedelta(seconds=30)))
+    code, said = here(capsys, day.home, "--since", "0", "--json")
+    (one,) = json.loads(said)["decisions"]
+    assert (one["outcome"], code) == ("same", 0)
+    assert "has no row of it" in one["why"]
 
 
 def test_rules_that_were_in_force_before_their_file_broke_are_kept_for_the_replay(

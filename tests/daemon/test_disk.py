@@ -133,7 +133,7 @@ def test_on_a_disk_that_takes_no_byte_nothing_is_sent_and_it_is_said_once(
     assert gateway.orders() == []
     halted = home.ask("halt", "--reason", "full disk")
     assert (halted.returncode, halted.stdout) == (1, "")
-    assert "trading is halted now, but not recorded: cannot write to the journal" in halted.stderr
+    assert "trading is halted, but not recorded: cannot write to the journal" in halted.stderr
     assert told(home)["breaker"]["state"] == "halted", "it holds all the same"
     assert daemon.poll() is None
     resource.prlimit(daemon.pid, resource.RLIMIT_FSIZE, (hard, hard))
