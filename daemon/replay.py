@@ -5,7 +5,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import polars as pl
@@ -20,6 +20,8 @@ from trading.decision import DECIDED_ON
 from trading.replay import Outcome, Replay, decided_again, decided_under
 
 Row = Mapping[str, Any]
+
+_FIRST = datetime.min.replace(tzinfo=UTC)
 
 
 def replay(arguments: argparse.Namespace) -> int:
@@ -81,7 +83,10 @@ def _first_seq(reader: LakeReader, since: str) -> int:
     moment, history = read_moment(since), LakeHistory(reader)
     if isinstance(moment, int):
         return history.seq_of(moment)
-    return 1 + history.seq_of(since if moment is None else moment - timedelta(microseconds=1))
+    if moment is None:
+        return 1 + history.seq_of(since)
+    # The calendar has nothing before its first moment, and no lake anything at it.
+    return 1 + history.seq_of(moment - min(moment - _FIRST, timedelta(microseconds=1)))
 
 
 def _rulebooks(reader: LakeReader, revisions: set[str | None]) -> dict[str | None, Rulebook | str]:

@@ -329,6 +329,13 @@ def test_what_was_changed_in_the_lake_is_told(
         assert "facts.quote_state: live recorded, stale now" in told
 
 
+def test_all_decisions_are_replayed_since_the_first_day_of_the_calendar(
+    decided: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, said = here(capsys, decided, "--since", "0001-01-01")
+    assert (code, said.splitlines()[-1]) == (0, "1 replayed: 1 same, 0 different, 0 cannot")
+
+
 def test_upkeep_changes_no_decision(day: Day, capsys: pytest.CaptureFixture[str]) -> None:
     def files() -> int:
         return next(table.files for table in LakeReader.open(day.home).tables() if table.name == "decisions")
