@@ -55,8 +55,9 @@ def _by_daemon(home: Path, settings: Settings, now: bool) -> dict[str, Any] | No
 
 def _by_hand(home: Path, settings: Settings) -> dict[str, Any]:
     began = time.monotonic()
+    # Looked at first: to open a lake for writing makes one where there is none.
+    last = LakeReader.open(home).last_time
     with Lake.open(home, LAKE_TABLES) as lake:
-        last = LakeReader.open(home).last_time
         is_simulated = settings.broker.kind is BrokerKind.SIMULATED
         now = last if is_simulated and last is not None else datetime.now(UTC)
         lake.flush()

@@ -122,6 +122,13 @@ def test_what_cannot_be_answered_is_one_line(
     assert answer.err.count("\n") == 1
 
 
+def test_an_upkeep_makes_no_lake_where_there_is_none(tmp_path: Path, ask: Callable[..., Answer]) -> None:
+    answer = ask("lake", "upkeep", "--home", tmp_path)
+    assert (answer.code, answer.err.count("\n")) == (1, 1)
+    assert f"no lake at {tmp_path}" in answer.err
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_terminal_gets_the_newest_rows_and_a_file_all(tmp_path: Path, ask: Callable[..., Answer]) -> None:
     with Lake.open(tmp_path) as lake:
         for number in range(120):
