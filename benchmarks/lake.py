@@ -18,7 +18,7 @@ import polars as pl
 
 from benchmarks.figure import Figure, show
 from benchmarks.stopwatch import bare_fsync_ms, median_ms, ms_of, p99
-from lake import Column, Lake, LakeReader, TableSchema, delta
+from lake import Column, Lake, LakeReader, TableSchema, delta, healing
 from lake.store import Folder
 
 ROWS = 5_000
@@ -64,7 +64,7 @@ def _appends(folder: Path) -> list[Figure]:
         path = folder / f"{n}.parquet"
         taken["delta"].append(ms_of(lambda n=n: delta.append(table, rows, n + 1)))
         version = table.version()
-        taken["sync"].append(ms_of(lambda v=version: delta.sync(store, "table", v - 1, v)))
+        taken["sync"].append(ms_of(lambda v=version: healing.sync(store, "table", v - 1, v)))
         taken["bare"].append(ms_of(lambda path=path: rows.write_parquet(path, compression="snappy")))
         taken["fsync"].append(ms_of(lambda path=path: _fsync(path, folder)))
     appended, bare, synced, fsynced = (

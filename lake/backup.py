@@ -18,11 +18,12 @@ from typing import Any
 from deltalake.exceptions import DeltaError
 from filelock import FileLock, Timeout
 
-from lake import delta
-from lake import journal as journals
+from lake import delta, journal_view
 from lake.faults import reported
-from lake.journal import Flushed, look
+from lake.journal_file import Flushed
+from lake.journal_view import look
 from lake.location import FOLDER, JOURNAL, store_of
+from lake.log_files import log_key
 from lake.store import Folder, Store
 from lake.writer import LOCK, acquire
 from options import LakeError
@@ -145,7 +146,7 @@ def _copy_all(
     store = store_of(home)
     fresh = files / f"{JOURNAL}.new"
     fresh.unlink(missing_ok=True)
-    journals.copy(home / JOURNAL, fresh)
+    journal_view.copy(home / JOURNAL, fresh)
     with look(fresh) as journal:
         if journal is None:
             raise LakeError(f"the journal {home / JOURNAL} is empty: run optiond first")
@@ -185,7 +186,7 @@ def _lake_files(store: Store, flushed: Flushed) -> Iterator[tuple[str, int | Non
 def _refuse_another_life(store: Store, files: Path, before: _Manifest, flushed: Flushed) -> None:
     """The backup in the folder is an earlier state of this very lake: its newest log files are ours too."""
     for name, version in before.versions.items():
-        key = delta.log_key(name, version)
+        key = log_key(name, version)
         kept = before.files.get(f"{FOLDER}/{key}")
         # A log file that upkeep has removed since cannot be compared any more.
         ours = store.read(key) if store.size(key) is not None else None

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import structlog
 from deltalake import DeltaTable
 
-from lake import delta, failpoint, foreign
+from lake import delta, failpoint, foreign, healing
 from lake.data_files import live_files
 from lake.faults import reported
 from lake.health import TableHealth, health_of
@@ -127,7 +127,7 @@ class Custody:
         known = self.vouched(name)
         with reported(f"cannot sync the table {name}", self.place(name)):
             version = foreign.own_since(self.store, name, settled)
-            delta.sync(self.store, name, known, version)
+            healing.sync(self.store, name, known, version)
         if version > known:
             with reported("cannot write to the journal", self._journal.path):
                 self._journal.vouch({name: version})

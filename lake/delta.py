@@ -1,14 +1,7 @@
-"""One table of the lake as Delta keeps it: open, append, heal, sync.
+"""One table of the lake as Delta keeps it: create, open, append, widen, scan."""
 
-delta-rs has no fsync, and a table whose newest log file is torn cannot be opened (an empty one opens as if
-nothing had been written). So the writer syncs what a flush wrote before it lets go of the journal, and
-until then no version is *vouched for*: what is damaged there is removed and written again.
-"""
-
-import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from datetime import timedelta
-from typing import Any
 from urllib.parse import unquote
 
 import polars as pl
@@ -28,7 +21,7 @@ from deltalake import (
 from deltalake.exceptions import CommitFailedError, TableNotFoundError
 from deltalake.schema import ArrayType, PrimitiveType
 
-from lake import failpoint
+from lake import failpoint, log_files
 from lake.store import Store
 
 APP = "flush"
@@ -48,11 +41,8 @@ _ARROW = {
 }
 HOOKS = PostCommitHookProperties(cleanup_expired_logs=False)
 _POLARS = {"max_retries": 3, "retry_timeout_ms": 10_000}  # what polars calls its own, beside delta-rs's
-_PARQUET_ENDS = b"PAR1"
 _LOOKED_UP = ("seq", "time", "first_time")
-_MARK = {"writer": "optiond"}
-_OF_METADATA = ("CREATE TABLE", "ADD COLUMN", "SET TBLPROPERTIES")
-_LAST_CHECKPOINT = "_last_checkpoint"
+MARK = {"writer": "optiond"}
 
 
 def kept_for(retention: timedelta) -> dict[str, str]:
@@ -132,7 +122,7 @@ def fence(store: Store, name: str, tries: int) -> None:
 def signed(app: str, number: int, max_commit_retries: int | None = None) -> CommitProperties:
     """What our commits carry: whose they are, and a transaction, which is the last line of their log file."""
     return CommitProperties(
-        custom_metadata=dict(_MARK),
+        custom_metadata=dict(MARK),
         max_commit_retries=max_commit_retries,
         app_transactions=[Transaction(app, number)],
     )
@@ -173,104 +163,6 @@ def is_stale(table: DeltaTable, opened_at: int) -> bool:
     return (table.version() + 1) // CHECKPOINT_EVERY > (opened_at + 1) // CHECKPOINT_EVERY
 
 
-def heal(store: Store, name: str, vouched: int) -> list[str]:
-    """Remove the newest versions from the first damaged one on; versions up to `vouched` are left alone.
-
-    A version is damaged when its log file is missing, empty or torn, or a data file it names, which no later
-    version replaced, is missing or cut. Unvouched checkpoints go too, where the log stands in for them: they
-    are only a short cut. Gives the names of the log files removed.
-    """
-    log = f"{name}/_delta_log"
-    keys = store.keys(log)
-    logged, checkpoints = dict(_log_files(keys)), list(_checkpoints(keys))
-    newer = {version: key for version, key in logged.items() if version > vouched}
-    kept = max((_version_of(key, 0) for key in checkpoints if _version_of(key, 0) <= vouched), default=-1)
-    is_short_cut = all(version in logged for version in range(kept + 1, vouched + 1))
-    shortcuts = [key for key in checkpoints if is_short_cut and _version_of(key, 0) > vouched]
-    gap = next((version for n, version in enumerate(sorted(newer), vouched + 1) if version != n), None)
-    damaged = [_first_damaged(store, name, newer), gap if is_short_cut else None]
-    first = min((version for version in damaged if version is not None), default=None)
-    removed = [key for version, key in newer.items() if first is not None and version >= first]
-    if shortcuts:
-        store.delete(f"{log}/{_LAST_CHECKPOINT}")
-    for key in (*removed, *shortcuts):
-        store.delete(key)
-        failpoint.reach("delta.healing")
-    if removed or shortcuts:
-        store.sync_folder(log)
-    return sorted(_file_name(key) for key in removed)
-
-
-def drop_damaged_checkpoint(store: Store, name: str) -> str | None:
-    """Remove the newest checkpoint when it is damaged, or the hint at one that is missing.
-
-    Only where the log files tell the same. Gives the name of what was removed; None: it is not that.
-    """
-    log = f"{name}/_delta_log"
-    keys = store.keys(log)
-    logged, checkpoints = dict(_log_files(keys)), list(_checkpoints(keys))
-    *_, before, newest = [-1, -1, *sorted({_version_of(key, 0) for key in checkpoints})]
-    doomed = [key for key in checkpoints if _version_of(key, 0) == newest]
-    hint = f"{log}/{_LAST_CHECKPOINT}"
-    is_damaged = any(_is_damaged_checkpoint(store, key) for key in doomed) if doomed else hint in keys
-    if not is_damaged or not all(version in logged for version in range(before + 1, max(0, newest) + 1)):
-        return None
-    for key in (hint, *doomed):
-        store.delete(key)
-    store.sync_folder(log)
-    return _file_name([hint, *doomed][-1])
-
-
-def is_whole(store: Store, name: str, version: int, table: DeltaTable) -> bool:
-    """Whether a version's log file and the data files it adds are there and not torn; `table` is a handle at
-    that version or later. What was cleaned up since (a log that a checkpoint took the place of, data files
-    that were replaced) is not missed."""
-    if table.version() < version:
-        return False
-    key = log_key(name, version)
-    if store.size(key) is None:
-        return any(
-            _version_of(path, -1) >= version for path in _checkpoints(store.keys(f"{name}/_delta_log"))
-        )
-    try:
-        actions = actions_of(store.read(key))
-    except ValueError:
-        return False
-    added = _added(actions)
-    if not _is_complete(actions):
-        return False
-    if table.version() > version:
-        live = set(data_files(table)["path"])
-        added = [add for add in added if add["path"] in live]
-    return all(_is_whole_file(store, name, add) for add in added)
-
-
-def sync(store: Store, name: str, after: int, upto: int) -> None:
-    """Bring the versions after `after` up to `upto`, their data files and their folders safely to disk.
-
-    Another program may have cleaned up meanwhile: data files that were replaced again need not be there.
-    """
-    if upto <= after or store.is_durable:
-        return
-    # By name, not by listing: the folder of a table that has been written to all day holds hundreds of them.
-    shortcuts = [_checkpoint_key(name, version) for version in range(after + 1, upto + 1)]
-    wanted = {key for key in shortcuts if store.size(key) is not None}
-    if wanted:
-        wanted.add(f"{name}/_delta_log/{_LAST_CHECKPOINT}")
-    added: dict[str, bool] = {}
-    for version in range(after + 1, upto + 1):
-        key = log_key(name, version)
-        wanted.add(key)
-        for action in actions_of(store.read(key)):
-            if remove := action.get("remove"):
-                added[remove["path"]] = False
-            if add := action.get("add"):
-                added[add["path"]] = True
-    wanted |= {f"{name}/{unquote(path)}" for path, is_live in added.items() if is_live}
-    store.sync(wanted)
-    failpoint.reach("delta.synced")
-
-
 def scan(table: DeltaTable) -> pl.LazyFrame:
     """The table's rows as of its handle; a bucket that is gone is told within seconds."""
     return pl.scan_delta(table, storage_options=None if table._storage_options is None else _POLARS)
@@ -290,8 +182,8 @@ def files_at(store: Store, name: str, version: int) -> tuple[dict[str, int], lis
     files = data_files(table).select("path", "size_bytes").iter_rows()
     data = {f"{name}/{unquote(path)}": size for path, size in files}
     keys = store.keys(f"{name}/_delta_log")
-    log = [key for at, key in _log_files(keys) if at <= version]
-    log += [key for key in _checkpoints(keys) if _version_of(key, version + 1) <= version]
+    log = [key for at, key in log_files.commits(keys) if at <= version]
+    log += [key for at, key in log_files.checkpoint_files(keys) if at <= version]
     return data, sorted(log)
 
 
@@ -301,111 +193,12 @@ def read_whole(store: Store, key: str) -> int:
     return int(scanned.select(pl.len(), pl.all().is_null().any()).collect(engine="streaming")["len"][0])
 
 
-def added_files(log_file: bytes) -> Iterator[tuple[str, int]]:
-    """The data files that a log file adds, each with its size in bytes; paths are relative to the table."""
-    for add in _added(actions_of(log_file)):
-        yield unquote(add["path"]), add["size"]
-
-
-def actions_of(log_file: bytes) -> list[dict[str, Any]]:
-    """What one version does, action by action. Raises ValueError when the file is torn."""
-    actions = [json.loads(line) for line in log_file.splitlines()]
-    if not all(isinstance(action, dict) for action in actions):
-        raise ValueError("a line of the log is no action")
-    return actions
-
-
-def version_actions(store: Store, name: str, version: int) -> list[dict[str, Any]] | None:
-    """What one version of a table does; None when its log file was cleaned up."""
-    key = log_key(name, version)
-    return None if store.size(key) is None else actions_of(store.read(key))
-
-
 def _uri(store: Store, name: str) -> str:
     return f"{store.uri}/{name}"
 
 
 def _options(store: Store) -> dict[str, str] | None:
     return None if store.options is None else dict(store.options)
-
-
-def log_key(name: str, version: int) -> str:
-    return f"{name}/_delta_log/{version:020}.json"
-
-
-def _checkpoint_key(name: str, version: int) -> str:
-    return f"{name}/_delta_log/{version:020}.checkpoint.parquet"
-
-
-def _file_name(key: str) -> str:
-    return key.rpartition("/")[2]
-
-
-def _version_of(key: str, default: int) -> int:
-    number = _file_name(key).split(".")[0]
-    return int(number) if number.isdigit() else default
-
-
-def _log_files(keys: Iterable[str]) -> Iterator[tuple[int, str]]:
-    for key in keys:
-        stem, _, kind = _file_name(key).partition(".")
-        if kind == "json" and stem.isdigit():
-            yield int(stem), key
-
-
-def _checkpoints(keys: Iterable[str]) -> Iterator[str]:
-    return (key for key in keys if ".checkpoint" in key and key.endswith(".parquet"))
-
-
-def _added(actions: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [action["add"] for action in actions if "add" in action]
-
-
-def _first_damaged(store: Store, name: str, log_keys: Mapping[int, str]) -> int | None:
-    """The first damaged one of these versions; None when all are whole."""
-    added: dict[int, list[dict[str, Any]]] = {}
-    removed: dict[str, int] = {}
-    for version, key in sorted(log_keys.items()):
-        try:
-            actions = actions_of(store.read(key))
-        except ValueError:
-            actions = []
-        if not _is_complete(actions):
-            break
-        added[version] = _added(actions)
-        removed |= {action["remove"]["path"]: version for action in actions if "remove" in action}
-    lost = next((version for version in sorted(log_keys) if version not in added), None)
-    for version, adds in added.items():
-        needed = [add for add in adds if removed.get(add["path"], -1) <= version]
-        if not all(_is_whole_file(store, name, add) for add in needed):
-            return version
-    return lost
-
-
-def _is_damaged_checkpoint(store: Store, key: str) -> bool:
-    try:
-        read_whole(store, key)
-    except (pl.exceptions.PolarsError, OSError):
-        return True
-    return False
-
-
-def _is_complete(actions: list[dict[str, Any]]) -> bool:
-    """Whether the log file of a version is all there: cut between two lines it is still JSON.
-
-    It starts with its commit info. What we write is marked there and ends with its transaction; changes of
-    metadata have metadata. What other programs wrote is judged by what it does, later.
-    """
-    kinds = set().union(*actions)
-    info: dict[str, Any] = next((action["commitInfo"] for action in actions if "commitInfo" in action), {})
-    if _MARK.items() <= info.items():
-        return "txn" in kinds
-    return bool(info) and ("metaData" in kinds or info.get("operation") not in _OF_METADATA)
-
-
-def _is_whole_file(store: Store, name: str, add: Mapping[str, Any]) -> bool:
-    key = f"{name}/{unquote(add['path'])}"
-    return store.size(key) == add["size"] and store.read_end(key, len(_PARQUET_ENDS)) == _PARQUET_ENDS
 
 
 def _plain(rows: pl.DataFrame) -> Table:

@@ -19,6 +19,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError
 from lake import delta
 from lake.compaction import sums_of
 from lake.data_files import DataFile, added_file, exchange, is_there, live_files
+from lake.log_files import version_actions
 from lake.store import Store
 from options import LakeError
 
@@ -77,8 +78,7 @@ def _expected(
     """The files the table should have (None: nobody else was there), and the foreign versions that were
     accepted and that are to be undone."""
     logs = {
-        version: delta.version_actions(store, name, version)
-        for version in range(known + 1, table.version() + 1)
+        version: version_actions(store, name, version) for version in range(known + 1, table.version() + 1)
     }
     if all(actions is not None and not _is_foreign(actions) for actions in logs.values()):
         return None, (), ()
@@ -103,7 +103,7 @@ def _expected(
 
 def own_since(store: Store, name: str, version: int) -> int:
     """The last of the versions right after this one in which no other program changed anything."""
-    while (actions := delta.version_actions(store, name, version + 1)) is not None:
+    while (actions := version_actions(store, name, version + 1)) is not None:
         if _is_foreign(actions):
             break
         version += 1

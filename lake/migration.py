@@ -14,8 +14,7 @@ from pathlib import Path
 import polars as pl
 import structlog
 
-from lake import failpoint
-from lake import journal as journals
+from lake import failpoint, journal_view
 from lake.journal import MIGRATIONS, Entry, Journal
 from lake.location import FOLDER, JOURNAL
 from lake.store import Folder, Store
@@ -87,7 +86,7 @@ def _keep_way_back(journal: Path, store: Store, version: int, tables: Iterable[s
     for old in (fresh, kept):
         shutil.rmtree(old, ignore_errors=True)
     fresh.mkdir(parents=True)
-    journals.copy(journal, fresh / JOURNAL)
+    journal_view.copy(journal, fresh / JOURNAL)
     written = [JOURNAL]
     for name in sorted(tables):
         for key in store.keys(f"{name}/_delta_log"):

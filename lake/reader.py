@@ -12,11 +12,12 @@ import polars as pl
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
-from lake import delta
+from lake import delta, healing
 from lake.data_files import is_there, live_files
 from lake.faults import reported
 from lake.foreign import rows_up_to
-from lake.journal import Flushed, JournalView, look
+from lake.journal_file import Flushed
+from lake.journal_view import JournalView, look
 from lake.location import JOURNAL, store_of
 from lake.schemas import no_such_table
 from lake.tables import LEDGER
@@ -219,7 +220,7 @@ class LakeReader:
                 held[0].update_incremental()
             if held is None or delta.is_stale(*held):
                 table = delta.open_table(self._store, name)
-                if table is None or not delta.is_whole(self._store, name, version, table):
+                if table is None or not healing.is_whole(self._store, name, version, table):
                     raise LakeError(
                         f"the table {name} ({self.place(name)}) has lost its newest version {version} "
                         "or part of it: restore this home from a backup"

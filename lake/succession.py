@@ -11,7 +11,7 @@ import polars as pl
 from deltalake import DeltaTable
 
 from lake import delta
-from lake.journal import Flushed
+from lake.journal_file import Flushed
 from lake.store import Store
 from lake.tables import LEDGER
 

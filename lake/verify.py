@@ -13,10 +13,11 @@ from urllib.parse import unquote
 import polars as pl
 from deltalake import DeltaTable
 
-from lake import checks, delta
+from lake import checks, delta, healing
 from lake.checks import RESTORE, Finding, Severity
 from lake.faults import reported
-from lake.journal import Flushed, JournalView, look
+from lake.journal_file import Flushed
+from lake.journal_view import JournalView, look
 from lake.location import JOURNAL, store_of
 from lake.reader import LakeReader
 from lake.schemas import TIME
@@ -110,7 +111,7 @@ def _table(store: Store, name: str, moment: _Moment, deep: bool, rows: dict[str,
     for path, size, count in files.select("path", "size_bytes", "num_records").iter_rows():
         found += _file(store, name, unquote(path), size, count if deep else None)
     yield from found
-    if not found and not delta.is_whole(store, name, version, table):
+    if not found and not healing.is_whole(store, name, version, table):
         yield damaged
 
 

@@ -1,6 +1,5 @@
 """The writer: acknowledges cycles in the journal and brings them, exactly once, into Delta."""
 
-import json
 import os
 import re
 import threading
@@ -15,19 +14,20 @@ from typing import Self
 import polars as pl
 import structlog
 from deltalake import DeltaTable
-from deltalake.exceptions import CommitFailedError, DeltaError
+from deltalake.exceptions import CommitFailedError
 from filelock import FileLock, Timeout
 
-from lake import delta, failpoint, foreign, migration
+from lake import delta, failpoint, healing, ledger
 from lake.custody import Custody
 from lake.faults import is_disk_full, reported
 from lake.health import LakeHealth
-from lake.journal import RESERVE, Entry, Flushed, Journal
+from lake.journal import RESERVE, Entry, Journal
+from lake.journal_file import Flushed
 from lake.location import FOLDER, JOURNAL, Location, settle, store_of
 from lake.owner import Owner, claim
+from lake.recovery import Recovery
 from lake.schemas import TableSchema, no_such_table
 from lake.store import Bucket, Store
-from lake.succession import fence_out, unfinished
 from lake.tables import LEDGER, SCHEMA_CHANGES, TABLES
 from lake.upkeep import Step, Terms, Upkeep, UpkeepReport
 from options import LakeError
@@ -37,7 +37,6 @@ _TRIES = 5
 # delta-rs writes them as %.. into the address of a table, and polars takes that for the path.
 _STRANGE = re.compile(r'[^!-~]|[%#?\[\]{}<>"`^|\\]')
 _LAST_UPKEEP = "last_upkeep"
-_LEDGER_ID = "ledger_id"
 
 _log = structlog.get_logger(__name__)
 
@@ -195,7 +194,7 @@ class Lake:
             with reported("cannot read the journal", self._journal.path):
                 earliest = self._journal.earliest() or now
             before = min(now, earliest).astimezone(UTC).date()
-            terms = Terms(before, retention, self._recorded_versions(keep))
+            terms = Terms(before, retention, self._recorded(keep))
             names = sorted(self._journal.flushed.versions)
             report = Upkeep(self._custody, terms, progress, stop).run(names, now)
             if report.is_finished:
@@ -251,20 +250,25 @@ class Lake:
             failpoint.reach(f"flush.table.{name}")
         versions.pop(LEDGER.name, None)
         of_ledger = total.pop(LEDGER.name, 0)
-        ledger = _ledger_row(boundary, times, versions, total)
+        versions[LEDGER.name] = self._note_flush(times, Flushed(boundary, times[-1], None, versions, total))
         total[LEDGER.name] = of_ledger + 1
-        versions[LEDGER.name] = self._append(LEDGER.name, ledger, boundary, ("seq", "time", "first_time"))
         failpoint.reach("flush.ledger")
         for name in (*names, LEDGER.name):
             with reported(f"cannot sync the table {name}", self._place(name)):
-                delta.sync(self._store, name, journal.flushed.versions.get(name, -1), versions[name])
+                healing.sync(self._store, name, journal.flushed.versions.get(name, -1), versions[name])
         failpoint.reach("flush.synced")
         with reported("cannot write to the journal", journal.path):
             if LEDGER.name not in journal.flushed.versions:
-                journal.note(_LEDGER_ID, delta.id_of(self._handles[LEDGER.name][0]))
+                journal.note(ledger.ID_NOTE, delta.id_of(self._handles[LEDGER.name][0]))
             journal.end_flush(Flushed(boundary, times[-1], None, versions, total))
         failpoint.reach("flush.dropped")
         return FlushReport(boundary, len(times), counts)
+
+    def _note_flush(self, times: list[datetime], flushed: Flushed) -> int:
+        """Write the ledger's row about a flush; gives the ledger's version."""
+        return self._append(
+            LEDGER.name, ledger.row(times, flushed), flushed.seq, ("seq", "time", "first_time")
+        )
 
     def _append(self, name: str, rows: pl.DataFrame, boundary: int, statistics: tuple[str, ...]) -> int:
         """Append unless the table has it already; gives the table's version."""
@@ -302,6 +306,13 @@ class Lake:
         self._handles[name] = (table, table.version())
         return table
 
+    def _recorded(self, seqs: Sequence[int]) -> dict[str, list[int]]:
+        """The versions of every table that the ledger has for these seqs; what is not flushed has none."""
+        if not seqs or LEDGER.name not in self._journal.flushed.versions:
+            return {}
+        with reported("cannot read the ledger", self._place(LEDGER.name)):
+            return ledger.recorded_versions(self._store, seqs)
+
     def _place(self, name: str) -> str:
         return f"{self._store.uri}/{name}"
 
@@ -311,93 +322,13 @@ class Lake:
         return self._tables[name]
 
     def _recover(self) -> None:
-        """Heal what a crash left torn, make sure that every table opens, finish a flush that was cut off."""
-        journal, vouched = self._journal, self._vouched()
-        names = self._store.names()
-        counted: dict[str, int] = {}
-        opened: dict[str, DeltaTable | None] = {}
-        for name in names:
-            with reported(f"cannot open the table {name}", self._place(name)):
-                for removed in delta.heal(self._store, name, vouched.versions.get(name, -1)):
-                    _log.warning("lake.healed", table=name, removed=removed)
-                table = opened[name] = self._opened(name)
-                self._check(name, table, vouched)
-                if table is not None and name in vouched.versions and name not in vouched.rows:
-                    counted[name] = foreign.rows_up_to(table, vouched.seq)
-        failpoint.reach("recovery.healed")
-        for name in vouched.versions:
-            if name not in names:
-                raise LakeError(
-                    f"the table {name} ({self._place(name)}) is missing: restore this home from a backup"
-                )
-        with reported("cannot write to the journal", journal.path):
-            if vouched.seq > journal.flushed.seq:
-                journal.adopt(vouched)
-            if counted:
-                journal.vouch({}, counted)
-            self._recognize(opened.get(LEDGER.name) if LEDGER.name in vouched.versions else None)
-            migration.migrate(journal, self._store, self._stored | {LEDGER.name: LEDGER.stored})
-        failpoint.reach("recovery.declared")
-        if journal.flushed.boundary is not None:
+        """Heal what a crash left torn, finish a flush that was cut off, undo what other programs did."""
+        opened = Recovery(self._store, self._journal, self._owner).run(self._stored, self._note_flush)
+        if self._journal.flushed.boundary is not None:
             self._finish_flush()
-        if journal.flushed.boundary is None:
-            for name in journal.flushed.versions:
+        if self._journal.flushed.boundary is None:
+            for name in self._journal.flushed.versions:
                 self._custody.look(name, opened.get(name))
-
-    def _vouched(self) -> Flushed:
-        """How far the lake is by the journal or, when that is new, by its own account."""
-        journal, is_replacing = self._journal, self._owner is not None and self._owner.replaced
-        if is_replacing:
-            with reported("cannot take the lake over", self._store.uri):
-                fence_out(self._store)
-        if journal.flushed.seq or journal.flushed.boundary is not None:
-            return journal.flushed
-        vouched = self._last_ledger_row()
-        if vouched.seq and journal.seq:
-            raise self._not_of_one_home()
-        if is_replacing:
-            return self._complete(vouched)
-        if vouched.seq:
-            _log.error("journal.missing", path=str(journal.path), seq=vouched.seq, time=vouched.time)
-        return vouched
-
-    def _recognize(self, ledger: DeltaTable | None) -> None:
-        """See that the ledger is the one that the journal knows; one that knows none gets to know it."""
-        if ledger is None:
-            return
-        known, found = self._journal.noted(_LEDGER_ID), delta.id_of(ledger)
-        if known is None:
-            self._journal.note(_LEDGER_ID, found)
-        elif known != found:
-            raise self._not_of_one_home()
-
-    def _not_of_one_home(self) -> LakeError:
-        return LakeError(
-            f"the journal {self._journal.path} and the lake {self._store.uri} are not of one home; "
-            "restore both from one backup"
-        )
-
-    def _complete(self, vouched: Flushed) -> Flushed:
-        """Let the ledger speak for a flush that the home before did not finish."""
-        with reported("cannot read the lake that is taken over", self._store.uri):
-            rest = unfinished(self._store, vouched)
-        if rest is None:
-            return vouched
-        flushed, times = rest
-        row = _ledger_row(flushed.seq, times, flushed.versions, flushed.rows)
-        self._append(LEDGER.name, row, flushed.seq, ("seq", "time", "first_time"))
-        _log.warning("lake.flush_completed", seq=flushed.seq, tables=sorted(flushed.versions))
-        return self._last_ledger_row()
-
-    def _opened(self, name: str) -> DeltaTable | None:
-        try:
-            return delta.open_table(self._store, name)
-        except DeltaError:
-            removed = delta.drop_damaged_checkpoint(self._store, name)
-            if removed is None:
-                raise
-            _log.warning("lake.healed", table=name, removed=removed)
-            return self._opened(name)
 
     def _finish_flush(self) -> None:
         """Finish a flush that was cut off; when the disk is full a later flush does, and commits go on."""
@@ -407,50 +338,6 @@ class Lake:
             if not is_disk_full(error):
                 raise
             _log.warning("lake.flush_waits", reason=str(error))
-
-    def _check(self, name: str, table: DeltaTable | None, vouched: Flushed) -> None:
-        if name in vouched.versions and (
-            table is None or not delta.is_whole(self._store, name, vouched.versions[name], table)
-        ):
-            raise LakeError(
-                f"the table {name} ({self._place(name)}) has lost its newest version "
-                f"{vouched.versions[name]} or part of it: restore this home from a backup"
-            )
-        known = max(vouched.seq, self._journal.flushed.boundary or 0)
-        flushed = 0 if table is None else table.transaction_version(delta.APP) or 0
-        if flushed > known:
-            raise LakeError(
-                f"the table {name} ({self._place(name)}) is flushed up to seq {flushed}, and the journal "
-                f"knows of {known}: journal and lake are not of one home; restore both from one backup"
-            )
-
-    def _recorded_versions(self, seqs: Sequence[int]) -> dict[str, list[int]]:
-        """The versions of every table that the ledger has for these seqs; what is not flushed has none."""
-        recorded: dict[str, list[int]] = {}
-        if not seqs or LEDGER.name not in self._journal.flushed.versions:
-            return recorded
-        with reported("cannot read the ledger", self._place(LEDGER.name)):
-            table = delta.open_table(self._store, LEDGER.name)
-            assert table is not None
-            wanted = [pl.lit(seq).is_between("first_seq", "seq") for seq in seqs]
-            rows = delta.scan(table).filter(pl.any_horizontal(wanted)).select("versions").collect()
-        for (text,) in rows.iter_rows():
-            for name, version in json.loads(text).items():
-                recorded.setdefault(name, []).append(version)
-        return recorded
-
-    def _last_ledger_row(self) -> Flushed:
-        """How far the lake is by its own account, for a home whose journal is new."""
-        with reported("cannot read the ledger", self._place(LEDGER.name)):
-            table = delta.open_table(self._store, LEDGER.name)
-            if table is None:
-                return Flushed(0, None)
-            last = delta.scan(table).sort("seq").last().collect().to_dicts()
-        if not last:
-            return Flushed(0, None)
-        versions = {**json.loads(last[0]["versions"]), LEDGER.name: table.version()}
-        rows = json.loads(last[0].get("rows") or "{}")
-        return Flushed(last[0]["seq"], last[0]["time"], None, versions, rows)
 
 
 def _settled(home: Path, location: Location | None) -> Store:
@@ -493,18 +380,3 @@ def _all_columns(before: Mapping[str, pl.Schema], tables: Mapping[str, TableSche
                     "give the new column another name"
                 )
     return stored
-
-
-def _ledger_row(
-    seq: int, times: list[datetime], versions: Mapping[str, int], rows: Mapping[str, int]
-) -> pl.DataFrame:
-    row = {
-        "seq": seq,
-        "time": times[-1],
-        "first_seq": seq - len(times) + 1,
-        "first_time": min(times),
-        "times": times,
-        "versions": json.dumps(versions, sort_keys=True),
-        "rows": json.dumps(rows, sort_keys=True),
-    }
-    return pl.DataFrame([row], schema=LEDGER.stored)

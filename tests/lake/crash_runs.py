@@ -13,7 +13,7 @@ from unittest.mock import patch
 from deltalake.exceptions import DeltaError
 
 from lake import LEDGER, TableSchema, delta, failpoint
-from lake.journal import look
+from lake.journal_view import look
 from lake.location import store_of
 from lake.store import Store
 from tests.lake.kills import Scribe, Verdict, judge

@@ -15,7 +15,7 @@ import polars as pl
 
 from lake import LEDGER, Lake, LakeReader, TableSchema
 from lake.failpoint import ENVIRONMENT
-from lake.journal import look
+from lake.journal_view import look
 from options import LakeError
 from tests.lake.scribe import ADDED_LATER, ALL, RESERVE, rows_of, time_of
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from lake import Lake, LakeReader, delta
+from lake import Lake, LakeReader, delta, log_files
 from lake.owner import OWNER, SESSIONS
 from lake.verify import verify
 from options import LakeError
@@ -206,7 +206,7 @@ def test_a_reader_finds_a_lost_file_among_many_without_asking_for_each(home: Pat
     assert seqs(home) == [*range(1, 13)]
     assert len(s3.statuses("HEAD", data)) - before <= 2, "its newest file alone"
     store = bucket_of(home)
-    ((path, _),) = delta.added_files(store.read(delta.log_key("alerts", 1)))
+    ((path, _),) = log_files.added_files(store.read(log_files.log_key("alerts", 1)))
     oldest = f"alerts/{path}"
     store.write(oldest, store.read(oldest)[:-1])
     with pytest.raises(LakeError, match=f"alerts has lost a data file or part of it .*{oldest}"):
