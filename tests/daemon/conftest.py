@@ -20,6 +20,7 @@ import pytest
 from daemon.cli import main
 from lake import LakeReader
 from tests.daemon.answer import Answer
+from tests.programs import end_programs_of
 
 OPTIOND = Path(sys.executable).with_name("optiond")
 START = datetime(2026, 3, 2, 15, 0, tzinfo=UTC)
@@ -168,6 +169,7 @@ def start_gateway(tmp_path: Path) -> Iterator[Callable[..., Gateway]]:
     for process in running:
         process.kill()
         process.wait()
+    end_programs_of(tmp_path)
 
 
 @dataclass
@@ -240,6 +242,7 @@ def stop(process: subprocess.Popen[str]) -> str:
 def home(tmp_path: Path) -> Iterator[Home]:
     made = Home(tmp_path / "home")
     yield made
+    end_programs_of(tmp_path)
     for process in made.running:
         process.kill()
         process.communicate()

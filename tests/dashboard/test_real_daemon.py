@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.programs import end_programs_of
+
 OPTIOND = Path(sys.executable).with_name("optiond")
 WAIT_MS = 60_000
 
@@ -45,17 +47,19 @@ def running(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], Path, str]]
         text=True,
         start_new_session=True,
     )
-    assert process.stdout is not None
-    for line in process.stdout:
-        if "reconciled with the broker" in line:
-            break
-    deadline = time.monotonic() + 30
-    while not answers(port):
-        assert time.monotonic() < deadline, "the page does not come up"
-        time.sleep(0.1)
-    yield process, home, f"http://127.0.0.1:{port}"
-    process.kill()
-    process.communicate()
+    try:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if "reconciled with the broker" in line:
+                break
+        deadline = time.monotonic() + 30
+        while not answers(port):
+            assert time.monotonic() < deadline, "the page does not come up"
+            time.sleep(0.1)
+        yield process, home, f"http://127.0.0.1:{port}"
+    finally:
+        end_programs_of(home)
+        process.communicate()
 
 
 def breaker(home: Path) -> str:

@@ -40,6 +40,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     metafunc.parametrize("place", [pytest.param("folder", id="folder"), in_bucket])
 
 
+@pytest.fixture(autouse=True)
+def no_scribe_outlives_its_test() -> Iterator[None]:
+    yield
+    kills.Scribe.end_all()
+
+
 @pytest.fixture
 def place() -> str:
     """Where the lake of the test lies: "folder" or "bucket"."""

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import ClassVar
 
 import polars as pl
 
@@ -27,6 +28,8 @@ _ONE_THREAD = {"POLARS_MAX_THREADS": "1", "TOKIO_WORKER_THREADS": "1", "OPENBLAS
 class Scribe:
     """A child process that writes a lake. It starts at once, so that it is ready when its job comes."""
 
+    _all: ClassVar[list["Scribe"]] = []
+
     def __init__(self, environment: Mapping[str, str] | None = None) -> None:
         self.said: list[str] = []
         inherited = {name: value for name, value in os.environ.items() if name != ENVIRONMENT}
@@ -39,6 +42,15 @@ class Scribe:
             stderr=subprocess.DEVNULL,
             text=True,
         )
+        self._all.append(self)
+
+    @classmethod
+    def end_all(cls) -> None:
+        """Kill those that nobody ended."""
+        while cls._all:
+            scribe = cls._all.pop()
+            scribe.process.kill()
+            scribe.process.wait()
 
     def start(
         self,

@@ -122,25 +122,27 @@ def do(home: Path, tables: Mapping[str, TableSchema], work: Sequence[str]) -> No
         while not ended.wait(0.02):
             step()
 
-    for what in work:
-        name, _, number = what.partition(" ")
-        if name == "commit":
-            commits = commits_from(lake.seq + 1, _narrow(tables) if is_narrow else tables)
-            for time, frames in islice(commits, int(number) if number else None):
-                print(lake.commit(time, frames), flush=True)
-        elif name == "flush":
-            lake.flush()
-            print("flushed", flush=True)
-        elif name == "upkeep":
-            upkeep(lake)
-        elif name == "beside":
-            beside.append(threading.Thread(target=on_and_on, args=(partial(BESIDE[number], lake),)))
-            beside[-1].start()
-        elif name == "reopen":
-            lake.close()
-            lake, is_narrow = Lake.open(home, tables, reserve=RESERVE), False
-            print("open", flush=True)
-    ended.set()
+    try:
+        for what in work:
+            name, _, number = what.partition(" ")
+            if name == "commit":
+                commits = commits_from(lake.seq + 1, _narrow(tables) if is_narrow else tables)
+                for time, frames in islice(commits, int(number) if number else None):
+                    print(lake.commit(time, frames), flush=True)
+            elif name == "flush":
+                lake.flush()
+                print("flushed", flush=True)
+            elif name == "upkeep":
+                upkeep(lake)
+            elif name == "beside":
+                beside.append(threading.Thread(target=on_and_on, args=(partial(BESIDE[number], lake),)))
+                beside[-1].start()
+            elif name == "reopen":
+                lake.close()
+                lake, is_narrow = Lake.open(home, tables, reserve=RESERVE), False
+                print("open", flush=True)
+    finally:
+        ended.set()  # also when nobody listens any more
     for thread in beside:
         thread.join()
     lake.close()
