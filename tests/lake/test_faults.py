@@ -258,5 +258,29 @@ def test_a_home_on_a_read_only_disk_can_be_read_and_goes_on_when_it_can_be_writt
         subprocess.run(["umount", "--lazy", str(tmp_path)], check=True)
 
 
+@pytest.mark.on_disk("a disk is mounted for the home")
+def test_a_home_that_was_closed_does_not_open_on_a_full_disk_and_goes_on_when_there_is_room(
+    tmp_path: Path,
+) -> None:
+    if not _mounted(tmp_path):
+        pytest.skip("needs a small file system, which only root may mount")
+    try:
+        with Lake.open(tmp_path, reserve=2**20) as lake:
+            lake.commit(T, {"alerts": ALERT})
+            lake.flush()
+            lake.commit(T, {"alerts": ALERT})
+        assert not (tmp_path / "journal.sqlite-wal").exists()
+        filler = _filled(tmp_path)
+        for work in (Lake.open, Lake.open, LakeReader.open):
+            with pytest.raises(LakeError, match=r"the journal \(.*; free space on its disk and try again"):
+                work(tmp_path)
+        filler.unlink()
+        with Lake.open(tmp_path, reserve=2**20) as lake:
+            assert (lake.seq, lake.commit(T, {"alerts": ALERT})) == (2, 3)
+        assert LakeReader.open(tmp_path).table("alerts").collect()["seq"].sort().to_list() == [1, 2, 3]
+    finally:
+        subprocess.run(["umount", "--lazy", str(tmp_path)], check=True)
+
+
 def _remount(folder: Path, how: str) -> None:
     subprocess.run(["mount", "-o", f"remount,{how}", str(folder)], check=True)
