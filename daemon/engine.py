@@ -39,7 +39,7 @@ from trading.rolling import ReadyRoll
 log = structlog.get_logger()
 
 PROVE_EVERY_S = 2.0
-PICTURES = ("snapshots", "facts", "account")
+PICTURES = ("snapshots", "facts")  # not the account: its rows tell what a day began with
 RARER_UNDER_PRESSURE = 10
 """Pictures are recorded so much more seldom while the disk does not keep up: room is kept for decisions."""
 

@@ -27,10 +27,11 @@ from daemon.console import Console
 from daemon.engine import Engine
 from daemon.metrics import Metrics
 from daemon.records import Records
+from daemon.restore import restore
 from daemon.rules_file import RulesFile
 from daemon.settings import SyncSettings
 from lake import Lake, LakeReader
-from options import ConId, Contract, Right, SecType
+from options import ConId, Contract, LakeError, Right, SecType
 from sync.line_budget import LineBudget
 from sync.quote_board import QuoteBoard
 from sync.tables import LAKE_TABLES
@@ -249,6 +250,27 @@ def test_a_decision_that_is_recorded_late_has_no_facts_of_a_later_moment(
     (one,) = json.loads(said)["decisions"]
     assert (one["outcome"], code) == ("same", 0)
     assert "has no row of it" in one["why"]
+
+
+def test_a_day_keeps_what_it_began_with_though_its_pictures_found_no_room(
+    day: Day, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = day.lake.commit
+
+    def narrow(time: datetime, frames: dict[str, pl.DataFrame]) -> int:
+        if {"facts", "snapshots"} & frames.keys():
+            raise LakeError("cannot write to the journal (/x): no room")
+        return commit(time, frames)
+
+    day.hold(STORIES[6])
+    day.beat(Beat())
+    monkeypatch.setattr(day.lake, "commit", narrow)
+    asyncio.run(day.engine.record_now(day.now))
+    broker = InteractiveBrokers("127.0.0.1", 1, 1, day)
+    again = AccountState(broker, QuoteBoard(), LineBudget(90), Desk(broker), Roller(broker))
+    restore(day.home, again, day.now + timedelta(hours=2))
+    assert LakeReader.open(day.home).table("facts").collect().is_empty()
+    assert again.day_start_nlv_usd == 100_000.0
 
 
 def test_rules_that_were_in_force_before_their_file_broke_are_kept_for_the_replay(

@@ -29,7 +29,6 @@ from daemon.rules_file import RulesFile
 from daemon.settings import LakeSettings, Settings, SyncSettings
 from lake import Lake, LakeReader, Step, UpkeepReport
 from options import NEW_YORK, ConId, Contract, LakeError, Right, SecType, SettingsError
-from sync import tables
 from sync.line_budget import LineBudget
 from sync.quote_board import QuoteBoard
 from sync.tables import LAKE_TABLES
@@ -84,7 +83,7 @@ class NarrowLake(Lake):
     is_narrow = True
 
     def commit(self, time: datetime, frames: Mapping[str, pl.DataFrame]) -> int:
-        if self.is_narrow and "account" in frames:
+        if self.is_narrow and "facts" in frames:
             raise LakeError("cannot write to the journal (/x): no room")
         return super().commit(time, frames)
 
@@ -322,10 +321,10 @@ def test_the_bar_fills_with_what_is_done() -> None:
 async def test_pictures_that_find_no_room_stop_entries_until_they_do(bench: Bench) -> None:
     engine, now = bench.engine, bench.clock.time
     brake = Breaker(BreakerState.HALTED, "lunch", "me", now)
-    figures = engine.state.account.figures(now)
+    picture = LAKE_TABLES["facts"].fit(pl.DataFrame({"position": ["XYZ-1"]}))
     async with bench.at_work(upkeep=False) as caretaker:
         watch = bench.watch(caretaker, Settings(lake=LakeSettings(min_free_mb=0, upkeep=False)))
-        engine.records.add_frame("account", tables.account("DU1", figures, {}))
+        engine.records.add_frame("facts", picture)
         await engine.brake(brake, now)
         await engine.brake(brake, now)
         await watch.look()
@@ -334,7 +333,7 @@ async def test_pictures_that_find_no_room_stop_entries_until_they_do(bench: Benc
         assert (LakeReader.open(bench.home).table("breaker").collect().height, engine.lake_refusal) == (2, "")
         assert isinstance(bench.lake, NarrowLake)
         bench.lake.is_narrow = False
-        engine.records.add_frame("account", tables.account("DU1", figures, {}))
+        engine.records.add_frame("facts", picture)
         await engine.brake(brake, now)
         await watch.look()
         assert not watch.status()["entries_stopped"]
