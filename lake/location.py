@@ -9,6 +9,7 @@ import json
 import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -32,6 +33,18 @@ class Location:
     uri: str = ""
     endpoint: str = ""
     region: str = ""
+
+
+def make_home(home: Path) -> None:
+    """The folder of `home`, with those above it; a power cut takes none of their names any more."""
+    home.mkdir(parents=True, exist_ok=True)
+    # Always: another, cut off before this, may have made them.
+    path = home.resolve()
+    for folder in (path, *path.parents):
+        if folder.is_mount():
+            return
+        with suppress(PermissionError):  # who may not read the folder above did not make this one in it
+            Folder(folder.parent).sync_folder("")
 
 
 def store_of(home: Path) -> Store:

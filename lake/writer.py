@@ -23,7 +23,7 @@ from lake.faults import is_disk_full, reported
 from lake.health import LakeHealth
 from lake.journal import RESERVE, Entry, Journal
 from lake.journal_file import Flushed
-from lake.location import FOLDER, JOURNAL, Location, settle, store_of
+from lake.location import FOLDER, JOURNAL, Location, make_home, settle, store_of
 from lake.owner import Owner, claim
 from lake.recovery import Recovery
 from lake.schemas import TableSchema, no_such_table
@@ -92,7 +92,7 @@ class Lake:
         cannot be read or written.
         """
         with reported("cannot create the lake", home):
-            home.mkdir(parents=True, exist_ok=True)
+            make_home(home)
         with ExitStack() as undo:
             with reported("cannot lock the home", home / LOCK):
                 lock = acquire(home / LOCK)

@@ -7,7 +7,9 @@ from random import Random
 import pytest
 
 from tests.lake.crash_runs import COURSES, Record, power_cuts, record
-from tests.lake.tape import Disk, Kind, Loss, library
+from tests.lake.kills import Scribe, assert_holds
+from tests.lake.scribe import FEW
+from tests.lake.tape import Disk, Kind, Loss, library, read, recording
 
 Recorder = Callable[[str], Record]
 
@@ -43,6 +45,21 @@ def test_the_tape_has_every_change_of_python_sqlite_and_delta(on_tape: Recorder,
     disk.leave(tmp_path / "left", Loss.NONE, Random(0))
     assert files(tmp_path / "left") == files(tape.home)
     assert {Kind.SYNC, Kind.LINK, Kind.RESIZE, Kind.SAID} <= {change.kind for change in tape.changes}
+
+
+def test_a_new_home_is_there_after_a_power_cut_with_the_folders_above_it(tmp_path: Path) -> None:
+    root, tape = tmp_path / "disk", tmp_path / "tape"
+    root.mkdir()
+    disk = Disk(root)
+    scribe = Scribe(recording(library(tmp_path), tape, root))
+    scribe.start(root / "srv" / "optiond" / "home", "commit 1", tables=FEW)
+    assert scribe.end() == 0
+    changes = read(tape, root)
+    said = [number for number, change in enumerate(changes, 1) if change.data.strip() == b"1"]
+    for number in disk.play(changes):
+        if number in said:
+            disk.leave(tmp_path / "left", Loss.ALL, Random(0))
+    assert_holds(tmp_path / "left" / "srv" / "optiond" / "home", 1, FEW)
 
 
 NAMES = pytest.mark.parametrize("name", [course.name for course in COURSES])
