@@ -103,7 +103,8 @@ def is_whole(store: Store, name: str, version: int, table: DeltaTable) -> bool:
 def sync(store: Store, name: str, after: int, upto: int) -> None:
     """Bring the versions after `after` up to `upto`, their data files and their folders safely to disk.
 
-    Another program may have cleaned up meanwhile: data files that were replaced again need not be there.
+    What was cleaned up meanwhile need not be there: data files that were replaced again, and log files that
+    a checkpoint took the place of.
     """
     if upto <= after or store.is_durable:
         return
@@ -115,6 +116,8 @@ def sync(store: Store, name: str, after: int, upto: int) -> None:
     live: dict[str, bool] = {}
     for version in range(after + 1, upto + 1):
         key = log_key(name, version)
+        if version < upto and store.size(key) is None:
+            continue
         wanted.add(key)
         for action in actions_of(store.read(key)):
             if remove := action.get("remove"):

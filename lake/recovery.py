@@ -42,7 +42,9 @@ class Recovery:
         its newest version. Raises LakeError when something is missing, damaged or of another home.
         """
         journal, vouched = self._journal, self._vouched(note_flush)
-        names = self._store.names()
+        # What else lies in the folder is not ours: it is neither opened nor healed.
+        known = {LEDGER.name, *stored, *vouched.versions}
+        names = [name for name in self._store.names() if name in known]
         counted: dict[str, int] = {}
         opened: dict[str, DeltaTable | None] = {}
         for name in names:

@@ -10,7 +10,9 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
 
+import polars as pl
 import pytest
+from deltalake import DeltaTable, write_deltalake
 
 from lake import Lake, LakeReader
 from options import LakeError
@@ -54,6 +56,19 @@ def test_a_new_journal_with_commits_is_not_put_to_an_older_lake(tmp_path: Path) 
         Lake.open(one, FEW)
     give_journal(one, other)
     kills.assert_holds(written(other, 0), 2, FEW)
+
+
+def test_a_lake_whose_journal_is_gone_opens_where_upkeep_has_removed_logs_since_the_last_flush(
+    tmp_path: Path,
+) -> None:
+    for seq in range(1, 4):
+        home = written(tmp_path, 1, begin=seq)
+    with Lake.open(home, FEW, reserve=RESERVE) as lake:
+        report = lake.upkeep(time_of(1000), retention=timedelta(0))
+        assert all(table.removed_logs for table in report.tables)
+    for path in home.glob("journal.sqlite*"):
+        path.unlink()
+    kills.assert_holds(written(home, 1, begin=4), 4, FEW)
 
 
 def test_a_lake_without_its_journal_goes_on_after_its_last_flush_and_says_so(
@@ -243,3 +258,16 @@ def test_a_home_that_was_copied_while_it_was_written_is_whole_or_refused(tmp_pat
     scribe.end(kill=True)
     assert refused < 6
     kills.assert_holds(written(home, 0), LakeReader.open(home).seq, FEW)
+
+
+def test_what_else_lies_beside_the_tables_is_left_alone(tmp_path: Path) -> None:
+    """A file of the desktop's, and a table of the user's of which a data file is gone."""
+    home = written(tmp_path, 2)
+    (home / "lake" / ".DS_Store").write_bytes(b"x")
+    mine = home / "lake" / "mine"
+    for number in range(3):
+        write_deltalake(mine, pl.DataFrame({"number": [number]}), mode="append")
+    Path(DeltaTable(mine).file_uris()[0]).unlink()
+    files = sorted(mine.rglob("*"))
+    kills.assert_holds(written(home, 1, begin=3), 3, FEW)
+    assert sorted(mine.rglob("*")) == files
