@@ -34,8 +34,9 @@ from options import LakeError
 
 LOCK = "lake.lock"
 _TRIES = 5
-# delta-rs writes them as %.. into the address of a table, and polars takes that for the path.
-_STRANGE = re.compile(r'[^!-~]|[%#?\[\]{}<>"`^|\\]')
+# delta-rs writes them as %.. into the address of a table, and polars takes that for the path; a folder with
+# "=" is taken for a partition's.
+_STRANGE = re.compile(r'[^!-~]|[%#?=\[\]{}<>"`^|\\]')
 _LAST_UPKEEP = "last_upkeep"
 
 _log = structlog.get_logger(__name__)
@@ -345,9 +346,10 @@ def _settled(home: Path, location: Location | None) -> Store:
         settle(home, location)
     store = store_of(home)
     if not store.is_durable:
-        if strange := _STRANGE.search(str(home.absolute())):
+        path = (home / FOLDER).resolve()  # as delta-rs does: what counts is where a link leads
+        if strange := _STRANGE.search(str(path)):
             raise LakeError(
-                f"the home {home} has the sign {strange[0]!r} in its path, which readers of Delta tables "
+                f"the lake's folder {path} has the sign {strange[0]!r} in its path, which readers of Delta tables "
                 "stumble over: choose another --home, of plain letters, digits, dots and dashes"
             )
         (home / FOLDER).mkdir(exist_ok=True)

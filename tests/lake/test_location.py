@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
+import polars as pl
 import pytest
 
-from lake import Lake, Location
+from lake import Lake, LakeReader, Location
 from lake.location import NOTE, location_of, settle, store_of
 from lake.store import Bucket, Folder
 from options import LakeError
@@ -92,6 +94,8 @@ def test_a_lake_that_lies_in_its_home_is_not_looked_for_in_a_bucket(tmp_path: Pa
         ("s3://AKRECOGNISABLE:SECRETRECOGNISABLE@bucket/prefix", ""),
         ("s3://bucket/prefix?key=SECRETRECOGNISABLE", ""),
         ("s3://bucket//prefix", ""),
+        ("s3://bucket/date=2026-02-04", ""),
+        ("s3://bucket/jürgen", ""),
         ("s3://bucket/prefix", "127.0.0.1:9000"),
         ("s3://bucket/prefix", "http://AKRECOGNISABLE:SECRETRECOGNISABLE@127.0.0.1:9000"),
     ],
@@ -152,7 +156,7 @@ def test_a_note_that_cannot_be_read_is_told(tmp_path: Path) -> None:
             Lake.open(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["my home", "jürgen", "50%", "a#b"])
+@pytest.mark.parametrize("name", ["my home", "jürgen", "50%", "a#b", "date=2026-02-04"])
 def test_a_home_whose_path_readers_of_delta_stumble_over_is_refused_in_one_line(
     name: str, tmp_path: Path
 ) -> None:
@@ -160,3 +164,17 @@ def test_a_home_whose_path_readers_of_delta_stumble_over_is_refused_in_one_line(
         Lake.open(tmp_path / name)
     assert "\n" not in str(refused.value)
     assert not (tmp_path / name / "lake").exists()
+
+
+def test_a_home_that_is_a_link_to_such_a_path_is_refused_as_well(tmp_path: Path) -> None:
+    (tmp_path / "my home").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "my home")
+    with pytest.raises(LakeError, match="/my home/lake has the sign ' ' in its path"):
+        Lake.open(tmp_path / "link")
+    (tmp_path / "plain").mkdir()
+    (tmp_path / "my link").symlink_to(tmp_path / "plain")
+    with Lake.open(tmp_path / "my link") as lake:
+        revision = pl.DataFrame({"revision": ["a"], "text": ["b"]})
+        lake.commit(datetime(2026, 2, 4, tzinfo=UTC), {"settings_revisions": revision})
+        lake.flush()
+        assert LakeReader.open(tmp_path / "my link").table("settings_revisions").collect().height == 1
