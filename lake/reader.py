@@ -82,7 +82,7 @@ class LakeReader:
         if time is not None or upto == 0:
             return time
         with reported("cannot read the ledger", self.place(LEDGER.name)):
-            return _flushed_time_of(upto, self._handle(LEDGER.name, flushed.versions[LEDGER.name]))
+            return _flushed_time_of(upto, self._flushed(LEDGER.name, flushed))
 
     def names(self) -> list[str]:
         """The tables there are, the ledger among them."""
@@ -117,7 +117,7 @@ class LakeReader:
             _, last, _ = journal.last(name)
         if last is None and name in flushed.versions:
             with reported(f"cannot read the table {name}", self.place(name)):
-                files = delta.data_files(self._handle(name, flushed.versions[name]))
+                files = delta.data_files(self._flushed(name, flushed))
                 last = max(files["max.seq"].filter(files["max.seq"] <= flushed.seq), default=None)
         if last is None:
             return schema.to_frame()
@@ -155,7 +155,7 @@ class LakeReader:
         if unflushed is not None or LEDGER.name not in journal.flushed.versions:
             return unflushed or 0
         with reported("cannot read the ledger", self.place(LEDGER.name)):
-            table = self._handle(LEDGER.name, journal.flushed.versions[LEDGER.name])
+            table = self._flushed(LEDGER.name, journal.flushed)
             return _flushed_seq_at(time, table, journal.flushed.seq)
 
     def _stored(self, name: str, schema: pl.Schema, flushed: Flushed) -> pl.LazyFrame:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from lake import TABLES, Lake, LakeReader, TableSchema
-from tests.lake.scribe import FACTS, T0, commits_from, rows_of
+from tests.lake.scribe import FACTS, T0, commits_from, rows_of, time_of
 
 pytestmark = pytest.mark.on_disk("other programs open the tables by path; for buckets: test_upkeep_anywhere")
 
@@ -204,6 +204,17 @@ def test_flushes_and_upkeeps_beside_a_program_that_compacts_all_the_time(tmp_pat
         lake.upkeep(TOMORROW)
         assert_has(tmp_path, 20)
         assert [table.trouble for table in lake.health().tables.values()] == [None] * 3
+
+
+def test_moments_and_the_newest_rows_are_told_while_it_is_not_undone_yet(tmp_path: Path) -> None:
+    with Lake.open(tmp_path, FEW) as lake:
+        write(lake, 1, 5)
+    for table in (TABLE, "ledger"):
+        DeltaTable(str(tmp_path / "lake" / table)).delete("seq >= 3")
+    reader = LakeReader.open(tmp_path)
+    assert [reader.seq_at(time_of(seq)) for seq in range(6)] == list(range(6))
+    assert [reader.time_of(seq) for seq in range(1, 6)] == [time_of(seq) for seq in range(1, 6)]
+    assert reader.newest(TABLE)["seq"].unique().to_list() == [5]
 
 
 DEEDS: dict[str, Callable[[Path], None]] = {
