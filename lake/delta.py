@@ -1,6 +1,6 @@
 """One table of the lake as Delta keeps it: create, open, append, widen, scan."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import timedelta
 from urllib.parse import unquote
 
@@ -22,6 +22,7 @@ from deltalake.exceptions import CommitFailedError, TableNotFoundError
 from deltalake.schema import ArrayType, PrimitiveType
 
 from lake import failpoint, log_files
+from lake.statistics import completed
 from lake.store import Store
 
 APP = "flush"
@@ -41,7 +42,7 @@ _ARROW = {
 }
 HOOKS = PostCommitHookProperties(cleanup_expired_logs=False)
 _POLARS = {"max_retries": 3, "retry_timeout_ms": 10_000}  # what polars calls its own, beside delta-rs's
-_LOOKED_UP = ("seq", "time", "first_time")
+LOOKED_UP = ("seq", "time", "first_time")
 MARK = {"writer": "optiond"}
 
 
@@ -50,6 +51,11 @@ def kept_for(retention: timedelta) -> dict[str, str]:
     log outlives its files opens and cannot be read."""
     interval = f"interval {int(retention.total_seconds())} seconds"
     return {"delta.logRetentionDuration": interval, "delta.deletedFileRetentionDuration": interval}
+
+
+def measured(columns: Collection[str]) -> dict[str, str]:
+    """The table property that says of which columns files have statistics."""
+    return {"delta.dataSkippingStatsColumns": ",".join(name for name in LOOKED_UP if name in columns)}
 
 
 def open_table(store: Store, name: str, version: int | None = None) -> DeltaTable | None:
@@ -169,8 +175,12 @@ def scan(table: DeltaTable) -> pl.LazyFrame:
 
 
 def data_files(table: DeltaTable) -> pl.DataFrame:
-    """The table's data files: path, size_bytes, num_records and per column min.*, max.*."""
-    return pl.DataFrame(table.get_add_actions(flatten=True))
+    """The table's data files: path, size_bytes, num_records and per column min.*, max.*.
+
+    Rows, seqs and times are always there: where another program had statistics left out, the file is asked.
+    """
+    files = pl.DataFrame(table.get_add_actions(flatten=True))
+    return completed(files, table, LOOKED_UP)
 
 
 def files_at(store: Store, name: str, version: int) -> tuple[dict[str, int], list[str]]:
@@ -217,7 +227,7 @@ def _writing(schema: pl.Schema) -> WriterProperties:
     def wanted(name: str, dtype: pl.DataType) -> ColumnProperties:
         return ColumnProperties(
             dictionary_enabled=dtype in (pl.String(), pl.List(pl.String())),
-            statistics_enabled="CHUNK" if name in _LOOKED_UP else "NONE",
+            statistics_enabled="CHUNK" if name in LOOKED_UP else "NONE",
         )
 
     return WriterProperties(column_properties={name: wanted(name, dtype) for name, dtype in schema.items()})

@@ -21,7 +21,9 @@ JOURNAL = "journal.sqlite"
 NOTE = "lake.json"
 SECRETS = ("access_key_id", "secret_access_key", "session_token")
 
-_URI = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(/(?P<prefix>[\w.-]+(/[\w.-]+)*))?/?", re.ASCII)
+_URI = re.compile(
+    r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(/(?P<prefix>[\w.-]+(/[\w.-]+)*))?/?", re.ASCII
+)
 _ENDPOINT = re.compile(r"https?://[\w.-]+(:\d+)?/?")
 _REGION = "us-east-1"  # what stores that have no regions call theirs
 

@@ -148,7 +148,7 @@ class Upkeep:
     def _prepare(self, name: str) -> list[DataFile]:
         """See that the table is as it should be and keeps what it replaces; its live files."""
         with self._custody.turn(name) as table:
-            wanted = delta.kept_for(self._terms.retention)
+            wanted = delta.kept_for(self._terms.retention) | delta.measured(delta.columns_of(table))
             if wanted.items() - table.metadata().configuration.items():
                 with reported(f"cannot write the table {name}", self._custody.place(name)):
                     table.alter.set_table_properties(wanted, post_commithook_properties=delta.HOOKS)
@@ -174,9 +174,9 @@ class Upkeep:
         with reported(f"cannot compact the table {name}", place):
             table = delta.open_table(self._store, name)
             assert table is not None
-            columns = table.metadata().configuration.get("delta.dataSkippingStatsColumns", "seq,time")
             schema = delta.polars_schema(table)
-            file = compaction.write(self._store, name, rewrite, schema, columns.split(","))
+            measured = [column for column in delta.LOOKED_UP if column in schema]
+            file = compaction.write(self._store, name, rewrite, schema, measured)
         failpoint.reach("upkeep.written")
         for _ in range(_TRIES):
             with self._custody.turn(name) as table, reported(f"cannot compact the table {name}", place):

@@ -349,8 +349,8 @@ def _settled(home: Path, location: Location | None) -> Store:
         path = (home / FOLDER).resolve()  # as delta-rs does: what counts is where a link leads
         if strange := _STRANGE.search(str(path)):
             raise LakeError(
-                f"the lake's folder {path} has the sign {strange[0]!r} in its path, which readers of Delta tables "
-                "stumble over: choose another --home, of plain letters, digits, dots and dashes"
+                f"the lake's folder {path} has the sign {strange[0]!r} in its path, which readers of Delta "
+                "tables stumble over: choose another --home, of plain letters, digits, dots and dashes"
             )
         (home / FOLDER).mkdir(exist_ok=True)
     return store

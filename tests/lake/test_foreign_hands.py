@@ -217,6 +217,35 @@ def test_moments_and_the_newest_rows_are_told_while_it_is_not_undone_yet(tmp_pat
     assert reader.newest(TABLE)["seq"].unique().to_list() == [5]
 
 
+@pytest.mark.parametrize("columns", ["time", "seq,time,rule", "`reason`"])
+def test_moments_and_rows_are_found_where_others_had_statistics_left_out(
+    columns: str, tmp_path: Path
+) -> None:
+    with Lake.open(tmp_path, FEW) as lake:
+        write(lake, 1, 2)
+        for table in (TABLE, "ledger"):
+            chosen = {"delta.dataSkippingStatsColumns": columns if table == TABLE else "time"}
+            DeltaTable(str(tmp_path / "lake" / table)).alter.set_table_properties(chosen)
+        for seq in (3, 4):
+            time, frames = next(commits_from(seq))
+            nothing = frames[TABLE].with_columns(pl.lit(None, pl.String()).alias("rule"))
+            lake.commit(time, {TABLE: nothing})
+            lake.flush()
+        for _ in range(2):
+            reader = LakeReader.open(tmp_path)
+            assert [reader.seq_at(time_of(seq)) for seq in range(5)] == list(range(5))
+            assert [reader.time_of(seq) for seq in range(1, 5)] == [time_of(seq) for seq in range(1, 5)]
+            assert reader.newest(TABLE)["seq"].unique().to_list() == [4]
+            stored = rows_of(FEW[TABLE], range(1, 5)).height
+            (told,) = (info for info in reader.tables() if info.name == TABLE)
+            assert (told.rows, told.last_seq) == (stored, 4)
+            assert lake.health().tables[TABLE].rows == stored
+            assert [table.trouble for table in lake.upkeep(TOMORROW).tables] == [None] * 3
+        write(lake, 5, 5)
+        files = DeltaTable(uri(tmp_path)).get_add_actions(flatten=True)
+        assert pl.DataFrame(files)["max.seq"].sort().to_list() == [4, 5], "they are there again"
+
+
 DEEDS: dict[str, Callable[[Path], None]] = {
     "compact": compact,
     "compact and clean up": compact_and_clean_up,
