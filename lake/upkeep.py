@@ -195,13 +195,12 @@ class Upkeep:
 
     def _checkpoint(self, name: str) -> None:
         with self._custody.turn(name) as table:
-            keys = self._store.keys(f"{name}/_delta_log")
-            if log_files.has_checkpoint(keys, table.version()):
-                return
+            log = f"{name}/_delta_log"
             with reported(f"cannot write the table {name}", self._custody.place(name)):
-                table.create_checkpoint()
-                written = log_files.checkpoint_keys(self._store.keys(f"{name}/_delta_log"), table.version())
-                self._store.sync(written)
+                if not log_files.has_checkpoint(self._store.keys(log), table.version()):
+                    table.create_checkpoint()
+                # Also one that was there: who wrote it may have been killed before its sync.
+                self._store.sync(log_files.checkpoint_keys(self._store.keys(log), table.version()))
         failpoint.reach("upkeep.checkpointed")
 
     def _vacuum(self, name: str) -> int:

@@ -19,6 +19,8 @@ from polars.testing import assert_frame_equal
 
 from lake import TABLES, Lake, LakeReader, Step, TableSchema
 from lake.failpoint import ENVIRONMENT
+from lake.log_files import added_files
+from lake.store import Folder
 from options import LakeError
 from tests.lake.scribe import FACTS, T0, commits_from, rows_of
 
@@ -140,6 +142,32 @@ def test_an_upkeep_killed_anywhere_loses_nothing_and_is_finished_by_the_next(
         assert len(data(home)) == 1, "what the killed one left behind is gone"
         # The log from the last checkpoint on is all that is left of it.
         assert len(logs(home)) == 1
+
+
+def test_no_log_is_removed_before_the_checkpoint_that_takes_its_place_is_on_disk(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was written by another program, or by an upkeep that was killed before its sync."""
+    synced: set[str] = set()
+    really_sync, really_delete = os.fsync, Folder.delete
+
+    def sync_and_note(descriptor: int) -> None:
+        really_sync(descriptor)
+        synced.add(Path(f"/proc/self/fd/{descriptor}").readlink().name)
+
+    def look_and_delete(folder: Folder, key: str) -> None:
+        if key.startswith("decisions/_delta_log"):
+            assert any("checkpoint.parquet" in name for name in synced)
+        really_delete(folder, key)
+
+    with Lake.open(home, FEW) as lake:
+        lake.upkeep(T0, retention=NOTHING_KEPT)
+        write(lake, 7, 7)
+        DeltaTable(uri(home)).create_checkpoint()
+        monkeypatch.setattr(os, "fsync", sync_and_note)
+        monkeypatch.setattr(Folder, "delete", look_and_delete)
+        lake.upkeep(T0, retention=NOTHING_KEPT)
+    assert len(logs(home)) == 1
 
 
 TEARS = {
@@ -312,7 +340,8 @@ def test_a_home_of_before_gets_its_rows_counted(home: Path) -> None:
 
 
 def test_trouble_with_one_table_does_not_keep_the_others_from_their_upkeep(home: Path) -> None:
-    victim = data(home)[0]
+    (name, _), *_ = added_files(logs(home)[1].read_bytes())  # that of the last one is vouched for
+    victim = home / "lake" / "decisions" / name
     victim.write_bytes(victim.read_bytes()[:100] + bytes(victim.stat().st_size - 100))
     with Lake.open(home, FEW) as lake:
         report = {table.name: table for table in lake.upkeep(TOMORROW).tables}
