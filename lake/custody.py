@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import polars as pl
 import structlog
 from deltalake import DeltaTable
 
@@ -71,6 +72,24 @@ class Custody:
             self._undone[name] += len(judged.undone)
             _log.error("lake.foreign_change_undone", table=name, versions=judged.undone)
         return judged.version
+
+    def take_back(self, name: str, table: DeltaTable, rows: pl.DataFrame, boundary: int) -> bool:
+        """Remove what a flush that was cut off left in a table if it is not `rows`; whether it was removed.
+
+        A power cut may leave a file that was not synced its size, its head and its end, and holes in between.
+        Where other programs have written since, nothing is removed. The lock must be held.
+        """
+        known = self.vouched(name)
+        is_there = (table.transaction_version(delta.APP) or 0) >= boundary
+        if self.store.is_durable or not is_there or table.version() == known:
+            return False
+        if foreign.own_since(self.store, name, known) < table.version():
+            return False
+        if healing.holds(table, rows, self._journal.flushed.seq):
+            return False
+        healing.take_back(self.store, name, known)
+        _log.warning("lake.healed", table=name, removed=f"all versions after {known}")
+        return True
 
     def look(self, name: str, table: DeltaTable | None) -> None:
         """Settle a table and count its rows when a home is opened; troubles are kept and logged.

@@ -13,7 +13,8 @@ import polars as pl
 from deltalake import DeltaTable
 
 from lake import failpoint
-from lake.delta import MARK, data_files, read_whole
+from lake.delta import MARK, data_files, read_whole, scan
+from lake.faults import reported
 from lake.log_files import (
     LAST_CHECKPOINT,
     actions_of,
@@ -25,6 +26,7 @@ from lake.log_files import (
     log_key,
 )
 from lake.store import Store
+from options import LakeError
 
 _PARQUET_ENDS = b"PAR1"
 _OF_METADATA = ("CREATE TABLE", "ADD COLUMN", "SET TBLPROPERTIES")
@@ -127,6 +129,29 @@ def sync(store: Store, name: str, after: int, upto: int) -> None:
     wanted |= {f"{name}/{unquote(path)}" for path, is_live in live.items() if is_live}
     store.sync(wanted)
     failpoint.reach("delta.synced")
+
+
+def holds(table: DeltaTable, rows: pl.DataFrame, after: int) -> bool:
+    """Whether the table can be read and has exactly these `rows` after the seq `after`."""
+    try:
+        with reported("cannot read the table", table.table_uri):
+            stored = scan(table).filter(pl.col("seq") > after).select(rows.columns).collect()
+    except LakeError:
+        return False
+    return stored.sort("seq", maintain_order=True).equals(rows.sort("seq", maintain_order=True))
+
+
+def take_back(store: Store, name: str, vouched: int) -> None:
+    """Remove the versions after the vouched one, which nobody but us has written, the newest first."""
+    keys = store.keys(f"{name}/_delta_log")
+    shortcuts = [key for version, key in checkpoint_files(keys) if version > vouched]
+    doomed = sorted((version, key) for version, key in commits(keys) if version > vouched)
+    if shortcuts:
+        store.delete(f"{name}/_delta_log/{LAST_CHECKPOINT}")
+    for key in (*shortcuts, *(key for _, key in reversed(doomed))):
+        store.delete(key)
+        failpoint.reach("delta.healing")
+    store.sync_folder(f"{name}/_delta_log")
 
 
 def _first_damaged(store: Store, name: str, log_keys: Mapping[int, str]) -> int | None:

@@ -73,6 +73,7 @@ class Lake:
         self._custody = Custody(store, journal, owner)
         self._flushing = self._custody.lock
         self._keeping_up = threading.Lock()
+        self._was_cut_off = journal.flushed.boundary is not None
 
     @classmethod
     def open(
@@ -262,6 +263,7 @@ class Lake:
             if LEDGER.name not in journal.flushed.versions:
                 journal.note(ledger.ID_NOTE, delta.id_of(self._handles[LEDGER.name][0]))
             journal.end_flush(Flushed(boundary, times[-1], None, versions, total))
+        self._was_cut_off = False
         failpoint.reach("flush.dropped")
         return FlushReport(boundary, len(times), counts)
 
@@ -280,6 +282,9 @@ class Lake:
                     if self._owner is not None:
                         # Only now: who takes over from here on fences the handle that is open.
                         self._owner.check()
+                    if self._was_cut_off and self._custody.take_back(name, table, rows, boundary):
+                        self._handles.pop(name)
+                        table = self._handle(name, rows.schema, statistics)
                     if (table.transaction_version(delta.APP) or 0) < boundary:
                         delta.append(table, rows, boundary)
                     version = table.version()
