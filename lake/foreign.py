@@ -59,6 +59,7 @@ def judge(store: Store, name: str, known: int) -> Judgement:
         expected, accepted, foreign = _expected(store, name, table, known)
         if expected is None:
             return Judgement(table.version(), accepted)
+        _put_columns_back(store, name, table, known)
         live = {file.path: file for file in live_files(table)}
         if live.keys() == expected.keys():
             return Judgement(table.version(), accepted, foreign)
@@ -156,6 +157,16 @@ def _is_compaction(
         return not any(path in {file.path for file in live_files(table)} for path in added)
     schema = delta.polars_schema(table)
     return sums_of(store, name, old, schema) == sums_of(store, name, new, schema)
+
+
+def _put_columns_back(store: Store, name: str, table: DeltaTable, known: int) -> None:
+    """Add the columns that an overwrite left out: the data files that are put back have them still."""
+    before = delta.open_table(store, name, known) if known >= 0 else None
+    if before is None:
+        return
+    left = delta.columns_of(table)
+    if gone := [field for field in before.schema().fields if field.name not in left]:
+        table.alter.add_columns(gone, post_commithook_properties=delta.HOOKS)
 
 
 def _put_back(store: Store, name: str, table: DeltaTable, expected: Files, live: Files) -> None:

@@ -164,7 +164,7 @@ class Upkeep:
             for rewrite in rewrites:
                 self._tell(name, f"compact {rewrite.date}")
                 if not self._rewrite(name, rewrite):
-                    break  # its sources are no longer there: plan again
+                    break  # it is not what is there any more: plan again
                 count += 1
                 self._done += rewrite.size
         return count
@@ -183,6 +183,8 @@ class Upkeep:
                 live = {each.path for each in live_files(table)}
                 if not live.issuperset(each.path for each in rewrite.sources):
                     return False
+                if delta.polars_schema(table) != schema:
+                    return False  # another program had taken a column out, or a flush has added one
                 try:
                     exchange(table, rewrite.sources, [file], COMPACT, _machine_time())
                 except CommitFailedError:
