@@ -201,14 +201,13 @@ class Caretaker:
             log.info("upkeep.stopped", reason=reason, **figures)
             self._metrics.upkeeps.labels("stopped").inc()
             return
+        if report.trouble:
+            self._failed(report.trouble, report.time)
+            return
         self._last = self._since = report.time
         self._skipped = False
         self._metrics.upkeep_seconds.set(took_s)
         self._metrics.upkeep_time.set(report.time.timestamp())
-        troubles = [table.trouble for table in report.tables if table.trouble]
-        if troubles:
-            self._failed("; ".join(troubles), report.time)
-            return
         self._metrics.upkeeps.labels("done").inc()
         self._engine.alerts.clear("lake", "upkeep")
         log.info("upkeep.done", time=report.time, **figures)
@@ -255,6 +254,7 @@ def outcome_of(report: UpkeepReport, reason: str, took_s: float) -> dict[str, An
     return {
         "finished": report.is_finished,
         "reason": reason or None,
+        "error": report.trouble or None,
         "files_before": sum(table.files_before for table in report.tables),
         "files_after": sum(table.files_after for table in report.tables),
         "took_s": round(took_s, 3),

@@ -61,6 +61,11 @@ class UpkeepReport:
     is_finished: bool
     tables: tuple[TableUpkeep, ...]
 
+    @property
+    def trouble(self) -> str:
+        """What went wrong with tables, in one line; empty when nothing did."""
+        return "; ".join(table.trouble for table in self.tables if table.trouble)
+
 
 @dataclass(frozen=True, slots=True)
 class Terms:

@@ -199,7 +199,7 @@ class Lake:
             terms = Terms(before, retention, self._recorded(keep))
             names = sorted(self._journal.flushed.versions)
             report = Upkeep(self._custody, terms, progress, stop).run(names, now)
-            if report.is_finished:
+            if report.is_finished and not report.trouble:
                 with reported("cannot write to the journal", self._journal.path):
                     self._journal.note(_LAST_UPKEEP, now.isoformat())
             return report

@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import polars as pl
 import pytest
 
 from lake import Lake
+from sync.tables import LAKE_TABLES
 from tests.daemon.answer import Answer
 
 OPTIOND = Path(sys.executable).with_name("optiond")
@@ -127,6 +128,22 @@ def test_an_upkeep_makes_no_lake_where_there_is_none(tmp_path: Path, ask: Callab
     assert (answer.code, answer.err.count("\n")) == (1, 1)
     assert f"no lake at {tmp_path}" in answer.err
     assert not list(tmp_path.iterdir())
+
+
+def test_an_upkeep_that_had_to_leave_a_table_out_ends_with_code_1(
+    tmp_path: Path, ask: Callable[..., Answer]
+) -> None:
+    alert = pl.DataFrame({"alert": ["a"], "severity": ["info"], "text": ["hello"]})
+    start = datetime(2026, 3, 2, 15, tzinfo=UTC)
+    with Lake.open(tmp_path, LAKE_TABLES) as lake:
+        for hours in (0, 1, 72):
+            lake.commit(start + timedelta(hours=hours), {"alerts": alert})
+            lake.flush()
+    victim = next((tmp_path / "lake" / "alerts" / "date=2026-03-02").glob("*.parquet"))
+    victim.write_bytes(bytes(victim.stat().st_size))
+    answer = ask("lake", "upkeep", "--home", tmp_path)
+    assert "alerts: cannot compact the table alerts" in answer.out
+    assert answer.code == 1
 
 
 def test_a_terminal_gets_the_newest_rows_and_a_file_all(tmp_path: Path, ask: Callable[..., Answer]) -> None:

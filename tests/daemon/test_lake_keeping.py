@@ -28,6 +28,7 @@ from daemon.records import Records
 from daemon.rules_file import RulesFile
 from daemon.settings import LakeSettings, Settings, SyncSettings
 from lake import Lake, LakeReader, Step, UpkeepReport
+from lake.upkeep import TableUpkeep
 from options import NEW_YORK, ConId, Contract, LakeError, Right, SecType, SettingsError
 from sync.line_budget import LineBudget
 from sync.quote_board import QuoteBoard
@@ -75,6 +76,13 @@ class PanicException(BaseException):
 class PanickingLake(Lake):
     def upkeep(self, *terms: Any) -> UpkeepReport:
         raise PanicException("index out of bounds")
+
+
+class TroubledLake(Lake):
+    """One of its tables cannot be kept up."""
+
+    def upkeep(self, now: datetime, *terms: Any) -> UpkeepReport:
+        return UpkeepReport(now, True, (TableUpkeep("alerts", trouble="no room for alerts"),))
 
 
 class NarrowLake(Lake):
@@ -263,6 +271,17 @@ async def test_a_panic_of_a_library_is_a_failure_like_any_other(bench: Bench) ->
         await until(lambda: bench.runs("failed") == 1)
         assert caretaker.status()["running"] is False
         assert "index out of bounds" in caretaker.status()["outcome"]["error"]
+
+
+@pytest.mark.parametrize("bench", [TroubledLake], indirect=True)
+async def test_an_upkeep_that_left_a_table_out_was_not_done(bench: Bench) -> None:
+    async with bench.at_work() as caretaker:
+        await until(lambda: bench.runs("failed") == 1)
+        assert caretaker.status()["outcome"]["error"] == "no room for alerts"
+        assert caretaker.status()["last"] is None
+        assert math.isnan(bench.figure("upkeep_last_success_timestamp_seconds") or 0.0)
+        bench.clock.time += timedelta(minutes=61)
+        await until(lambda: bench.runs("failed") == 2)
 
 
 async def test_turned_off_it_is_done_only_when_asked_and_missed_after_three_closes(bench: Bench) -> None:

@@ -348,3 +348,4 @@ def test_trouble_with_one_table_does_not_keep_the_others_from_their_upkeep(home:
         assert report["facts"].files_after == 1
         trouble = report["decisions"].trouble
         assert trouble is not None and "table decisions" in trouble and "\n" not in trouble
+        assert lake.health().last_upkeep is None, "it was not whole"
