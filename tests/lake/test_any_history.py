@@ -1,4 +1,4 @@
-"""Any history of commits, flushes, upkeep, deaths and jumping clocks, against a list of what must be there."""
+"""Any history of commits, flushes, upkeep, deaths and jumping clocks, against what must be there."""
 
 import shutil
 import tempfile
