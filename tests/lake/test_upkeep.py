@@ -339,6 +339,15 @@ def test_a_home_of_before_gets_its_rows_counted(home: Path) -> None:
         assert lake.health().tables["facts"].trouble is None
 
 
+def test_a_table_that_cannot_be_opened_does_not_keep_the_others_from_their_upkeep(home: Path) -> None:
+    with Lake.open(home, FEW) as lake:
+        logs(home)[-1].write_bytes(b"no log")
+        report = {table.name: table for table in lake.upkeep(TOMORROW).tables}
+        assert report["facts"].files_after == 1
+        trouble = report["decisions"].trouble
+        assert trouble is not None and "cannot open the table decisions" in trouble
+
+
 def test_trouble_with_one_table_does_not_keep_the_others_from_their_upkeep(home: Path) -> None:
     (name, _), *_ = added_files(logs(home)[1].read_bytes())  # that of the last one is vouched for
     victim = home / "lake" / "decisions" / name
