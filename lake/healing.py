@@ -186,14 +186,16 @@ def _is_damaged_checkpoint(store: Store, key: str) -> bool:
 def _is_complete(actions: list[dict[str, Any]]) -> bool:
     """Whether the log file of a version is all there: cut between two lines it is still JSON.
 
-    It starts with its commit info. What we write is marked there and ends with its transaction; changes of
-    metadata have metadata. What other programs wrote is judged by what it does, later.
+    Ours starts with its commit info, is marked there and ends with its transaction; changes of metadata have
+    metadata. What other programs wrote, with commit info or without, is judged by what it does, later.
     """
     kinds = set().union(*actions)
     info: dict[str, Any] = next((action["commitInfo"] for action in actions if "commitInfo" in action), {})
     if MARK.items() <= info.items():
         return "txn" in kinds
-    return bool(info) and ("metaData" in kinds or info.get("operation") not in _OF_METADATA)
+    if not info:
+        return bool(kinds)
+    return "metaData" in kinds or info.get("operation") not in _OF_METADATA
 
 
 def _is_whole_file(store: Store, name: str, add: Mapping[str, Any]) -> bool:

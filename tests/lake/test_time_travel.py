@@ -376,6 +376,8 @@ def test_sql_joins_tables_of_one_picture(history: LakeHistory) -> None:
         ("SELECT prise FROM fills", r"no column 'prise'; there are seq, .*did you mean price\?"),
         ("SELECT * FROM fill", r"no table 'fill'; it has .*did you mean fills\?"),
         ("SELECT count(* FROM fills", "sql parser error"),
+        ("SELECT * FROM read_csv('/etc/passwd')", "tables of the lake only, not read_csv"),
+        ("SELECT * FROM alerts, /**/ Read_Parquet /**/ ('x')", "tables of the lake only, not Read_Parquet"),
         ("SELECT nosuch(price) FROM fills", "unsupported function 'nosuch'"),
     ],
 )
