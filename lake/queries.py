@@ -11,6 +11,7 @@ from options import LakeError
 
 _COMMENTS = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
 _READING = re.compile(r"\s*[(\s]*(select|with|from|values)\b", re.IGNORECASE)
+_FILES = re.compile(r"\b(read_\w+)\s*\(", re.IGNORECASE)  # polars' functions that read files as tables
 _NO_TABLE = re.compile(r"relation '(.+?)' was not found")
 _NO_COLUMN = re.compile(r'unable to find column "(.+?)"; valid columns: \[(.*?)\]')
 _LONGEST = 200
@@ -28,11 +29,13 @@ def answer(query: str, tables: Iterable[str], frame: Callable[[str], pl.LazyFram
             f"the lake answers reading queries (SELECT ..., WITH ...), not {' '.join(plain.split())[:40]!r}; "
             "only the daemon writes to it"
         )
+    if found := _FILES.search(plain):
+        raise LakeError(f"the lake answers from the tables of the lake only, not {found[1]}: name one of them")
     words = set(re.findall(r"\w+", plain))
     with asked(known), pl.SQLContext({name: frame(name) for name in known if name in words}) as context:
-        found: pl.LazyFrame = context.execute(query, eager=False)
-        found.collect_schema()
-        return found
+        result: pl.LazyFrame = context.execute(query, eager=False)
+        result.collect_schema()
+        return result
 
 
 @contextmanager

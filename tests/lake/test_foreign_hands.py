@@ -1,5 +1,6 @@
 """Other programs compact, clean up, add, delete and overwrite in our tables: nothing is lost or doubled."""
 
+import json
 import multiprocessing
 import threading
 from collections.abc import Callable, Mapping
@@ -252,6 +253,26 @@ def test_moments_and_rows_are_found_where_others_had_statistics_left_out(
         write(lake, 5, 5)
         files = DeltaTable(uri(tmp_path)).get_add_actions(flatten=True)
         assert pl.DataFrame(files)["max.seq"].sort().to_list() == [4, 5], "they are there again"
+
+
+def test_a_version_whose_writer_says_nothing_of_itself_is_no_damage(tmp_path: Path) -> None:
+    """Commit info is optional in Delta."""
+
+    def commit() -> None:
+        version = DeltaTable(uri(tmp_path)).version() + 1
+        told = {"txn": {"appId": "another", "version": version}}
+        (tmp_path / "lake" / TABLE / "_delta_log" / f"{version:020}.json").write_text(json.dumps(told))
+
+    with Lake.open(tmp_path, FEW) as lake:
+        write(lake, 1, 2)
+        commit()
+        lake.upkeep(T0)
+        commit()
+    version = DeltaTable(uri(tmp_path)).version()
+    for _ in range(2):
+        with Lake.open(tmp_path, FEW):
+            assert DeltaTable(uri(tmp_path)).version() == version
+    assert_has(tmp_path, 2)
 
 
 DEEDS: dict[str, Callable[[Path], None]] = {
