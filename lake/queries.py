@@ -30,7 +30,9 @@ def answer(query: str, tables: Iterable[str], frame: Callable[[str], pl.LazyFram
             "only the daemon writes to it"
         )
     if found := _FILES.search(plain):
-        raise LakeError(f"the lake answers from the tables of the lake only, not {found[1]}: name one of them")
+        raise LakeError(
+            f"the lake answers from the tables of the lake only, not {found[1]}: name one of them"
+        )
     words = set(re.findall(r"\w+", plain))
     with asked(known), pl.SQLContext({name: frame(name) for name in known if name in words}) as context:
         result: pl.LazyFrame = context.execute(query, eager=False)
