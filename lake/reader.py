@@ -42,18 +42,22 @@ class LakeReader:
     what it calls flushed was in Delta before, and stays there, so no row is lost or doubled meanwhile.
     """
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, as_found: bool = False) -> None:
         """Use `LakeReader.open`."""
         self._home = home
+        self._as_found = as_found
         self._store = store_of(home)
         self._handles: dict[str, tuple[DeltaTable, int]] = {}
         self._whole: dict[str, set[str]] = {}
         self._lock = threading.Lock()
 
     @classmethod
-    def open(cls, home: Path) -> Self:
-        """A reader of the lake in `home`. Raises LakeError when there is none, or it cannot be read."""
-        reader = cls(home)
+    def open(cls, home: Path, as_found: bool = False) -> Self:
+        """A reader of the lake in `home`. Raises LakeError when there is none, or it cannot be read.
+
+        `as_found`: with what other programs did to the tables and nobody has undone yet.
+        """
+        reader = cls(home, as_found)
         _ = reader.seq
         return reader
 
@@ -186,7 +190,7 @@ class LakeReader:
         that is not undone yet, the version from before, as long as its files are there."""
         version, wanted = flushed.versions[name], flushed.rows.get(name)
         table = self._handle(name, version)
-        if wanted is None or rows_up_to(table, flushed.seq) == wanted:
+        if self._as_found or wanted is None or rows_up_to(table, flushed.seq) == wanted:
             return table
         if table.version() == version:
             self._miss_none(name, table, flushed.seq, wanted)

@@ -51,7 +51,7 @@ def verify(home: Path, deep: bool = False, progress: Progress = lambda _: None) 
     `deep` also reads every data file whole and every row of the large tables. `progress` is told each table
     when its turn comes. Raises LakeError when there is no lake, or its journal cannot be read.
     """
-    reader, store = LakeReader.open(home), store_of(home)
+    reader, store = LakeReader.open(home, as_found=True), store_of(home)
     with reported("cannot read the journal", home / JOURNAL), look(home / JOURNAL) as journal:
         if journal is None:
             raise LakeError(f"no lake at {home}: run optiond first")
