@@ -184,7 +184,9 @@ def _tell_under(done: Sequence[Replay], book: Rulebook) -> None:
     print("None of this was decided, and none of it is recorded.\n")
     columns: Columns = {
         **_WHICH,
-        "was decided": lambda r: f"{_by(r['row'])}: {r['row']['action']}",
+        "was decided": lambda r: (
+            f"{_by(r['row'])}: {r['row']['action']}{_shadow(r['row']['kind'] == 'shadow')}"
+        ),
         "would be": lambda r: r["would"],
     }
     print_table([{"row": one.row, "would": _would(one)} for one in done], columns, NOTHING)
@@ -198,7 +200,14 @@ def _would(one: Replay) -> str:
     if one.outcome is not Outcome.DIFFERENT:
         return _outcome(one)
     verdict = one.verdict
-    return "nothing" if verdict is None else f"{verdict.priority} {verdict.rule}: {verdict.action}"
+    if verdict is None:
+        return "nothing"
+    return f"{verdict.priority} {verdict.rule}: {verdict.action}{_shadow(verdict.is_shadow)}"
+
+
+def _shadow(is_shadow: bool) -> str:
+    """What a rule in shadow mode says is not done."""
+    return " (shadow)" if is_shadow else ""
 
 
 def _differences_told(one: Replay, now: str = "now") -> Iterator[str]:

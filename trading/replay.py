@@ -126,6 +126,9 @@ def decided_under(row: Row, book: Rulebook) -> Replay:
     differences = tuple(
         Difference(name, row[name], again[name]) for name in wanted if row[name] != again[name]
     )
+    then = "shadow" if row["kind"] == "shadow" else "live"
+    if verdict is not None and verdict.is_shadow != (then == "shadow"):
+        differences += (Difference("mode", then, "shadow" if verdict.is_shadow else "live"),)
     outcome = Outcome.DIFFERENT if differences else Outcome.SAME
     why = f"other {', '.join(difference.field for difference in differences)}" if differences else ""
     return Replay(row, outcome, why, verdict, None, differences, book)

@@ -238,6 +238,14 @@ def test_other_rules_on_the_same_facts_show_what_they_would_have_done(default: R
     assert Difference("action", "reduce", None) in nothing.differences
 
 
+def test_a_rule_that_other_rules_have_in_shadow_mode_would_not_have_acted(default: Rulebook) -> None:
+    row = take_profit(default)
+    shadow = rules.parse(default.text.replace("- id: take_profit\n", "- id: take_profit\n    mode: shadow\n"))
+    quiet = decided_under(row, shadow)
+    assert quiet.verdict is not None and quiet.verdict.is_shadow
+    assert quiet.differences == (Difference("mode", "live", "shadow"),)
+
+
 def test_the_hash_is_what_the_documentation_says() -> None:
     """Written out by hand: it stays for ever, since rows in lakes hold such hashes."""
     row = {"time": NOON, "names": ["a", "é"], "none": None, "count": 7, "more": "left out"}
