@@ -172,7 +172,7 @@ def _rows(
     commits = _commits(ledger, moment.commits)
     for name in sorted(moment.schemas.keys() - broken - {LEDGER.name}):
         found += _told(name, store, _rows_of(name, reader, moment.seq, commits, deep, is_counted))
-    if PROMISES & {finding.table for finding in found} or not moment.schemas.keys() >= PROMISES:
+    if PROMISES & (broken | {finding.table for finding in found}) or not moment.schemas.keys() >= PROMISES:
         return found
     return found + _told("intents", store, _promises(reader, moment.seq))
 

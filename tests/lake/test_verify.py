@@ -176,6 +176,13 @@ def test_a_broken_promise_is_found(
     assert (table, what) in found(written(tmp_path, *commits))
 
 
+def test_a_lost_table_of_an_orderly_trade_is_one_finding(tmp_path: Path) -> None:
+    with Lake.open(written(tmp_path, *ORDERLY)) as lake:
+        lake.flush()
+    shutil.rmtree(tmp_path / "lake" / "orders")
+    assert [table for table, _ in found(tmp_path)] == ["orders"]
+
+
 def test_every_state_of_an_intent_has_its_place_in_the_chain() -> None:
     from lake.checks import NEXT
 
