@@ -82,7 +82,7 @@ _TABLES = (
             _text("event", "adopted, opened, noted, reduced, closed, rolled or assigned"),
             _text("structure", "iron_condor, vertical, ...", _UNKNOWN),
             _text("underlying", "symbol of the underlying", _UNKNOWN),
-            _int("lots", "lots after the event", _UNKNOWN),
+            _int("lots", "lots after the event; of a Position that ended, those it ended with", _UNKNOWN),
             _text(
                 "legs",
                 "after the event, JSON list of {con_id, symbol, expiry, strike, right, quantity, "
