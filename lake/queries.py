@@ -11,7 +11,9 @@ from options import LakeError
 
 _COMMENTS = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
 _READING = re.compile(r"\s*[(\s]*(select|with|from|values)\b", re.IGNORECASE)
-_FILES = re.compile(r"\b(read_\w+)\s*\(", re.IGNORECASE)  # polars' functions that read files as tables
+_FILES = re.compile(r"\b(read_\w+)\"?\s*\(", re.IGNORECASE)  # polars' functions that read files as tables
+_OF_THE_QUERY = ("regex error", "appropriate format to parse")
+"""Signs of a ComputeError that the query is to blame for, not a file."""
 _NO_TABLE = re.compile(r"relation '(.+?)' was not found")
 _NO_COLUMN = re.compile(r'unable to find column "(.+?)"; valid columns: \[(.*?)\]')
 _LONGEST = 200
@@ -45,10 +47,10 @@ def asked(tables: Iterable[str] = ()) -> Iterator[None]:
     """Turn what polars says of a query, not of files that it cannot read, into a LakeError of one line."""
     try:
         yield
-    except pl.exceptions.ComputeError:
-        raise
     except pl.exceptions.PolarsError as error:
         text = str(error)
+        if isinstance(error, pl.exceptions.ComputeError) and not any(sign in text for sign in _OF_THE_QUERY):
+            raise
         if found := _NO_TABLE.search(text):
             raise no_such_table(found[1], tables) from error
         if found := _NO_COLUMN.search(text):

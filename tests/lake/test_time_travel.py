@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 import lake
-from lake import TABLES, Column, Gone, Lake, LakeHistory, TableSchema, delta, versions
+from lake import TABLES, Column, Gone, Lake, LakeHistory, TableSchema, delta, queries, versions
 from lake.location import store_of
 from options import LakeError
 from tests.lake.scribe import ALL, commits_from, time_of
@@ -378,6 +378,7 @@ def test_sql_joins_tables_of_one_picture(history: LakeHistory) -> None:
         ("SELECT count(* FROM fills", "sql parser error"),
         ("SELECT * FROM read_csv('/etc/passwd')", "tables of the lake only, not read_csv"),
         ("SELECT * FROM alerts, /**/ Read_Parquet /**/ ('x')", "tables of the lake only, not Read_Parquet"),
+        ("SELECT * FROM \"read_csv\"('/etc/passwd')", "tables of the lake only, not read_csv"),
         ("SELECT nosuch(price) FROM fills", "unsupported function 'nosuch'"),
     ],
 )
@@ -388,3 +389,13 @@ def test_a_query_that_cannot_be_answered_is_told_in_one_line(
         history.as_of().sql(query)
     assert "\n" not in str(told.value)
     assert len(str(told.value)) < 500
+
+
+@pytest.mark.parametrize("column", ["exec_id ~ '('", "CAST(exec_id AS DATE)"])
+def test_a_query_that_fails_on_its_values_is_not_taken_for_damaged_files(
+    column: str, history: LakeHistory
+) -> None:
+    asked_for = history.as_of().sql(f"SELECT {column} FROM fills")
+    with pytest.raises(LakeError, match=r"the query: .*; correct it") as told, queries.asked():
+        asked_for.collect()
+    assert "\n" not in str(told.value)
