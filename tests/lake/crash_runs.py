@@ -72,8 +72,21 @@ COURSES = (
 )
 
 
+_known_failpoints: dict[tuple[Course, tuple[str, ...]], list[str]] = {}
+
+
 def failpoints_of(course: Course, home: Path, tables: Mapping[str, TableSchema]) -> list[str]:
-    """Every failpoint that a course reaches, as `name:n`, in their order; it is gone through in `home`."""
+    """Every failpoint that a course reaches, as `name:n`, in their order.
+
+    The first time it is asked for, the course is gone through in `home`.
+    """
+    key = (course, tuple(tables))
+    if key not in _known_failpoints:
+        _known_failpoints[key] = _gone_through(course, home, tables)
+    return _known_failpoints[key]
+
+
+def _gone_through(course: Course, home: Path, tables: Mapping[str, TableSchema]) -> list[str]:
     course.prepare(home, tables)
     reached: list[str] = []
     times: dict[str, Iterator[int]] = {}

@@ -69,8 +69,8 @@ NAMES = pytest.mark.parametrize("name", [course.name for course in COURSES])
 def test_a_power_cut_loses_nothing_that_was_acknowledged(
     name: str, on_tape: Recorder, tmp_path: Path
 ) -> None:
-    outcomes = list(power_cuts(tmp_path, on_tape(name), 0, 6))
-    assert len(outcomes) == 6
+    outcomes = list(power_cuts(tmp_path, on_tape(name), 0, 4))
+    assert len(outcomes) == 4
     assert not [outcome for outcome in outcomes if not outcome.verdict.is_good]
 
 
