@@ -1,7 +1,7 @@
 """`python -m tests.lake.crash_table` kills writers, cuts the power and writes a table of docs/lake-faults.md.
 
 Every step of every course, 300 kills at random moments or before random changes of files, 300 power cuts;
-half an hour on two idle cores. `--tables all` writes all tables of the daemon instead of three and takes four
+half an hour of one core. `--tables all` writes all tables of the daemon instead of three and takes four
 times as long; the random kills of a home write all of them anyway. `--part N/M` runs only every M-th of the
 runs and appends to the file of `--outcomes`, from which `--write` makes the table.
 """
