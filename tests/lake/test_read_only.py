@@ -83,9 +83,12 @@ def test_a_disk_that_turns_read_only_refuses_all_work_in_one_line_and_the_next_s
         reader = LakeReader.open(disk.folder)
         disk.fail()
         refused = next(commits)
-        for work in (lambda: lake.commit(*refused), lake.flush, lambda: lake.upkeep(LATER)) * 2:
+        for work in (lambda: lake.commit(*refused), lake.flush) * 2:
             with pytest.raises(LakeError, match=r"journal.sqlite\): .*look after its disk, then start again"):
                 work()
+        troubles = {table.name: table.trouble for table in lake.upkeep(LATER).tables}
+        assert set(troubles) == {*FEW, "ledger"}
+        assert all(trouble and "; make it writable" in trouble for trouble in troubles.values()), troubles
         assert (lake.seq, lake.health().unflushed_commits) == (4, 1)
         assert reader.seq == 4
         kills.assert_holds(disk.folder, 4, FEW)
