@@ -144,7 +144,8 @@ class Lake:
         """Write the rows of one cycle, all or none, and give their seq; they are durable when this returns.
 
         Raises LakeError when a frame does not fit its table, and when the journal cannot be written (disk
-        full): then nothing of this commit is kept, and a later one may go well.
+        full): then a later one may go well. One whose sync failed may all the same be there, whole, after a
+        restart.
         """
         if time.tzinfo is None:
             raise LakeError(f"the commit time {time} has no time zone: give a UTC time")

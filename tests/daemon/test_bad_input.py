@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import resource
 import shutil
 import socket
@@ -192,7 +193,8 @@ def test_a_full_disk_at_the_start_costs_nothing_that_was_there(finished: Any, tm
         before = decisions(home)
         filler = fill(tmp_path) if mounted else None
         said = refusal(run(home, limit=None if mounted else 4096))
-        assert "nothing that was acknowledged is lost" in said
+        # Whichever finds no room first: the lake, or the simulated gateway with its state.
+        assert re.search("free (space on its|the) disk", said), said
         if filler is not None:
             filler.unlink()
         assert decisions(home) == before

@@ -95,7 +95,7 @@ def test_it_is_done_in_the_evening_also_after_a_kill_and_a_stop(
     third = home.start()
     done = helpers.wait_until(lambda: log_of(home, "upkeep.done"), 60, "it is done in the end")
     evening = datetime.fromisoformat(done[-1]["time"]).astimezone(NEW_YORK)
-    assert (evening.hour, evening.minute) >= (16, 30)
+    assert evening.hour >= 16, "not before the close; that of the days before was missed, so at once"
     assert told(home, "/status")["lake"]["upkeep"]["last"] == done[-1]["time"].replace(" ", "T")
     metrics = get(home, "/metrics")
     helpers.stop(third)
