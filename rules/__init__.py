@@ -8,8 +8,9 @@ No clock, no I/O except `load`. Any room above may come in.
 from rules.decide import DecideRun, decide_lines
 from rules.explanation import Explanation, explain
 from rules.facts import CATALOGUE, FACTS, Fact, Unit
-from rules.fold import DECISIONS, step
+from rules.fold import step
 from rules.loading import default_rules_path, load, parse, revision_of
+from rules.plan import DECISIONS
 from rules.problem import Problem, RulesInvalid
 from rules.rulebook import Rule, Rulebook, patience_s
 from rules.state import RuleState, initial_state

@@ -7,20 +7,20 @@ from typing import Literal as OneOf
 from typing import TypeVar
 
 from rules import source
+from rules.action_reader import ActionReader
 from rules.checking import Checker, described, fits, how_to_write, type_of
 from rules.expression import (
     All,
     AnyOf,
     Literal,
     Node,
-    Parameter,
     Source,
     parse_condition,
     parse_literal,
 )
 from rules.facts import FACTS, Unit
 from rules.problem import Problems, did_you_mean
-from rules.rulebook import MODES, URGENCIES, Action, Example, Rule, Tier, Urgency, Value
+from rules.rulebook import MODES, URGENCIES, Example, Rule, Tier, Urgency, Value
 from rules.source import Mapping as MappingNode
 from rules.source import Scalar, Sequence, check_keys
 
@@ -43,7 +43,6 @@ _KEYS = (
 )
 _SCOPES: tuple[OneOf["position", "book"], ...] = ("position", "book")
 _TIER_KEYS = ("when", "do", "urgency", "once")
-_ACTIONS = ("close", "reduce", "roll", "block_entries")
 _Word = TypeVar("_Word", bound=str)
 _WORD = re.compile(r"[a-z][a-z0-9_]*")
 _SECONDS = {Unit.SECONDS: 1.0, Unit.DAYS: 86_400.0}
@@ -272,7 +271,7 @@ class RuleReader:
     def _tier(self, node: MappingNode, checker: Checker) -> Tier | None:
         when, do = node.get("when"), node.get("do")
         condition = self.condition(when, checker) if when else None
-        action = self._action(do, checker) if do else None
+        action = ActionReader(checker, self.problems).action(do) if do else None
         urgency, urgent_when = self._urgency(node.get("urgency"), checker)
         once = self._choice(node, "once", ("true", "false"), "false") == "true"
         if condition is None or action is None:
@@ -299,79 +298,6 @@ class RuleReader:
             if condition:
                 conditions.append((word, condition))
         return "normal", tuple(conditions)
-
-    def _action(self, node: source.Node, checker: Checker) -> Action | None:
-        if isinstance(node, Scalar):
-            word, argument = node.text, None
-        elif isinstance(node, MappingNode) and len(node.items) == 1:
-            word, (_, argument) = next(iter(node.items.items()))
-        else:
-            self.problems.add(
-                node.mark, "do is one action: write {close: mid}, {reduce: half} or {roll: {dte: 45d}}"
-            )
-            return None
-        if word not in _ACTIONS:
-            self.problems.add(node.mark, f"unknown action {word}: {did_you_mean(word, _ACTIONS)}")
-            return None
-        if (word == "block_entries") != checker.book_only:
-            where = "a rule with `scope: book`" if word == "block_entries" else "a rule about positions"
-            self.problems.add(node.mark, f"{word} belongs to {where}: use another action or scope")
-            return None
-        if word == "close":
-            return self._close(argument)
-        if word == "reduce":
-            return self._reduce(node, argument, checker)
-        if word == "roll":
-            return self._roll(node, argument, checker)
-        if argument is None:
-            return Action("block_entries")
-        if isinstance(argument, Scalar) and argument.text == "reduce_largest":
-            return Action("block_entries", "then", "reduce_largest")
-        self.problems.add(argument.mark, "write block_entries, or {block_entries: reduce_largest}")
-        return None
-
-    def _close(self, argument: source.Node | None) -> Action | None:
-        if argument is None:
-            return Action("close", "price", "mid")
-        if isinstance(argument, Scalar) and argument.text in ("mid", "market"):
-            return Action("close", "price", argument.text)
-        self.problems.add(argument.mark, "close at which price? write {close: mid} or {close: market}")
-        return None
-
-    def _reduce(self, node: source.Node, argument: source.Node | None, checker: Checker) -> Action | None:
-        if isinstance(argument, Scalar):
-            if argument.text == "half":
-                return Action("reduce", "count", "half")
-            if re.fullmatch(r"[1-9]\d{0,3}", argument.text):
-                return Action("reduce", "count", int(argument.text))
-            parameter = self._parameter(argument, Unit.NUMBER, checker)
-            if parameter:
-                return Action("reduce", "count", parameter)
-        mark = argument.mark if argument else node.mark
-        self.problems.add(mark, "reduce by how much? write {reduce: half} or a number of lots, {reduce: 2}")
-        return None
-
-    def _roll(self, node: source.Node, argument: source.Node | None, checker: Checker) -> Action | None:
-        target = argument.get("dte") if isinstance(argument, MappingNode) else None
-        if isinstance(argument, MappingNode):
-            check_keys(argument, ("dte",), "roll", self.problems)
-        if isinstance(target, Scalar):
-            match = re.fullmatch(r"([1-9]\d{0,3})d", target.text)
-            if match:
-                return Action("roll", "dte", int(match.group(1)))
-            parameter = self._parameter(target, Unit.DAYS, checker)
-            if parameter:
-                return Action("roll", "dte", parameter)
-        mark = (target or argument or node).mark
-        self.problems.add(mark, "roll to which expiry? write {roll: {dte: 45d}}")
-        return None
-
-    def _parameter(self, node: Scalar, unit: Unit, checker: Checker) -> Parameter | None:
-        """`$name` where the parameter is a positive whole number of this unit, in its overrides too."""
-        literal = checker.parameters.get(node.text[1:]) if node.text.startswith("$") else None
-        if literal is None or not fits(type_of(literal), unit) or not _is_count(literal):
-            return None
-        return Parameter(node.text[1:], Source(node.mark, node.text))
 
     # Examples
 
@@ -421,7 +347,3 @@ class RuleReader:
         if known and literal.value not in known:
             hint = did_you_mean(str(literal.value), known)
             self.problems.add(literal.source.at, f"{name} is never '{literal.value}': {hint}")
-
-
-def _is_count(literal: Literal) -> bool:
-    return isinstance(literal.value, float) and literal.value >= 1 and literal.value.is_integer()

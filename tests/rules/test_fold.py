@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 import rules
 from options import RuleError
-from rules.fold import action_params, step_with_book
+from rules.fold import step_with_book
 from rules.judgement import Judgement, judge
+from rules.plan import action_params
 from rules.rulebook import Rulebook
 
 NOON = datetime(2026, 1, 5, 17, 0, tzinfo=UTC)
