@@ -6,11 +6,11 @@ from pathlib import Path
 from rules.checking import Checker, described, fits
 from rules.expression import Call, Node, parse_condition
 from rules.facts import FACTS, Unit
-from rules.problem import Mark, Problem, Problems, RulesInvalid
+from rules.problem import Mark, Problems
 from rules.rule_reader import RuleReader
 from rules.rulebook import Rule, Rulebook, Tracked
 from rules.scalar import any_of, parameters_for, truth
-from rules.source import MAX_BYTES, Mapping, Scalar, Sequence, check_keys, place_in, read_tree
+from rules.source import Mapping, Scalar, Sequence, check_keys, place_in, read_text, read_tree
 
 _KEYS = ("version", "track", "macros", "rules")
 _RESERVED = frozenset({"and", "or", "not", "in", "between", "abs", "min", "max", "any", "all"})
@@ -24,24 +24,7 @@ def default_rules_path() -> Path:
 
 def load(path: Path) -> Rulebook:
     """The rules of a file; raises RulesInvalid with every problem in it."""
-    try:
-        size = path.stat().st_size
-        raw = path.read_bytes() if size <= MAX_BYTES else b""
-    except OSError as error:
-        said = error.strerror or str(error)
-        message = f"cannot be read ({said}): check the path and its permissions"
-        raise RulesInvalid([Problem(str(path), 1, 1, message)]) from error
-    if size > MAX_BYTES:
-        message = "the file is larger than 1 MB: split it or remove what is not rules"
-        raise RulesInvalid([Problem(str(path), 1, 1, message)])
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        message = f"byte {raw[error.start]:#04x} is not UTF-8 text: save the file as UTF-8"
-        column = error.start - raw.rfind(b"\n", 0, error.start)
-        raise RulesInvalid([Problem(str(path), line, column, message)]) from error
-    return parse(text, str(path))
+    return parse(read_text(path), str(path))
 
 
 def parse(text: str, path: str = "rules.yaml") -> Rulebook:

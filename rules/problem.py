@@ -29,7 +29,7 @@ class RulesInvalid(RuleError):
     def __init__(self, problems: Sequence[Problem], text: str = "") -> None:
         self.problems = sorted(problems, key=lambda problem: (problem.line, problem.column))
         lines = text.split("\n")
-        super().__init__("\n".join(_rendered(problem, lines) for problem in self.problems))
+        super().__init__("\n".join(rendered(problem, lines) for problem in self.problems))
 
 
 class Problems:
@@ -60,7 +60,8 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f"known are: {', '.join(candidates)}" if few else "look it up in the catalogue of facts"
 
 
-def _rendered(problem: Problem, lines: Sequence[str]) -> str:
+def rendered(problem: Problem, lines: Sequence[str]) -> str:
+    """The problem with its line and a caret under the place; `lines` are those of the file."""
     head = f"{problem.path}:{problem.line}:{problem.column}: {problem.message}"
     if not 1 <= problem.line <= len(lines) or not lines[problem.line - 1].strip():
         return head

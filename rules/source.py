@@ -10,6 +10,7 @@ from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
+from pathlib import Path
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, StringMark, YAMLError
@@ -26,7 +27,7 @@ from ruamel.yaml.events import (
 )
 from ruamel.yaml.reader import ReaderError
 
-from rules.problem import Mark, Problems, did_you_mean
+from rules.problem import Mark, Problem, Problems, RulesInvalid, did_you_mean
 
 MAX_BYTES = 1_000_000
 _MAX_DEPTH = 20
@@ -66,8 +67,35 @@ class Mapping:
 Node = Scalar | Sequence | Mapping
 
 
-def read_tree(text: str, problems: Problems) -> Mapping | None:
-    """The file's top mapping; None when YAML itself is broken (what is wrong is in `problems`)."""
+def read_text(path: Path) -> str:
+    """The text of a file of rules; raises RulesInvalid when it cannot be read, is too large or no text."""
+    try:
+        size = path.stat().st_size
+        raw = path.read_bytes() if size <= MAX_BYTES else b""
+    except OSError as error:
+        said = error.strerror or str(error)
+        message = f"cannot be read ({said}): check the path and its permissions"
+        raise RulesInvalid([Problem(str(path), 1, 1, message)]) from error
+    if size > MAX_BYTES:
+        message = "the file is larger than 1 MB: split it or remove what is not rules"
+        raise RulesInvalid([Problem(str(path), 1, 1, message)])
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        message = f"byte {raw[error.start]:#04x} is not UTF-8 text: save the file as UTF-8"
+        column = error.start - raw.rfind(b"\n", 0, error.start)
+        raise RulesInvalid([Problem(str(path), line, column, message)]) from error
+
+
+_BEGINNING = "a rules file is a mapping: start it with `version: 1` and `rules:`"
+
+
+def read_tree(text: str, problems: Problems, beginning: str = _BEGINNING) -> Mapping | None:
+    """The file's top mapping; None when YAML itself is broken (what is wrong is in `problems`).
+
+    `beginning` is said of a file that is no mapping: how it should start.
+    """
     if len(text.encode()) > MAX_BYTES:
         problems.add(Mark(1, 1), "the file is larger than 1 MB: split it or remove what is not rules")
         return None
@@ -90,7 +118,7 @@ def read_tree(text: str, problems: Problems) -> Mapping | None:
     if isinstance(builder.root, Mapping):
         return builder.root
     mark = builder.root.mark if builder.root else Mark(1, 1)
-    problems.add(mark, "a rules file is a mapping: start it with `version: 1` and `rules:`")
+    problems.add(mark, beginning)
     return None
 
 
