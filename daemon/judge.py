@@ -104,7 +104,7 @@ class Judge:
         judged = BOOK if verdict.is_book else verdict.position
         marks = state.rule_state.marks_since(moment.state, judged)
         if verdict.is_shadow:
-            self._record(verdict, "shadow", f"{verdict.rule} is in shadow mode", moment)
+            self._record(verdict, "shadow", _why_shadow(verdict, moment), moment)
             return None
         if not state.desk.wants(verdict, now):
             state.rule_state = state.rule_state.undo(marks)
@@ -173,6 +173,14 @@ class Judge:
             text = f"cannot be judged by {', '.join(names)}: facts are unknown"
             self._alerts.raise_(Alert(Severity.WARNING, "unknown_facts", position or "book", text), now)
         self._alerts.clear_except("unknown_facts", {position or "book" for position in lasting})
+
+
+def _why_shadow(verdict: Verdict, moment: Moment) -> str:
+    """What keeps a rule from acting: a mute, or its mode."""
+    judged = BOOK if verdict.is_book else verdict.position
+    seen = {} if verdict.is_book else moment.seen(verdict.position)
+    mute = rules.mute_of(moment.book.mutes_of(verdict.rule), judged, seen, moment.time)
+    return f"{verdict.rule} is {rules.told(mute)}" if mute else f"{verdict.rule} is in shadow mode"
 
 
 def _number(value: float | str | None) -> float | None:

@@ -10,9 +10,10 @@ from rules.explanation import Explanation, explain
 from rules.facts import CATALOGUE, FACTS, Fact, Unit
 from rules.fold import step
 from rules.loading import default_rules_path, load, parse, revision_of
+from rules.mutes import ended, mute_of, told
 from rules.plan import DECISIONS
 from rules.problem import Problem, RulesInvalid
-from rules.rulebook import Rule, Rulebook, patience_s
+from rules.rulebook import Mute, Rule, Rulebook, patience_s
 from rules.state import RuleState, initial_state
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "DecideRun",
     "Explanation",
     "Fact",
+    "Mute",
     "Problem",
     "Rule",
     "RuleState",
@@ -30,11 +32,14 @@ __all__ = [
     "Unit",
     "decide_lines",
     "default_rules_path",
+    "ended",
     "explain",
     "initial_state",
     "load",
+    "mute_of",
     "parse",
     "patience_s",
     "revision_of",
     "step",
+    "told",
 ]

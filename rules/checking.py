@@ -118,6 +118,7 @@ class Checker:
     book_only: bool = False
     parameters_allowed: bool = True
     _visited: int = 0
+    _within: Name | None = None
 
     def condition(self, node: Node) -> Node | None:
         """The checked condition with macros replaced by what they stand for; None when it is wrong."""
@@ -156,7 +157,11 @@ class Checker:
             return None
 
     def _fail(self, node: Node, message: str) -> CheckFailed:
-        self.problems.add(node.source.at, message)
+        """Note what is wrong; inside of a macro, which may stand in another file, where it is used."""
+        if self._within:
+            self.problems.add(self._within.source.at, f"in the macro {self._within.name}: {message}")
+        else:
+            self.problems.add(node.source.at, message)
         return CheckFailed()
 
     def _check(self, node: Node) -> tuple[Node, Type]:
@@ -187,10 +192,7 @@ class Checker:
 
     def _name(self, node: Name) -> tuple[Node, Type]:
         if node.name in self.macros:
-            condition = self.macros[node.name]
-            if condition is None:
-                raise CheckFailed
-            return self._check(condition)
+            return self._macro(node, self.macros[node.name])
         if node.name not in self.units:
             hint = did_you_mean(node.name, [*self.units, *self.macros])
             raise self._fail(node, f"unknown fact {node.name}: {hint}")
@@ -198,6 +200,16 @@ class Checker:
         if self.book_only and (fact is None or fact.scope != "book"):
             raise self._fail(node, f"{node.name} is not of the book: a book rule uses vix, regime and book_…")
         return node, self.units[node.name]
+
+    def _macro(self, node: Name, condition: Node | None) -> tuple[Node, Type]:
+        if condition is None:
+            raise CheckFailed
+        outer = self._within
+        self._within = outer or node
+        try:
+            return self._check(condition)
+        finally:
+            self._within = outer
 
     def _parameter(self, node: Parameter) -> tuple[Node, Type]:
         if not self.parameters_allowed:

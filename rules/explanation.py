@@ -9,6 +9,7 @@ from rules.checking import Checker, Type
 from rules.expression import Compare, Node, Not, children
 from rules.facts import FACTS, Unit
 from rules.judgement import Judged, judge
+from rules.mutes import told
 from rules.problem import Problems
 from rules.rulebook import Rulebook, Tier, Value
 from rules.scalar import number, truth
@@ -39,7 +40,10 @@ class ExplainedTier:
 
 @dataclass(frozen=True, slots=True)
 class ExplainedRule:
-    """`outcome`: wins, fires, waits, quiet or unknown; `waiting` says what a waiting rule waits for."""
+    """`outcome`: wins, fires, waits, quiet or unknown; `waiting` says what a waiting rule waits for.
+
+    `muted`: until when it only decides here and why, such as "muted on IWM until …"; empty when it acts.
+    """
 
     rule: str
     priority: int
@@ -47,6 +51,7 @@ class ExplainedRule:
     outcome: str
     waiting: str
     tiers: tuple[ExplainedTier, ...]
+    muted: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +111,8 @@ def _explained(
     tiers = tuple(
         ExplainedTier(_action(tier, judged.parameters), tracer.trace(tier.when)) for tier in rule.tiers
     )
-    return ExplainedRule(rule.id, rule.priority, rule.mode, outcome, judged.waiting, tiers)
+    muted = told(judged.mute) if judged.mute else ""
+    return ExplainedRule(rule.id, rule.priority, rule.mode, outcome, judged.waiting, tiers, muted)
 
 
 def _action(tier: Tier, parameters: Mapping[str, Value]) -> str:
@@ -168,6 +174,8 @@ def _rule_lines(rule: ExplainedRule) -> Iterator[str]:
     mode = "" if rule.mode == "live" else f" ({rule.mode})"
     waiting = f": {rule.waiting}" if rule.waiting and rule.outcome == "waits" else ""
     yield f"{sign} {rule.priority} {rule.rule}{mode}: {rule.outcome}{waiting}"
+    if rule.muted:
+        yield f"  {rule.muted}"
     for tier in rule.tiers:
         yield f"  {_SIGNS[tier.condition.holds]} {tier.action} when"
         yield from _condition_lines(tier.condition, "    ")

@@ -1,11 +1,12 @@
 """`step` for a single row in plain Python: what explain shows, and what the fold is tested against."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from rules.facts import FACTS
-from rules.rulebook import Rule, Rulebook, Tier, Urgency, Value
+from rules.mutes import mute_of
+from rules.rulebook import Mute, Rule, Rulebook, Tier, Urgency, Value
 from rules.scalar import any_of, known, number, parameters_for, truth
 from rules.state import (
     BOOK,
@@ -23,7 +24,8 @@ class Judged:
     """What became of one rule.
 
     `holds`: its condition, None = unknown. `hot`: the index of the tier that may win, None = the rule
-    does not fire. `waiting`: in words, why a condition that is true does not fire.
+    does not fire. `waiting`: in words, why a condition that is true does not fire. `mute`: what keeps it
+    from acting here now.
     """
 
     rule: Rule
@@ -31,6 +33,12 @@ class Judged:
     holds: bool | None
     hot: int | None
     waiting: str
+    mute: Mute | None = None
+
+    @property
+    def acts(self) -> bool:
+        """Whether it is more than a shadow here."""
+        return self.rule.mode == "live" and self.mute is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,14 +98,17 @@ def judge(
         if numbers:
             extreme = max(numbers) if item.function == "max" else min(numbers)
             seen[item.name] = after[tracked_column(item.name)] = extreme
-    is_book = facts.get("position") == BOOK
+    position = facts.get("position")
     judged = [
-        _judge_rule(rule, memory, after, seen, now, mine=(rule.scope == "book") == is_book)
+        replace(
+            _judge_rule(rule, memory, after, seen, now, mine=(rule.scope == "book") == (position == BOOK)),
+            mute=mute_of(book.mutes_of(rule.id), str(position), seen, now) if rule.mode == "live" else None,
+        )
         for rule in book.rules
         if rule.mode != "off"
     ]
     hot = [one for one in judged if one.hot is not None]
-    winner = min(hot, key=lambda one: one.rule.mode != "live", default=None)
+    winner = min(hot, key=lambda one: not one.acts, default=None)
     _remember(judged, winner, memory, after, now)
     return Judgement(seen, tuple(judged), winner, after)
 
@@ -152,10 +163,11 @@ def _remember(
     for one in judged:
         rule = one.rule
         if rule.cooldown_s:
-            last = now if one is winner else memory.get(last_column(rule.id))
+            last = now if one is winner and one.mute is None else memory.get(last_column(rule.id))
             if last is not None:
                 after[last_column(rule.id)] = last
         for index, tier in enumerate(rule.tiers):
             if tier.once:
                 column = latch_column(rule.id, index)
-                after[column] = bool(memory.get(column)) or (one is winner and one.hot == index)
+                acted = one is winner and one.mute is None and one.hot == index
+                after[column] = bool(memory.get(column)) or acted

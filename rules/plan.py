@@ -11,8 +11,9 @@ import polars as pl
 
 from rules.columns import Columns
 from rules.expression import Parameter
-from rules.rulebook import Action, Rule, Rulebook, Tier
-from rules.state import BOOK, active_column, last_column, latch_column, since_column, state_schema
+from rules.mutes import NAMED_BY, ON_BOOK
+from rules.rulebook import Action, Mute, Rule, Rulebook, Tier
+from rules.state import BOOK, TIME, active_column, last_column, latch_column, since_column, state_schema
 
 DECISIONS: dict[str, pl.DataType | type[pl.DataType]] = {
     "position": pl.String,
@@ -32,15 +33,19 @@ _BITS = pl.UInt64
 
 @dataclass(frozen=True, slots=True)
 class _Outcome:
-    """A tier that can win, in the order of winning."""
+    """A tier that can win, in the order of winning.
+
+    `muted`: only where a mute is in force; without it, only where none is.
+    """
 
     rule: Rule
     index: int
     tier: Tier
+    muted: bool = False
 
     @property
     def kind(self) -> OneOf["decision", "shadow"]:
-        return "shadow" if self.rule.mode == "shadow" else "decision"
+        return "shadow" if self.muted or self.rule.mode == "shadow" else "decision"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,20 +68,15 @@ def plan_of(book: Rulebook) -> Plan:
     masks: list[pl.Expr] = []
     for rule in rules:
         masks += _masks(rule, columns)
-    outcomes = [
-        _Outcome(rule, index, tier)
-        for mode in ("live", "shadow")
-        for rule in rules
-        if rule.mode == mode
-        for index, tier in enumerate(rule.tiers)
-    ]
+        masks += _mutes(book.mutes_of(rule.id), rule, columns)
+    outcomes = _outcomes(book, rules)
     params = [_params(outcome, number, columns) for number, outcome in enumerate(outcomes)]
     layers = (
         *columns.layers,
         masks,
         [expression for rule in rules for expression in _held_since(rule)],
         [expression for rule in rules for expression in _active(rule)],
-        _result(outcomes, rules),
+        _result(book, outcomes, rules),
         [*_memory(outcomes), _first("@params", [p for p in params if p is not None]), _urgency(outcomes)],
     )
     return Plan(
@@ -86,6 +86,19 @@ def plan_of(book: Rulebook) -> Plan:
         rule_ids=tuple(rule.id for rule in rules),
         outcomes=_outcome_table(outcomes),
     )
+
+
+def _outcomes(book: Rulebook, rules: Sequence[Rule]) -> list[_Outcome]:
+    """Those that act first, by priority; then those that only decide: shadows, and what is muted."""
+    acting = [(rule, False) for rule in rules if rule.mode == "live"]
+    deciding = [
+        (rule, rule.mode == "live") for rule in rules if rule.mode == "shadow" or book.mutes_of(rule.id)
+    ]
+    return [
+        _Outcome(rule, index, tier, muted)
+        for rule, muted in (*acting, *deciding)
+        for index, tier in enumerate(rule.tiers)
+    ]
 
 
 def _when(rule: Rule, index: int) -> str:
@@ -111,6 +124,23 @@ def _masks(rule: Rule, columns: Columns) -> list[pl.Expr]:
     if rule.clear_when:
         masks.append((columns.condition(rule.clear_when, rule) & everywhere).alias(f"clear:{rule.id}"))
     return masks
+
+
+def _mutes(mutes: Sequence[Mute], rule: Rule, columns: Columns) -> list[pl.Expr]:
+    """Whether a mute is in force in the row: as `mutes.mute_of` has it."""
+    if not mutes:
+        return []
+    columns.facts |= dict.fromkeys(NAMED_BY[1:])
+    in_force = []
+    for mute in mutes:
+        names = [pl.col(NAMED_BY[0]) == (BOOK if mute.on == ON_BOOK else mute.on)]
+        names += [pl.col(name) == mute.on for name in NAMED_BY[1:]]
+        in_force.append((pl.lit(mute.until, TIME) > _NOW) & pl.any_horizontal(names).fill_null(False))
+    return [pl.any_horizontal(in_force).alias(_muted(rule))]
+
+
+def _muted(rule: Rule) -> str:
+    return f"muted:{rule.id}"
 
 
 def _met(rule: Rule, index: int) -> pl.Expr:
@@ -158,9 +188,17 @@ def _latched(rule: Rule, index: int) -> pl.Expr:
     return pl.col(latch_column(rule.id, index)).fill_null(False)
 
 
-def _result(outcomes: Sequence[_Outcome], rules: Sequence[Rule]) -> list[pl.Expr]:
+def _wins(book: Rulebook, outcome: _Outcome) -> pl.Expr:
+    """Whether this outcome wins where none before it does."""
+    rule, hot = outcome.rule, _hot(outcome.rule, outcome.index)
+    if rule.mode != "live" or not book.mutes_of(rule.id):
+        return hot
+    return hot & (pl.col(_muted(rule)) if outcome.muted else ~pl.col(_muted(rule)))
+
+
+def _result(book: Rulebook, outcomes: Sequence[_Outcome], rules: Sequence[Rule]) -> list[pl.Expr]:
     winner = [
-        pl.when(_hot(outcome.rule, outcome.index)).then(pl.lit(number, pl.UInt32))
+        pl.when(_wins(book, outcome)).then(pl.lit(number, pl.UInt32))
         for number, outcome in enumerate(outcomes)
     ]
     fired = [
@@ -190,10 +228,12 @@ def _is_unknown(rule: Rule) -> pl.Expr:
 
 
 def _memory(outcomes: Sequence[_Outcome]) -> list[pl.Expr]:
-    """What winning leaves behind: cooldowns and latches."""
+    """What winning leaves behind: cooldowns and latches, but not of what was muted: it has not acted."""
     numbers: dict[str, list[int]] = {}
     latches: list[pl.Expr] = []
     for number, outcome in enumerate(outcomes):
+        if outcome.muted:
+            continue
         if outcome.rule.cooldown_s:
             numbers.setdefault(outcome.rule.id, []).append(number)
         if outcome.tier.once:

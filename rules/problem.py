@@ -1,7 +1,8 @@
 """What is wrong with a rules file, and where."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
+from pathlib import Path
 from typing import NamedTuple
 
 from options import RuleError
@@ -24,30 +25,54 @@ class Problem(NamedTuple):
 
 
 class RulesInvalid(RuleError):
-    """A rules file that cannot be used; `problems` holds every mistake in the order of the file."""
+    """A rules file that cannot be used; `problems` holds every mistake in the order of the file.
 
-    def __init__(self, problems: Sequence[Problem], text: str = "") -> None:
-        self.problems = sorted(problems, key=lambda problem: (problem.line, problem.column))
-        lines = text.split("\n")
-        super().__init__("\n".join(rendered(problem, lines) for problem in self.problems))
+    Of several files, one extending the next, the mistakes of the first come first. `files` are those that
+    were looked for, also one that is not there: once one of them changes it is worth looking again.
+    """
+
+    def __init__(
+        self, problems: Sequence[Problem], texts: Mapping[str, str] | None = None, files: Iterable[Path] = ()
+    ) -> None:
+        texts = texts or {}
+        places = {path: place for place, path in enumerate(texts)}
+        self.problems = sorted(
+            problems, key=lambda problem: (places.get(problem.path, 0), problem.line, problem.column)
+        )
+        self.files = tuple(files)
+        lines = {path: text.split("\n") for path, text in texts.items()}
+        super().__init__("\n".join(rendered(one, lines.get(one.path, ())) for one in self.problems))
 
 
 class Problems:
     """Collects the mistakes of one file, so that all are reported at once."""
 
     def __init__(self, path: str, text: str) -> None:
-        self._path = path
-        self._text = text
+        self.path = path
+        self.text = text
         self._found: dict[Problem, None] = {}
 
     def add(self, mark: Mark, message: str) -> None:
         """Note a mistake; the same mistake at the same place counts once."""
-        self._found[Problem(self._path, mark.line, mark.column, message)] = None
+        self._found[Problem(self.path, mark.line, mark.column, message)] = None
 
     def raise_if_any(self) -> None:
         """Raise RulesInvalid when anything was noted."""
-        if self._found:
-            raise RulesInvalid(list(self._found), self._text)
+        raise_noted([self])
+
+    def __iter__(self) -> Iterator[Problem]:
+        return iter(self._found)
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+
+def raise_noted(noted: Iterable[Problems], files: Iterable[Path] = ()) -> None:
+    """Raise RulesInvalid when anything was noted of one of the files, given in their order."""
+    all_noted = list(noted)
+    if any(all_noted):
+        found = [problem for problems in all_noted for problem in problems]
+        raise RulesInvalid(found, {problems.path: problems.text for problems in all_noted}, files)
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

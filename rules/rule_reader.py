@@ -23,6 +23,7 @@ from rules.problem import Problems, did_you_mean
 from rules.rulebook import MODES, URGENCIES, Example, Rule, Tier, Urgency, Value
 from rules.source import Mapping as MappingNode
 from rules.source import Scalar, Sequence, check_keys
+from rules.targets import STRUCTURES_AND_REGIMES, meant
 
 _KEYS = (
     "id",
@@ -83,6 +84,7 @@ class RuleReader:
             mode=self._choice(node, "mode", MODES, "live"),
             fires_when_unknown=self._choice(node, "unknown", ("hold", "fire"), "hold") == "fire",
             examples=self._examples(node),
+            path=self.problems.path,
         )
         return rule if rule_id and priority and tiers else None
 
@@ -181,7 +183,9 @@ class RuleReader:
                 value.mark, "a book rule has no overrides: the book has no structure; remove them"
             )
         overrides: dict[str, dict[str, Literal]] = {}
-        for target, (_, body) in value.items.items():
+        for target, (key, body) in value.items.items():
+            if hint := meant(target, STRUCTURES_AND_REGIMES):
+                self.problems.add(key.mark, f"override for an unknown {target}: did you mean {hint}?")
             overrides[target] = self._literals(body, f"the override for {target}")
             for name, literal in overrides[target].items():
                 self._check_override(name, literal, parameters)

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
 from typing import Literal as OneOf
 
 from rules.expression import Literal, Name, Node, Parameter, walk
@@ -47,13 +49,14 @@ class Rule:
 
     `parameters` are base values, `overrides` replace them for positions of that structure, strategy,
     underlying or regime. `hold_s`: how long the condition must hold. `examples`: facts in base units
-    with whether the rule's condition fires on them.
+    with whether the rule's condition fires on them. `mark`: where it stands in the file `path`; neither is
+    part of what it is.
     """
 
     id: str
     priority: int
     tiers: tuple[Tier, ...]
-    mark: Mark
+    mark: Mark = field(compare=False)
     scope: OneOf["position", "book"] = "position"
     parameters: Mapping[str, Literal] = field(default_factory=dict)
     overrides: Mapping[str, Mapping[str, Literal]] = field(default_factory=dict)
@@ -63,13 +66,30 @@ class Rule:
     mode: Mode = "live"
     fires_when_unknown: bool = False
     examples: tuple["Example", ...] = ()
+    path: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
     facts: Mapping[str, Value]
     fires: bool
-    mark: Mark
+    mark: Mark = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Mute:
+    """A rule that only decides and records, as a shadow does, on what is muted, as long as now < `until`.
+
+    `on`: a position's id, a structure, a strategy or an underlying; "book" for a rule of the book.
+    `until` is in UTC.
+    """
+
+    rule: str
+    on: str
+    until: datetime
+    reason: str
+    mark: Mark = field(compare=False)
+    path: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +104,23 @@ class Tracked:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rulebook:
-    """The rules of one file, by priority. `revision` is a hash of the text."""
+    """The rules of one file, by priority. `revision` is a hash of the text.
+
+    Where the file extends others, `text` has them all, so that it gives the same rulebook again. `files`:
+    those that it was read from, the file itself first; none when it was read from a text.
+    """
 
     path: str
     text: str = field(repr=False)
     revision: str
     rules: tuple[Rule, ...] = field(repr=False)
     tracked: tuple[Tracked, ...] = field(repr=False)
+    mutes: tuple[Mute, ...] = field(default=(), repr=False)
+    files: tuple[Path, ...] = field(default=(), repr=False)
+
+    def mutes_of(self, rule: str) -> tuple[Mute, ...]:
+        """All mutes of one rule, also those that have ended."""
+        return tuple(mute for mute in self.mutes if mute.rule == rule)
 
 
 def patience_s(rule: Rule) -> float:

@@ -30,6 +30,7 @@ from ruamel.yaml.reader import ReaderError
 from rules.problem import Mark, Problem, Problems, RulesInvalid, did_you_mean
 
 MAX_BYTES = 1_000_000
+TOO_LARGE = "the file is larger than 1 MB: split it or remove what is not rules"
 _MAX_DEPTH = 20
 _MAX_NODES = 10_000  # sixty long rules have half as many; more costs seconds to check
 
@@ -45,17 +46,28 @@ class Scalar:
     block: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Sequence:
+    """A list. `start` and `end` are its offsets, as of a Scalar; `flow`: it is written in brackets."""
+
     mark: Mark
+    start: int
+    flow: bool
+    end: int = 0
     items: "list[Node]" = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Mapping:
-    """Keys with their values in the order of the file; duplicates are already reported and left out."""
+    """Keys with their values in the order of the file; duplicates are already reported and left out.
+
+    `start`, `end` and `flow` are those of a Sequence.
+    """
 
     mark: Mark
+    start: int
+    flow: bool
+    end: int = 0
     items: "dict[str, tuple[Scalar, Node]]" = field(default_factory=dict)
 
     def get(self, key: str) -> "Node | None":
@@ -77,8 +89,7 @@ def read_text(path: Path) -> str:
         message = f"cannot be read ({said}): check the path and its permissions"
         raise RulesInvalid([Problem(str(path), 1, 1, message)]) from error
     if size > MAX_BYTES:
-        message = "the file is larger than 1 MB: split it or remove what is not rules"
-        raise RulesInvalid([Problem(str(path), 1, 1, message)])
+        raise RulesInvalid([Problem(str(path), 1, 1, TOO_LARGE)])
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -97,7 +108,7 @@ def read_tree(text: str, problems: Problems, beginning: str = _BEGINNING) -> Map
     `beginning` is said of a file that is no mapping: how it should start.
     """
     if len(text.encode()) > MAX_BYTES:
-        problems.add(Mark(1, 1), "the file is larger than 1 MB: split it or remove what is not rules")
+        problems.add(Mark(1, 1), TOO_LARGE)
         return None
     if _has_tabs(text, problems):
         return None
@@ -184,6 +195,13 @@ def _advice(error: MarkedYAMLError) -> str:
     return said
 
 
+def _last_end(node: Sequence | Mapping) -> int:
+    """Where a list or mapping that is written in lines ends: with the last thing in it."""
+    if isinstance(node, Sequence):
+        return node.items[-1].end if node.items else node.start
+    return max((value.end for _, value in node.items.values()), default=node.start)
+
+
 class _Builder:
     """Puts the nodes together; `take` is False once reading on makes no sense."""
 
@@ -202,7 +220,8 @@ class _Builder:
                 self._problems.add(mark, "a second document: keep all rules in one, without `---`")
                 return False
         if isinstance(event, SequenceEndEvent | MappingEndEvent):
-            self._open.pop()
+            node, _ = self._open.pop()
+            node.end = event.end_mark.index if node.flow else _last_end(node)
         if isinstance(event, NodeEvent):
             return self._take_node(event, mark)
         return True
@@ -225,8 +244,9 @@ class _Builder:
             block = event.style in ("|", ">")
             scalar = Scalar(mark, event.value, event.start_mark.index, event.end_mark.index, block)
             return self._place_node(scalar)
-        node = Sequence(mark) if isinstance(event, SequenceStartEvent) else Mapping(mark)
         assert isinstance(event, SequenceStartEvent | MappingStartEvent)
+        kind = Sequence if isinstance(event, SequenceStartEvent) else Mapping
+        node: Sequence | Mapping = kind(mark, event.start_mark.index, bool(event.flow_style))
         if not self._place_node(node):
             return False
         if len(self._open) >= _MAX_DEPTH:

@@ -231,6 +231,13 @@ rules:
   - {id: roll, priority: 7, when: dte <= 25d, do: {roll: {dte: $to}}, params: {to: 45d},
      overrides: {IWM: {to: 30d}}, urgency: {immediate: dte <= 1d, high: dte <= 21d}}
   - {id: limits, priority: 8, scope: book, when: book_positions > 3, do: block_entries, for: 10s}
+mutes:
+  - {rule: held, on: A, until: 2026-01-05T17:01Z, reason: by its id}
+  - {rule: sticky, on: stock, until: 2026-01-05T17:00:40Z, reason: by its structure}
+  - {rule: profit, on: IWM, until: 2026-01-05T17:00:30Z, reason: by its underlying}
+  - {rule: profit, on: B, until: 2026-01-05T17:02Z, reason: by its id}
+  - {rule: watcher, on: SPY, until: 2026-01-05, reason: a shadow already}
+  - {rule: limits, on: book, until: 2026-01-05T17:00:45Z, reason: the book}
 """
 
 NUMBER = st.none() | st.sampled_from([math.nan, math.inf]) | st.floats(-2, 2)
@@ -301,7 +308,7 @@ def row_of(position: str, judged: Judgement) -> dict[str, Any]:
         "action": tier.action.name,
         "params": action_params(tier.action, argument),
         "urgency": judged.urgency,
-        "kind": "shadow" if winner.rule.mode == "shadow" else "decision",
+        "kind": "decision" if winner.acts else "shadow",
     }
 
 
