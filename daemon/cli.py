@@ -189,7 +189,7 @@ def _add_replay(commands: Commands) -> None:
 
 
 def _add_rules(commands: Commands) -> None:
-    rules = commands.add_parser("rules", help="check the rules file, or drive the rules with facts")
+    rules = commands.add_parser("rules", help="check, test and try rules")
     actions = rules.add_subparsers(metavar="ACTION", required=True)
     check = _command(
         actions, "check", "rulebook.check", "all errors of a rules file at once, with line and column"
@@ -204,6 +204,15 @@ def _add_rules(commands: Commands) -> None:
     decide.add_argument("--state", type=Path, metavar="FILE", help="rule state to start from")
     decide.add_argument("--out-state", type=Path, metavar="FILE", help="where to write the rule state")
     _add_json(decide, "print JSON lines, as it always does")
+    test = _command(actions, "test", "rules_test.test", "run the examples and the series of rules files")
+    test.add_argument(
+        "files",
+        nargs="*",
+        type=Path,
+        metavar="FILE",
+        help="rules files, or *_test.yaml files (default: the rules of the home, and the tests beside them)",
+    )
+    _add_json(test)
 
 
 def _add_lake(commands: Commands) -> None:

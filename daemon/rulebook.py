@@ -24,11 +24,7 @@ def check(arguments: argparse.Namespace) -> int:
         book = rules.load(path)
     except rules.RulesInvalid as error:
         if arguments.json:
-            problems = [
-                {"path": str(p.path), "line": p.line, "column": p.column, "message": p.message}
-                for p in error.problems
-            ]
-            print(json.dumps({"ok": False, "problems": problems}))
+            print(json.dumps({"ok": False, "problems": problems_json(error)}))
         else:
             print(error, file=sys.stderr)
         return 1
@@ -39,6 +35,19 @@ def check(arguments: argparse.Namespace) -> int:
     else:
         print(f"{path}: {len(book.rules)} rules are sound, revision {book.revision[:12]}")
     return 0
+
+
+def problems_json(error: rules.RulesInvalid) -> list[dict[str, str | int]]:
+    """Every problem as plain data."""
+    return [
+        {
+            "path": str(problem.path),
+            "line": problem.line,
+            "column": problem.column,
+            "message": problem.message,
+        }
+        for problem in error.problems
+    ]
 
 
 def decide(arguments: argparse.Namespace) -> int:

@@ -11,7 +11,7 @@ from rules.problem import Problems, did_you_mean
 from rules.rulebook import Action
 from rules.source import Mapping, Scalar, check_keys
 
-_ACTIONS = ("close", "reduce", "roll", "block_entries")
+ACTIONS = ("close", "reduce", "roll", "block_entries")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +32,8 @@ class ActionReader:
                 node.mark, "do is one action: write {close: mid}, {reduce: half} or {roll: {dte: 45d}}"
             )
             return None
-        if word not in _ACTIONS:
-            self.problems.add(node.mark, f"unknown action {word}: {did_you_mean(word, _ACTIONS)}")
+        if word not in ACTIONS:
+            self.problems.add(node.mark, f"unknown action {word}: {did_you_mean(word, ACTIONS)}")
             return None
         if (word == "block_entries") != self.checker.book_only:
             where = "a rule with `scope: book`" if word == "block_entries" else "a rule about positions"

@@ -21,7 +21,17 @@ from tests.daemon.answer import Answer
 
 OPTIOND = Path(sys.executable).with_name("optiond")
 READING = ("positions", "decisions", "orders", "alerts", "explain ID")
-PRINTING = (*READING, "status", "halt", "resume", "doctor", "demo", "rules check", "rules decide F")
+PRINTING = (
+    *READING,
+    "status",
+    "halt",
+    "resume",
+    "doctor",
+    "demo",
+    "rules check",
+    "rules decide F",
+    "rules test",
+)
 LAKE = ("lake tables", "lake as-of 1 fills", "lake sql Q", "lake history fills", "lake diff 1 2 fills")
 COMMANDS = (
     *PRINTING,
