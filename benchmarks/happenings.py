@@ -53,19 +53,21 @@ def happenings(account: Account, day: int, moments: list[datetime]) -> dict[str,
     return {name: frame for name, frame in rows.items() if frame.height}
 
 
-def rule_state(held: pl.DataFrame, moment: datetime) -> pl.DataFrame:
-    """The row of `rule_state`: JSON of all positions, as `RuleState.to_json` writes it."""
-    positions = {
-        name: {
-            "latch:take_profit:0": number % 2 == 0,
-            "last:take_profit": moment.isoformat(),
-            "track:peak_profit": number % 89 / 100,
-            "track:peak_delta": number % 31 / 100,
-        }
-        for name, number in held.select("position", "number").iter_rows()
-    }
-    text = json.dumps({"version": 1, "positions": positions}, sort_keys=True)
-    return pl.DataFrame({"revision": ["8bf3a9ff4b5c"], "state": [text]})
+def rule_state(held: pl.DataFrame, moment: datetime, turn: int = 0, turns: int = 1) -> pl.DataFrame:
+    """Rows of `rule_state` as the daemon writes them, of every position whose `turn` it is of so many."""
+    mine = held.filter(pl.col("number") % turns == turn % turns)
+    texts = [
+        json.dumps(
+            {
+                "latch:take_profit:0": number % 2 == 0,
+                "last:take_profit": moment.isoformat(),
+                "track:peak_profit": number % 89 / 100,
+                "track:peak_delta": number % 31 / 100,
+            }
+        )
+        for number in mine["number"]
+    ]
+    return mine.select("position", revision=pl.lit("8bf3a9ff4b5c"), state=pl.Series(texts, dtype=pl.String))
 
 
 def figures(day: int, moment: int) -> pl.DataFrame:

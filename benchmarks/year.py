@@ -6,8 +6,8 @@ HOME/year gets the days before the last one, thinned: a commit every five minute
 minute, quotes of all contracts 16 times a day instead of 780, facts four times, rule state once, two
 flushes a day. Everything else is there in full: every decision, intent, order, execution, holding and
 event. The last day comes at the full rate into HOME/year, and, as the only one, into HOME/day: 780
-commits with all quotes, facts and the rule state, 390 flushes. Days before the last are compacted, as the
-nightly upkeep leaves them; the last one is not.
+commits with all quotes and facts and what the rules remember anew, 390 flushes. Days before the last are
+compacted, as the nightly upkeep leaves them; the last one is not.
 """
 
 import argparse
@@ -29,6 +29,7 @@ SEED = 20250102
 _THINNED = timedelta(minutes=5)
 _FULL = timedelta(seconds=30)
 _FACTS_PER_DAY = 4
+_CHANGING = 10  # of so many positions, one has something new to remember at each commit
 _AT_ONCE = 60  # moments of quotes made in one go
 
 Frames = dict[str, pl.DataFrame]
@@ -75,7 +76,7 @@ def write_full(lake: Lake, account: Account, day: int) -> None:
         for n, frames in enumerate(commits[first : first + _AT_ONCE]):
             moment = when[first + n]
             frames |= {"snapshots": seen_by[n], "facts": told_by[n], "account": figures(day, first + n)}
-            frames["rule_state"] = rule_state(held, moment)
+            frames["rule_state"] = rule_state(held, moment, first + n, _CHANGING if first + n else 1)
             lake.commit(moment, frames)
             frames.clear()
             if n % 2:

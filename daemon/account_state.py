@@ -6,6 +6,7 @@ from datetime import datetime
 from broker.events import LinkState
 from broker.protocol import Broker, ComboLeg
 from daemon.pressure import Pressure
+from daemon.rule_memory import RuleMemory
 from options import ConId, Contract, Leg, UsdPerContract
 from rules import RuleState, initial_state
 from sync.account import AccountBoard
@@ -23,7 +24,8 @@ from trading.rolling import Roller
 class AccountState:
     """`has_picture`: the broker's full picture was compared since the link came up; without it nothing is
     decided. `qualified` contracts have the broker's full terms, the others what a report said of them.
-    `closing_orders` are the order refs that closed lots of a position. `breaker` is the owner's, `pressure`
+    `closing_orders` are the order refs that closed lots of a position. `rule_memory` knows
+    what of `rule_state` is on record. `breaker` is the owner's, `pressure`
     what the disk asks for."""
 
     broker: Broker
@@ -35,6 +37,7 @@ class AccountState:
     executions: ExecutionLedger = field(default_factory=ExecutionLedger)
     account: AccountBoard = field(default_factory=AccountBoard)
     rule_state: RuleState = field(default_factory=initial_state)
+    rule_memory: RuleMemory = field(default_factory=lambda: RuleMemory(initial_state()))
     breaker: Breaker = field(default_factory=Breaker)
     pressure: Pressure = field(default_factory=Pressure)
     contracts: dict[ConId, Contract] = field(default_factory=dict)

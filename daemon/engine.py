@@ -134,7 +134,7 @@ class Engine:
 
     async def _commit(self, now: datetime) -> bool:
         """Make the cycle durable; False when the lake refuses, and then nothing is sent."""
-        moved = self._take_intents()
+        moved = self._take_intents(now)
         frames = self.records.take()
         if not frames:
             return True
@@ -177,16 +177,18 @@ class Engine:
             self._console.say("the lake can be written again", now)
         self.lake_refusal = refusal
 
-    def _take_intents(self) -> list[Intent]:
+    def _take_intents(self, now: datetime) -> list[Intent]:
         changes = self.state.desk.take_changes()
         for intent in changes:
             self.records.add("intents", intent.row())
         if changes:
-            self.records.add("rule_state", self._rule_state_row())
+            self._record_rule_state(now)
         return changes
 
-    def _rule_state_row(self) -> dict[str, str]:
-        return {"revision": self.rules_file.book.revision, "state": self.state.rule_state.to_json()}
+    def _record_rule_state(self, now: datetime) -> None:
+        revision = self.rules_file.book.revision
+        for row in self.state.rule_memory.rows(self.state.rule_state, revision, now):
+            self.records.add("rule_state", row)
 
     # --- orders ----------------------------------------------------------------------------------
 
@@ -354,7 +356,7 @@ class Engine:
         self.records.add_frame("snapshots", tables.snapshots(state.board.frame(now, state.lines.open_lines)))
         self._record_facts(picture)
         self.records.add_frame("account", tables.account(state.account.account, figures, picture.market))
-        self.records.add("rule_state", self._rule_state_row())
+        self._record_rule_state(now)
 
     def _record_facts(self, picture: Picture, positions: Collection[str] | None = None) -> None:
         """The facts of these positions, of all when it is None, as the rules saw them."""

@@ -8,9 +8,9 @@ import polars as pl
 
 from daemon.account_state import AccountState
 from daemon.pressure import RELEASED, STOPPED, Cause, Pressure
+from daemon.rule_memory import RuleMemory, remembered
 from lake import LakeReader
 from options import NEW_YORK
-from rules import RuleState
 from sync.position import ENDING
 from trading.breaker import Breaker
 from trading.intent import ENDED, Intent, IntentKind, IntentState
@@ -31,9 +31,8 @@ def restore(home: Path, state: AccountState, now: datetime) -> str:
     state.positions.restore(_strategies(reader.table("strategies")))
     intents = _intents(reader.table("intents"), {each.id for each in state.positions.positions}, now)
     state.executions.restore(_fills(reader.table("fills"), intents, now))
-    last = reader.newest("rule_state")
-    if last.height:
-        state.rule_state = RuleState.from_json(last["state"][-1])
+    state.rule_state = remembered(reader)
+    state.rule_memory = RuleMemory(state.rule_state)
     _restore_brake(reader, state)
     for position in state.positions.positions:
         for leg in position.legs:

@@ -232,11 +232,14 @@ _TABLES = (
     ),
     TableSchema(
         "rule_state",
-        "rule state as of a cycle",
-        (),
+        "what the rules remember of a position: changes, plus all positions once a day and at the start",
+        ("position",),
         (
+            _text(
+                "position", "the position; empty: the book", "an older optiond wrote all positions at once"
+            ),
             _text("revision", "revision of the rules", _UNKNOWN),
-            _text("state", "JSON of the whole rule state"),
+            _text("state", "JSON of what is remembered", "nothing any more"),
         ),
     ),
     TableSchema(

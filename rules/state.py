@@ -93,6 +93,29 @@ class RuleState:
             raise RuleError(f"this is not a saved rule state ({error}): start without it") from error
         return cls(pl.DataFrame(columns))
 
+    def texts(self) -> dict[str, str]:
+        """What is remembered of each position as JSON; positions of which it is nothing are left out."""
+        rows = {row.pop("position"): _compact(row) for row in self.frame.iter_rows(named=True)}
+        return {position: json.dumps(row, sort_keys=True) for position, row in rows.items() if row}
+
+    @classmethod
+    def from_texts(cls, texts: Mapping[str, str]) -> "RuleState":
+        """The state of which `texts` gave this; raises RuleError when it is something else."""
+        rows = ", ".join(f"{json.dumps(position)}: {text}" for position, text in texts.items())
+        return cls.from_json(f'{{"version": 1, "positions": {{{rows}}}}}')
+
+    def changed_since(self, before: "RuleState") -> dict[str, str | None]:
+        """`texts` of the positions where it is another one now than `before`; None = nothing any more."""
+        names = self.frame.columns
+        changed, gone = self.frame, before.frame
+        if set(names) == set(before.frame.columns):
+            was = before.frame.select(names)
+            changed = self.frame.join(was, on=names, how="anti", nulls_equal=True)
+            gone = was.join(self.frame, on="position", how="anti")
+        texts = RuleState(changed).texts()
+        positions = [*changed["position"], *gone["position"]]
+        return {position: texts.get(position) for position in positions}
+
     def position(self, position: str) -> dict[str, Memory]:
         """What is remembered of one position, without what is null."""
         rows = self.frame.filter(pl.col("position") == position).drop("position").to_dicts()

@@ -102,10 +102,10 @@ def restored(tmp_path: Path) -> AccountState:
         history.write(reduced, fills=[fill.row() for fill in bought_back("opt-2", reduced)])
         history.hold(reduced, 3)
         yesterday = NOW - timedelta(days=1)
-        states = [{"revision": "r", "state": f'{{"version": 1, "positions": {{"{n}": {{}}}}}}'} for n in "ab"]
+        latched = {"revision": "r", "state": '{"latch:take_profit:0": true}'}
         history.write(yesterday, intents=[reduction(held, 3, IntentState.SENT, yesterday).row()])
-        history.write(yesterday, rule_state=states[:1])
-        history.write(yesterday, rule_state=states[1:])
+        history.write(yesterday, rule_state=[{"position": "a", **latched}, {"position": "b", **latched}])
+        history.write(yesterday, rule_state=[{"position": "a", "revision": "r", "state": None}])
         history.write(yesterday, fills=[fill.row() for fill in bought_back("stranger", yesterday)])
     state = account_state()
     restore(tmp_path, state, NOW)
