@@ -69,7 +69,7 @@ def _chosen(reader: LakeReader, decision: str | None, since: str | None, until: 
     if since is not None:
         wanted.append(pl.col("seq") >= _first_seq(reader, since))
     if until is not None:
-        wanted.append(pl.col("seq") <= LakeHistory(reader).seq_of(until))
+        wanted.append(pl.col("seq") <= _last_seq(reader, until))
     found = reader.table("decisions").filter(*wanted).sort("seq", maintain_order=True).collect()
     if decision is not None and found.is_empty():
         raise LakeError(f"there is no decision '{decision}' in the lake; `optiond decisions` lists them")
@@ -87,6 +87,11 @@ def _first_seq(reader: LakeReader, since: str) -> int:
         return 1 + history.seq_of(since)
     # The calendar has nothing before its first moment, and no lake anything at it.
     return 1 + history.seq_of(moment - min(moment - _FIRST, timedelta(microseconds=1)))
+
+
+def _last_seq(reader: LakeReader, until: str) -> int:
+    """The last seq at that moment or before it; of a decision, its own."""
+    return LakeHistory(reader).seq_of(until) + (read_moment(until) is None)
 
 
 def _rulebooks(reader: LakeReader, revisions: set[str | None]) -> dict[str | None, Rulebook | str]:

@@ -39,7 +39,7 @@ from ops.systemd import notify, watchdog_interval_s
 from options import BrokerError, LakeError, SettingsError
 from sync.line_budget import LineBudget
 from sync.quote_board import QuoteBoard
-from sync.tables import LAKE_TABLES
+from sync.tables import LAKE_TABLES, Alert, Severity
 from trading.breaker import Breaker, BreakerState
 from trading.desk import Desk
 from trading.rolling import Roller
@@ -137,6 +137,7 @@ class Daemon:
             engine = self._make_engine(broker, rules_file)
             found = restore(self._home, engine.state, pulse.now())
             self._console.say(f"home {self._home}: {found}")
+            self._tell_lost_journal(engine, pulse)
             watch = self._make_watch(engine, pulse)
             app = control_app(
                 owner_token(self._home),
@@ -160,6 +161,17 @@ class Daemon:
             listener.close()
         self._console.say("stopped cleanly")
         return 0
+
+    def _tell_lost_journal(self, engine: Engine, pulse: Pulse) -> None:
+        last = self._lake.went_on_after
+        if last is None:
+            return
+        text = (
+            f"the journal was missing: what was committed after seq {last.seq} ({last.time:%F %T} UTC) is "
+            "lost here; a backup may have it, and what the broker knows is reconciled with it now"
+        )
+        engine.alerts.raise_(Alert(Severity.CRITICAL, "journal", "journal.sqlite", text), pulse.now())
+        self._console.say(text.upper()[:1] + text[1:])
 
     # --- what it is made of ----------------------------------------------------------------------
 

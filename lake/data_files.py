@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from urllib.parse import unquote
 
-from deltalake import DeltaTable
+from deltalake import DeltaTable, Schema
 from deltalake.transaction import AddAction, RemoveAction
 
 from lake import delta
@@ -80,18 +80,22 @@ def exchange(
     app: str,
     moment: datetime,
     changes_rows: bool = False,
+    schema: Schema | None = None,
 ) -> None:
     """Put `added` in the place of `removed`, in one version that only follows the handle's own.
 
+    With a `schema`, `removed` must be all files that the table has, and its columns become these.
     `moment` is when this happens by the machine's clock, which every program's vacuum goes by. Raises
     CommitFailedError when anybody has committed anything since the handle was opened. The handle stays at its
     version: open the table again.
     """
     stamp = (moment - _EPOCH) // _MS
-    actions: list[AddAction | RemoveAction] = [
-        RemoveAction(file.path, changes_rows, stamp, size=file.size, partition_values={"date": file.date})
-        for file in removed
-    ]
+    actions: list[AddAction | RemoveAction] = []
+    if schema is None:  # else delta-rs removes them all by itself
+        actions += [
+            RemoveAction(file.path, changes_rows, stamp, size=file.size, partition_values={"date": file.date})
+            for file in removed
+        ]
     actions += [
         AddAction(file.path, file.size, {"date": file.date}, stamp, changes_rows, file.statistics)
         for file in added
@@ -99,8 +103,8 @@ def exchange(
     number = (table.transaction_version(app) or 0) + 1
     table.create_write_transaction(
         actions,
-        "append",
-        table.schema(),
+        "append" if schema is None else "overwrite",
+        schema or table.schema(),
         ["date"],
         commit_properties=delta.signed(app, number, max_commit_retries=0),
         post_commithook_properties=delta.HOOKS,

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import polars as pl
-from deltalake import DeltaTable
+from deltalake import DeltaTable, Schema
 from deltalake.exceptions import CommitFailedError, DeltaError
 
 from lake import delta
@@ -64,13 +64,25 @@ def judge(store: Store, name: str, known: int) -> Judgement:
         if live.keys() == expected.keys():
             return Judgement(table.version(), accepted, foreign)
         try:
-            _put_back(store, name, table, expected, live)
+            _put_back(store, name, table, expected, live, _retyped(store, name, table, known))
         except CommitFailedError:
             if attempt == _TRIES:
                 raise
         else:
             return Judgement(table.version() + 1, accepted, foreign)
     raise AssertionError("unreachable")
+
+
+def not_undone(store: Store, name: str, known: int) -> tuple[int, ...]:
+    """The versions after `known` by which another program changed what the table should hold; nothing is
+    changed here. Whoever writes next undoes them."""
+    table = delta.open_table(store, name)
+    if table is None:
+        return ()
+    expected, _, undone = _expected(store, name, table, known)
+    if expected is None or {file.path for file in live_files(table)} == expected.keys():
+        return ()
+    return undone
 
 
 def _expected(
@@ -169,7 +181,21 @@ def _put_columns_back(store: Store, name: str, table: DeltaTable, known: int) ->
         table.alter.add_columns(gone, post_commithook_properties=delta.HOOKS)
 
 
-def _put_back(store: Store, name: str, table: DeltaTable, expected: Files, live: Files) -> None:
+def _retyped(store: Store, name: str, table: DeltaTable, known: int) -> Schema | None:
+    """The table's columns with the types that they had; None when they have them still."""
+    before = delta.open_table(store, name, known) if known >= 0 else None
+    if before is None:
+        return None
+    were = {field.name: field for field in before.schema().fields}
+    now = table.schema().fields
+    fields = [were.get(field.name, field) for field in now]
+    changed = any(was.type != field.type for was, field in zip(fields, now, strict=True))
+    return Schema(fields) if changed else None
+
+
+def _put_back(
+    store: Store, name: str, table: DeltaTable, expected: Files, live: Files, schema: Schema | None
+) -> None:
     missing = [file for path, file in expected.items() if path not in live]
     if lost := [file for file in missing if not is_there(store, name, file)]:
         rows = sum(file.rows or 0 for file in lost)
@@ -179,7 +205,12 @@ def _put_back(store: Store, name: str, table: DeltaTable, expected: Files, live:
         )
     surplus = [file for path, file in live.items() if path not in expected]
     moment = datetime.fromtimestamp(time.time(), UTC)
-    exchange(table, surplus, missing, HEAL, moment, changes_rows=True)
+    if schema is not None and len(surplus) < len(live):
+        raise Loss(
+            f"another program changed the columns of the table {name} ({store.uri}/{name}) beside rows "
+            "of ours: restore this home from a backup"
+        )
+    exchange(table, surplus, missing, HEAL, moment, changes_rows=True, schema=schema)
 
 
 def count_rows(table: DeltaTable) -> int:

@@ -20,6 +20,7 @@ from lake.journal_file import Flushed
 from lake.journal_view import JournalView, look
 from lake.location import JOURNAL, store_of
 from lake.schemas import no_such_table
+from lake.store import Store
 from lake.tables import LEDGER
 from options import LakeError
 
@@ -140,7 +141,7 @@ class LakeReader:
         path = self._home / JOURNAL
         with reported("cannot read the journal", path), look(path) as journal:
             if journal is None:
-                raise LakeError(f"no lake at {self._home}: run optiond first")
+                raise no_journal(self._home, self._store)
             yield journal
 
     def _resolve(self, as_of: datetime | int | None, journal: JournalView) -> int:
@@ -251,6 +252,16 @@ class LakeReader:
     def place(self, name: str) -> str:
         """Where the table lies; it holds no credentials and may be shown."""
         return f"{self._store.uri}/{name}"
+
+
+def no_journal(home: Path, store: Store) -> LakeError:
+    """Nothing was written yet, or the journal is gone from beside its lake."""
+    if LEDGER.name not in store.names():
+        return LakeError(f"no lake at {home}: run optiond first")
+    return LakeError(
+        f"the journal {home / JOURNAL} is missing beside its lake {store.uri}: what was committed after the "
+        "last flush is lost unless a backup has it; optiond run goes on after that flush"
+    )
 
 
 def _schema(name: str, journal: JournalView) -> pl.Schema:

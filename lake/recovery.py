@@ -34,6 +34,8 @@ class Recovery:
         self._store = store
         self._journal = journal
         self._is_replacing = owner is not None and owner.replaced
+        self.went_on_after: Flushed | None = None
+        """The flush after which a lake goes on whose journal was lost; None: it was not."""
 
     def run(self, stored: Mapping[str, pl.Schema], note_flush: NoteFlush) -> dict[str, DeltaTable | None]:
         """Heal every table, see that all belongs together, and declare the tables as `stored`.
@@ -85,6 +87,7 @@ class Recovery:
         if self._is_replacing:
             return self._complete(vouched, note_flush)
         if vouched.seq:
+            self.went_on_after = vouched
             _log.error("journal.missing", path=str(journal.path), seq=vouched.seq, time=vouched.time)
         return vouched
 

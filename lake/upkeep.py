@@ -89,13 +89,14 @@ class Upkeep:
         custody: Custody,
         terms: Terms,
         progress: Callable[[Step], None] | None,
-        stop: threading.Event | None,
+        stops: Sequence[threading.Event],
     ) -> None:
+        """Ends before its time once one of `stops` is set."""
         self._custody = custody
         self._store = custody.store
         self._terms = terms
         self._progress = progress
-        self._stop = stop
+        self._stops = stops
         self._done = 0
         self._total = 0
 
@@ -144,7 +145,7 @@ class Upkeep:
         )
 
     def _tell(self, name: str, action: str) -> None:
-        if self._stop is not None and self._stop.is_set():
+        if any(stop.is_set() for stop in self._stops):
             raise Stopped
         if self._progress is not None:
             self._progress(Step(name, action, min(self._done, self._total), self._total))

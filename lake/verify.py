@@ -13,13 +13,13 @@ from urllib.parse import unquote
 import polars as pl
 from deltalake import DeltaTable
 
-from lake import checks, delta, healing
+from lake import checks, delta, foreign, healing
 from lake.checks import RESTORE, Finding, Severity
 from lake.faults import reported
 from lake.journal_file import Flushed
 from lake.journal_view import JournalView, look
 from lake.location import JOURNAL, store_of
-from lake.reader import LakeReader
+from lake.reader import LakeReader, no_journal
 from lake.schemas import TIME
 from lake.store import Store
 from lake.tables import LEDGER
@@ -27,6 +27,8 @@ from options import LakeError
 
 LARGE = frozenset(("facts", "snapshots"))
 """Tables whose rows are compared one by one only when asked for, or when the ledger does not count them."""
+
+UNDO = "the next flush or start of optiond puts them back if their files still exist; stop that program"
 
 PROMISES = frozenset(("decisions", "intents", "orders", "fills", "positions", "strategies"))
 """Tables that tell together whether every order had its reason and every holding its executions."""
@@ -54,7 +56,7 @@ def verify(home: Path, deep: bool = False, progress: Progress = lambda _: None) 
     reader, store = LakeReader.open(home, as_found=True), store_of(home)
     with reported("cannot read the journal", home / JOURNAL), look(home / JOURNAL) as journal:
         if journal is None:
-            raise LakeError(f"no lake at {home}: run optiond first")
+            raise no_journal(home, store)
         found = list(_journal(journal))
         schemas = {name: journal.schema(name) or pl.Schema() for name in journal.names()}
         moment = _Moment(journal.flushed, journal.seq, schemas, journal.commits())
@@ -67,7 +69,16 @@ def verify(home: Path, deep: bool = False, progress: Progress = lambda _: None) 
     if LEDGER.name not in broken:
         progress("rows")
         found += _rows(reader, store, moment, broken, rows, deep)
+    for name in sorted(moment.flushed.versions.keys() - {finding.table for finding in found}):
+        found += _told(name, store, _hands(store, name, moment.flushed.versions[name]))
     return found
+
+
+def _hands(store: Store, name: str, version: int) -> Iterator[Finding]:
+    """What another program did that nothing else shows: there are as many rows as there were."""
+    if hands := foreign.not_undone(store, name, version):
+        what = f"another program changed its rows (version {', '.join(map(str, hands))} of the table)"
+        yield Finding(Severity.ERROR, name, what, UNDO)
 
 
 def _told(name: str, store: Store, findings: Iterator[Finding]) -> list[Finding]:

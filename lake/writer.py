@@ -34,6 +34,7 @@ from options import LakeError
 
 LOCK = "lake.lock"
 _TRIES = 5
+_LEAVE_WITHIN_S = 3.0
 # delta-rs writes them as %.. into the address of a table, and polars takes that for the path; a folder with
 # "=" is taken for a partition's.
 _STRANGE = re.compile(r'[^!-~]|[%#?=\[\]{}<>"`^|\\]')
@@ -73,7 +74,10 @@ class Lake:
         self._custody = Custody(store, journal, owner)
         self._flushing = self._custody.lock
         self._keeping_up = threading.Lock()
+        self._closing = threading.Event()
         self._was_cut_off = journal.flushed.boundary is not None
+        self.went_on_after: Flushed | None = None
+        """Where the journal was lost: the flush after which this goes on; what came later is lost too."""
 
     @classmethod
     def open(
@@ -199,7 +203,8 @@ class Lake:
             before = min(now, earliest).astimezone(UTC).date()
             terms = Terms(before, retention, self._recorded(keep))
             names = sorted(self._journal.flushed.versions)
-            report = Upkeep(self._custody, terms, progress, stop).run(names, now)
+            stops = [self._closing, *([] if stop is None else [stop])]
+            report = Upkeep(self._custody, terms, progress, stops).run(names, now)
             if report.is_finished and not report.trouble:
                 with reported("cannot write to the journal", self._journal.path):
                     self._journal.note(_LAST_UPKEEP, now.isoformat())
@@ -224,11 +229,18 @@ class Lake:
         )
 
     def close(self) -> None:
-        """Close the files and let go of the home; what is unflushed stays in the journal."""
+        """Close the files and let go of the home; what is unflushed stays in the journal.
+
+        An upkeep under way in another thread is asked to stop, and waited for a few seconds at most.
+        """
+        self._closing.set()
+        is_idle = self._keeping_up.acquire(timeout=_LEAVE_WITHIN_S)
         with self._flushing:
             self._handles.clear()
             self._journal.close()
             self._lock.release()
+        if is_idle:
+            self._keeping_up.release()
 
     def __enter__(self) -> Self:
         return self
@@ -283,6 +295,11 @@ class Lake:
                     if self._owner is not None:
                         # Only now: who takes over from here on fences the handle that is open.
                         self._owner.check()
+                    if delta.mistyped(table, rows.schema):
+                        # Another program's work: our rows must not be put down as something else.
+                        self._custody.settle(name, table.version())
+                        self._handles.pop(name)
+                        table = self._handle(name, rows.schema, statistics)
                     if self._was_cut_off and self._custody.take_back(name, table, rows, boundary):
                         self._handles.pop(name)
                         table = self._handle(name, rows.schema, statistics)
@@ -330,7 +347,9 @@ class Lake:
 
     def _recover(self) -> None:
         """Heal what a crash left torn, finish a flush that was cut off, undo what other programs did."""
-        opened = Recovery(self._store, self._journal, self._owner).run(self._stored, self._note_flush)
+        recovery = Recovery(self._store, self._journal, self._owner)
+        opened = recovery.run(self._stored, self._note_flush)
+        self.went_on_after = recovery.went_on_after
         if self._journal.flushed.boundary is not None:
             self._finish_flush()
         if self._journal.flushed.boundary is None:

@@ -358,6 +358,20 @@ def test_all_decisions_are_replayed_since_the_first_day_of_the_calendar(
     assert (code, said.splitlines()[-1]) == (0, "1 replayed: 1 same, 0 different, 0 cannot")
 
 
+def test_since_and_until_of_decisions_include_both(day: Day, capsys: pytest.CaptureFixture[str]) -> None:
+    day.hold(STORIES[-1])
+    for beat in (Beat(worth=3.2), Beat(worth=3.2, vix=36.0)):
+        day.beat(beat)
+    everything = json.loads(here(capsys, day.home, "--since", "0", "--json")[1])["decisions"]
+    first, last = everything[0], everything[-1]
+    assert first["seq"] < last["seq"]
+    for since, until in ((first, last), (first, first), (last, last), (last, first)):
+        said = here(capsys, day.home, "--since", since["decision"], "--until", until["decision"], "--json")[1]
+        assert json.loads(said)["decisions"] == [
+            one for one in everything if since["seq"] <= one["seq"] <= until["seq"]
+        ]
+
+
 def test_upkeep_changes_no_decision(day: Day, capsys: pytest.CaptureFixture[str]) -> None:
     def files() -> int:
         return next(table.files for table in LakeReader.open(day.home).tables() if table.name == "decisions")

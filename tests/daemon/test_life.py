@@ -72,6 +72,27 @@ def test_a_dropped_connection_is_taken_up_again_and_the_work_goes_on(
     assert [o["status"] for o in gateway.orders()] == ["Filled"]
 
 
+def test_a_start_without_the_journal_of_its_lake_says_what_is_lost_and_alerts(
+    replay: Callable[..., Any], home: Any, helpers: Any
+) -> None:
+    home.settle(replay(helpers.story(profit_after_s=3000)))
+    daemon = home.start()
+    helpers.wait_until(lambda: (home.status() or {}).get("positions") == 1, 30, "adopted")
+    helpers.stop(daemon)
+    for path in home.path.glob("journal.sqlite*"):
+        path.unlink()
+    said_of_it = home.ask("positions")
+    assert said_of_it.returncode == 1
+    assert f"the journal {home.path / 'journal.sqlite'} is missing beside its lake" in said_of_it.stderr
+    again = home.start()
+    helpers.wait_until(lambda: (home.status() or {}).get("positions") == 1, 30, "it goes on")
+    told = helpers.stop(again)
+    assert "The journal was missing: what was committed after seq" in told
+    (alert,) = rows(home, "alerts").filter(pl.col("kind") == "journal").to_dicts()
+    assert alert["severity"] == "critical"
+    assert "a backup may have it" in alert["text"]
+
+
 def test_a_gateway_that_was_killed_is_found_again_when_it_is_back(
     replay: Callable[..., Any], home: Any, helpers: Any
 ) -> None:

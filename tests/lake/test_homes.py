@@ -15,6 +15,7 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 
 from lake import Lake, LakeReader
+from lake.verify import verify
 from options import LakeError
 from tests.lake import kills
 from tests.lake.scribe import FEW, RESERVE, commits_from, time_of
@@ -76,10 +77,13 @@ def test_a_lake_without_its_journal_goes_on_after_its_last_flush_and_says_so(
 ) -> None:
     home = written(written(tmp_path / "home", 3), 2, flushed=False, begin=4)
     (home / "journal.sqlite").unlink()
-    with pytest.raises(LakeError, match="no lake at"):
-        LakeReader.open(home)
+    for look in (LakeReader.open, verify):
+        with pytest.raises(LakeError, match=r"the journal .* is missing beside its lake"):
+            look(home)
     with Lake.open(home, FEW, reserve=RESERVE) as lake:
         assert (lake.seq, lake.last_flush) == (3, time_of(3))
+        assert lake.went_on_after is not None
+        assert (lake.went_on_after.seq, lake.went_on_after.time) == (3, time_of(3))
         kills.assert_holds(home, 3, FEW)
     assert "journal.missing" in capsys.readouterr().out
     kills.assert_holds(written(home, 1, begin=4), 4, FEW)

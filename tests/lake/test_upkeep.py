@@ -17,7 +17,7 @@ import pytest
 from deltalake import DeltaTable
 from polars.testing import assert_frame_equal
 
-from lake import TABLES, Lake, LakeReader, Step, TableSchema
+from lake import TABLES, Lake, LakeReader, Step, TableSchema, UpkeepReport
 from lake.failpoint import ENVIRONMENT
 from lake.log_files import added_files
 from lake.store import Folder
@@ -212,6 +212,31 @@ def test_stopping_ends_it_between_files_and_the_next_goes_on(home: Path) -> None
         assert lake.health().last_upkeep is None
         assert lake.upkeep(TOMORROW).is_finished
         assert_has(home, 6)
+
+
+def test_closing_ends_an_upkeep_in_another_thread_before_it_lets_the_home_go(home: Path) -> None:
+    at_work, may_go_on = threading.Event(), threading.Event()
+    reports: list[UpkeepReport] = []
+
+    def look(_: Step) -> None:
+        at_work.set()
+        may_go_on.wait(10)
+
+    lake = Lake.open(home, FEW)
+    keeper = threading.Thread(target=lambda: reports.append(lake.upkeep(TOMORROW, look)))
+    keeper.start()
+    assert at_work.wait(10)
+    closer = threading.Thread(target=lake.close)
+    closer.start()
+    with pytest.raises(LakeError, match="another optiond"):
+        Lake.open(home, FEW)
+    may_go_on.set()
+    closer.join(10)
+    keeper.join(10)
+    assert [report.is_finished for report in reports] == [False]
+    with Lake.open(home, FEW) as again:
+        assert again.upkeep(TOMORROW).is_finished
+    assert_has(home, 6)
 
 
 def test_commits_flushes_and_readers_go_on_meanwhile(home: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from deltalake import write_deltalake
+from deltalake import DeltaTable, write_deltalake
 
 from lake import Lake, LakeReader
 from lake.verify import verify
@@ -75,6 +75,20 @@ def test_rows_that_a_foreign_program_doubled_are_found(home: Path) -> None:
     doubled = f"{2 * number} rows where {number} were written: {number} are doubled"
     assert ("facts", doubled) in found(home)
     assert ("facts", f"{number} rows are there twice, the first of seq 1") in found(home, deep=True)
+
+
+def test_as_many_rows_of_another_program_are_found_until_they_are_undone(home: Path) -> None:
+    table = str(home / "lake" / "decisions")
+    rows = pl.read_delta(table)
+    version = DeltaTable(table).version()
+    write_deltalake(table, rows.with_columns(rule=pl.lit("never")), mode="overwrite")
+    said = f"another program changed its rows (version {version + 1} of the table)"
+    assert ("decisions", said) in found(home)
+    with Lake.open(home, ALL):
+        pass
+    assert found(home, deep=True) == []
+    DeltaTable(table).optimize.compact()
+    assert found(home) == []
 
 
 def test_every_missing_cut_and_unreadable_data_file_is_named(home: Path) -> None:
