@@ -40,6 +40,7 @@ def test_columns_that_may_be_null_are_filled_in_declared_order() -> None:
     [
         ("size", pl.Series([1, None], dtype=pl.Int64), [1.0, None]),
         ("size", pl.Series([1.5, None], dtype=pl.Float32), [1.5, None]),
+        ("size", pl.Series([1.7e308, 1.7e308]), [1.7e308, 1.7e308]),  # their sum is infinite
         ("count", pl.Series([1, 2], dtype=pl.Int16), [1, 2]),
         ("count", pl.Series([1, 2], dtype=pl.UInt64), [1, 2]),
         ("moment", pl.Series([None, None]), [None, None]),
@@ -64,6 +65,7 @@ def test_types_are_widened_where_nothing_is_lost(column: str, given: pl.Series, 
         ("name", [1, 2], "is Int64 and must be String"),
         ("size", [1.0, float("nan")], "NaN or infinity"),
         ("size", [float("-inf"), None], "NaN or infinity"),
+        ("size", [float("inf"), float("-inf")], "NaN or infinity"),
         ("size", [2**53 + 1, 1], "would change"),
         ("size", ["1.0", "2.0"], "is String and must be Float64"),
         ("count", [1.0, 2.0], "is Float64 and must be Int64"),
