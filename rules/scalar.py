@@ -20,7 +20,7 @@ from rules.expression import (
 )
 from rules.rulebook import Rule, Value
 
-_COMPARE: dict[str, Callable[[Any, Any], bool]] = {
+COMPARE: dict[str, Callable[[Any, Any], bool]] = {
     "<": operator.lt,
     "<=": operator.le,
     ">": operator.gt,
@@ -49,7 +49,7 @@ def truth(node: Node, facts: Mapping[str, Value], parameters: Mapping[str, Value
         case Compare():
             left = number(node.left, facts, parameters)
             right = number(node.right, facts, parameters)
-            return None if left is None or right is None else _COMPARE[node.operator](left, right)
+            return None if left is None or right is None else COMPARE[node.operator](left, right)
         case Not(operand=operand):
             value = truth(operand, facts, parameters)
             return None if value is None else not value

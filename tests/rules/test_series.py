@@ -144,14 +144,14 @@ def test_a_failure_shows_the_place_and_why() -> None:
         "rules_test.yaml:5:14: gives back: at 3m expected gives_back, but nothing won",
         "    5 |       at 3m: gives_back",
         "                     ^",
-        "    ✗ 1 gives_back: quiet",
+        "    ✗ 1 gives_back: quiet: profit -4 %",
     ]
-    assert "profit <= peak_profit * 50%  (35 % against 31 %, 4 % away)" in str(failure)
+    assert "profit <= peak_profit * 50%          35 %          31 %  -4 % (13 %)" in str(failure)
 
 
 def test_a_failure_of_the_book_is_explained_too() -> None:
     (failure,) = run_series(BOOK, "tests: [{name: t, book: {book_positions: 3}, expect: {at 0m: too_many}}]")
-    assert "book_positions > 3  (3 against 3, 0 away)" in failure.explanation
+    assert "book_positions > 3             3             3  +1 (33 %)" in failure.explanation
 
 
 def test_tests_say_how_many_there_are_and_which_failed() -> None:
