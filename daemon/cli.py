@@ -213,6 +213,13 @@ def _add_rules(commands: Commands) -> None:
         help="rules files, or *_test.yaml files (default: the rules of the home, and the tests beside them)",
     )
     _add_json(test)
+    facts = _command(actions, "facts", "rules_facts.facts", "what rules may ask about, and what it is now")
+    facts.add_argument("name", nargs="?", metavar="NAME", help="one fact, with all that is known of it")
+    facts.add_argument("--position", metavar="POSITION", help="its values, as they were recorded last")
+    _add_json(facts)
+    schema = _command(actions, "schema", "rules_facts.schema", "JSON Schema of rules files, for editors")
+    schema.add_argument("--tests", action="store_true", help="that of *_test.yaml files instead")
+    _add_json(schema, "print JSON, as it always does")
 
 
 def _add_lake(commands: Commands) -> None:

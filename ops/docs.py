@@ -16,6 +16,7 @@ from broker.gateway.faults.requests import Request
 from broker.gateway.markets.model.scenarios import SCENARIOS
 from lake import LEDGER, TableSchema
 from rules import CATALOGUE
+from rules.schema import RULE_KEYS, TEST_KEYS, as_json, rules_schema, series_schema
 from sync.tables import LAKE_TABLES
 
 FOLDER = Path(__file__).parents[1] / "docs"
@@ -47,6 +48,11 @@ def main() -> int:
         if after != before:
             path.write_text(after, encoding="utf-8")
             sys.stdout.write(f"wrote {path.name}\n")
+    for name, made in WHOLE.items():
+        path = FOLDER / name
+        if not path.exists() or path.read_text(encoding="utf-8") != made():
+            path.write_text(made(), encoding="utf-8")
+            sys.stdout.write(f"wrote {name}\n")
     return 0
 
 
@@ -135,12 +141,24 @@ def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
+def _keys(keys: Mapping[str, str]) -> str:
+    return _table(("key", "meaning"), ((f"`{key}`", text) for key, text in keys.items()))
+
+
+WHOLE: Mapping[str, Callable[[], str]] = {
+    "rules.schema.json": lambda: as_json(rules_schema()) + "\n",
+    "rules_test.schema.json": lambda: as_json(series_schema()) + "\n",
+}
+"""Files of docs/ that are generated from their first to their last byte."""
+
 GENERATED: Mapping[str, Callable[[], str]] = {
     "facts": _facts,
     "faults": _faults,
     "requests": _requests,
+    "rule_keys": lambda: _keys(RULE_KEYS),
     "scenarios": _scenarios,
     "tables": _tables,
+    "test_keys": lambda: _keys(TEST_KEYS),
     "unsupported": _unsupported,
 }
 

@@ -19,6 +19,7 @@ import pytest
 from lake import LakeReader
 from tests.daemon.answer import Answer
 
+ROOT = Path(__file__).parents[2]
 OPTIOND = Path(sys.executable).with_name("optiond")
 READING = ("positions", "decisions", "orders", "alerts", "explain ID")
 PRINTING = (
@@ -33,8 +34,10 @@ PRINTING = (
     "rules test",
 )
 LAKE = ("lake tables", "lake as-of 1 fills", "lake sql Q", "lake history fills", "lake diff 1 2 fills")
+RULES = ("rules test", "rules facts", "rules schema")
 COMMANDS = (
     *PRINTING,
+    *RULES,
     *LAKE,
     *(f"lake {action}" for action in ("verify", "backup F", "restore F", "export F", "import F")),
     "run",
@@ -77,7 +80,7 @@ def test_every_command_has_help_and_home_and_json_where_it_prints_data(
     answer = ask(*words, "--help")
     assert (answer.code, answer.err) == (0, "")
     assert "--home" in answer.out
-    if command in PRINTING or command.startswith("lake"):
+    if command in PRINTING or command.startswith(("lake", "rules")):
         assert "--json" in answer.out
     if command in READING:
         assert "--as-of" in answer.out
@@ -300,6 +303,38 @@ def test_rules_decide_goes_on_from_a_saved_state(
     assert ask("rules", "decide", "-", *rules, "--state", state).json()["action"] == "close"
     monkeypatch.setattr(sys, "stdin", io.StringIO(second))
     assert ask("rules", "decide", "-", *rules).json()["rule"] is None, "without the state there is no peak"
+
+
+def test_the_catalogue_of_facts_is_told_with_and_without_a_lake(
+    tmp_path: Path, ask: Callable[..., Answer], finished: Any
+) -> None:
+    everything = ask("rules", "facts", "--home", tmp_path)
+    assert (everything.code, everything.err) == (0, "")
+    assert re.search(r"^profit +ratio +position +unrealized P&L", everything.out, re.M)
+    one = ask("rules", "facts", "regime", "--home", tmp_path).out
+    assert "crash, high_vol, normal, low_vol" in one
+    assert "no lake at" in one
+    (told,) = ask("rules", "facts", "profit", "--home", tmp_path, "--json").json()
+    assert (told["unit"], told["scope"], told["time"], told["now"]) == ("ratio", "position", None, {})
+    assert "did you mean profit" in ask("rules", "facts", "proft", "--home", tmp_path).err
+
+    (now,) = ask("rules", "facts", "profit", "--home", finished.home, "--json").json()
+    ((position, profit),) = now["now"].items()
+    assert position.startswith("XYZ-")
+    assert profit == pytest.approx(0.85, abs=0.05)
+    shown = ask("rules", "facts", "--home", finished.home, "--position", position).out
+    assert re.search(rf"^profit .* {100 * profit:.6g} %$", shown, re.M)
+    assert re.search(r"^vix .* unknown$", shown, re.M), "unknown is not zero"
+    assert f"  {position}  iron_condor" in ask("rules", "facts", "structure", "--home", finished.home).out
+    missing = ask("rules", "facts", "--home", finished.home, "--position", "ABC")
+    assert (missing.code, missing.out) == (1, "")
+    assert "no position ABC in the facts of" in missing.err
+
+
+def test_the_schemas_for_editors_are_printed(ask: Callable[..., Answer]) -> None:
+    assert ask("rules", "schema").out == (ROOT / "docs" / "rules.schema.json").read_text(encoding="utf-8")
+    tests = ask("rules", "schema", "--tests").out
+    assert tests == (ROOT / "docs" / "rules_test.schema.json").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from broker.gateway.faults.fault import read
 from daemon.cli import main
 from daemon.metrics import Metrics
 from daemon.settings import Settings, load_settings
-from ops.docs import refreshed
+from ops.docs import WHOLE, refreshed
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -101,6 +101,11 @@ def test_every_metric_is_described() -> None:
 @pytest.mark.parametrize("name", [name for name in NAMED if name.startswith("docs/")])
 def test_generated_tables_are_up_to_date(name: str) -> None:
     assert refreshed(page(name)) == page(name), "run: python -m ops.docs"
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_generated_files_are_up_to_date(name: str) -> None:
+    assert page(f"docs/{name}") == WHOLE[name](), "run: python -m ops.docs"
 
 
 def test_every_example_of_a_fault_may_be_given() -> None:
