@@ -9,7 +9,7 @@ from daemon.reading import Columns, new_york, print_json, print_table
 from lake import LakeReader
 from options import LakeError, RuleError
 from rules import CATALOGUE, FACTS, Fact
-from rules.explanation import shown_value
+from rules.explanation_text import shown_value
 from rules.problem import did_you_mean
 from rules.schema import HOW_TO_WRITE, as_json, rules_schema, series_schema
 

@@ -81,7 +81,7 @@ def _tell(tried: _Tried) -> None:
     for error in tried.wrong:
         print(error, file=sys.stderr)
     for failure in [failure for run in tried.runs for failure in run.failures]:
-        print(f"\n{failure}\n")
+        print(f"\n{failure}")
 
 
 def _sum_up(tried: Sequence[_Tried]) -> None:
@@ -90,7 +90,7 @@ def _sum_up(tried: Sequence[_Tried]) -> None:
     said = [f"{failed} of {_counted(tests, 'test')} failed"] * bool(failed)
     said += [f"{_counted(wrong, 'file')} cannot be used"] * bool(wrong)
     passed = f"{_counted(examples, 'example')} and {_counted(tests, 'test')} passed"
-    print(", ".join(said) or passed)
+    print("\n" * bool(failed) + (", ".join(said) or passed))
 
 
 def _counted(number: int, what: str) -> str:
