@@ -41,8 +41,10 @@ _OPERATORS: dict[str, Callable[[pl.Expr, pl.Expr], pl.Expr]] = {
     "+": operator.add,
     "-": operator.sub,
     "*": operator.mul,
-    "/": operator.truediv,
+    "/": lambda one, other: one / (other + one * 0.0),
 }
+"""polars divides by what is the same in every row by multiplying with its reciprocal, which may differ in the
+last bit: with nothing of the row added, the divisor is a column."""
 
 
 def finite(expression: pl.Expr) -> pl.Expr:
@@ -131,9 +133,9 @@ class Columns:
         if node.function == "abs":
             return parts[0].abs(), level
         first, second = parts
-        smaller, larger = (first, second) if node.function == "min" else (second, first)
+        stays = first <= second if node.function == "min" else first >= second
         # Unlike min_horizontal this is unknown as soon as one of them is.
-        chosen = pl.when(first <= second).then(smaller).when(first > second).then(larger)
+        chosen = pl.when(stays).then(first).when(~stays).then(second)
         return self._hoisted(key, level, chosen)
 
     def _hoisted(self, key: object, level: int, expression: pl.Expr) -> tuple[pl.Expr, int]:

@@ -24,8 +24,14 @@ class Problem(NamedTuple):
     message: str
 
 
+_MOST = 1_000
+_SHOWN = 100
+_LONGEST = 400
+
+
 class RulesInvalid(RuleError):
-    """A rules file that cannot be used; `problems` holds every mistake in the order of the file.
+    """A rules file that cannot be used; `problems` holds every mistake in the order of the file, the first
+    thousand that were found. Its text shows a hundred.
 
     Of several files, one extending the next, the mistakes of the first come first. `files` are those that
     were looked for, also one that is not there: once one of them changes it is worth looking again.
@@ -41,7 +47,10 @@ class RulesInvalid(RuleError):
         )
         self.files = tuple(files)
         lines = {path: text.split("\n") for path, text in texts.items()}
-        super().__init__("\n".join(rendered(one, lines.get(one.path, ())) for one in self.problems))
+        shown = [rendered(one, lines.get(one.path, ())) for one in self.problems[:_SHOWN]]
+        if len(self.problems) > _SHOWN:
+            shown.append(f"and {len(self.problems) - _SHOWN} more: mend these first")
+        super().__init__("\n".join(shown))
 
 
 class Problems:
@@ -53,8 +62,13 @@ class Problems:
         self._found: dict[Problem, None] = {}
 
     def add(self, mark: Mark, message: str) -> None:
-        """Note a mistake; the same mistake at the same place counts once."""
+        """Note a mistake, the same at the same place once; raises RulesInvalid at the thousandth."""
+        if len(message) > _LONGEST:
+            # What the file says is quoted at the beginning, what to do stands at the end.
+            message = f"{message[: _LONGEST // 2]} … {message[-_LONGEST // 2 :]}"
         self._found[Problem(self.path, mark.line, mark.column, message)] = None
+        if len(self._found) >= _MOST:
+            self.raise_if_any()
 
     def raise_if_any(self) -> None:
         """Raise RulesInvalid when anything was noted."""

@@ -107,10 +107,10 @@ def read_tree(text: str, problems: Problems, beginning: str = _BEGINNING) -> Map
 
     `beginning` is said of a file that is no mapping: how it should start.
     """
-    if len(text.encode()) > MAX_BYTES:
+    if len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
         problems.add(Mark(1, 1), TOO_LARGE)
         return None
-    if _has_tabs(text, problems):
+    if _has_tabs(text, problems) or _has_directive(text, problems):
         return None
     builder = _Builder(problems)
     try:
@@ -180,6 +180,14 @@ def _has_tabs(text: str, problems: Problems) -> bool:
             problems.add(Mark(number, code.index("\t") + 1), "a tab: use spaces")
             found = True
     return found
+
+
+def _has_directive(text: str, problems: Problems) -> bool:
+    """YAML's own instructions, such as %YAML 1.1: they change how the rest is read."""
+    directive = re.search(r"^%.*", text, re.MULTILINE)
+    if directive:
+        problems.add(_place(text, directive.start()), "a line that starts with %: remove it or indent it")
+    return directive is not None
 
 
 def _advice(error: MarkedYAMLError) -> str:

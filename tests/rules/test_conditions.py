@@ -132,6 +132,15 @@ def test_percentages_are_the_floats_that_a_trader_means() -> None:
         assert outcome(book(f"profit >= {percent}%"), [{"profit": percent / 100}]) == [True]
 
 
+def test_a_quotient_is_the_nearest_number_whatever_divides() -> None:
+    """polars would multiply by the reciprocal of a divisor that is the same in every row."""
+    for number in range(1, 100):
+        rulebook = book(
+            f"profit_usd / $100 == {number}% and profit_usd / $p == {number}%", params="{p: $100}"
+        )
+        assert outcome(rulebook, [{"profit_usd": float(number)}] * 2) == [True, True]
+
+
 NUMBERS = ("delta", "gamma", "lots", "positions_same_underlying")
 
 

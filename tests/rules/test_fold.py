@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import rules
+from benchmarks.equality import row_of
 from options import RuleError
 from rules.fold import step_with_book
-from rules.judgement import Judgement, judge
-from rules.plan import action_params
+from rules.judgement import judge
 from rules.rulebook import Rulebook
 
 NOON = datetime(2026, 1, 5, 17, 0, tzinfo=UTC)
@@ -293,23 +293,6 @@ def after(state: rules.RuleState, command: str) -> rules.RuleState:
         case ["release", position, rule]:
             return state.release(position, rule)
     return state
-
-
-def row_of(position: str, judged: Judgement) -> dict[str, Any]:
-    tier, winner = judged.tier, judged.winner
-    names = {"position": position, "fired": judged.fired, "unknown": judged.unknown}
-    if tier is None or winner is None:
-        return names | dict.fromkeys(("rule", "priority", "action", "params", "urgency", "kind"))
-    value = tier.action.value
-    argument = value if value is None or isinstance(value, str | int) else winner.parameters[value.name]
-    return names | {
-        "rule": winner.rule.id,
-        "priority": winner.rule.priority,
-        "action": tier.action.name,
-        "params": action_params(tier.action, argument),
-        "urgency": judged.urgency,
-        "kind": "decision" if winner.acts else "shadow",
-    }
 
 
 @settings(max_examples=150, deadline=None)

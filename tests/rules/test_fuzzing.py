@@ -1,0 +1,67 @@
+"""The loader on damaged files: a working rulebook or problems with places, within a second."""
+
+import random
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import rules
+from tests.rules.fuzz_loader import SHAPES, WORDS, judged, mutated, seeds
+
+STARTS = seeds()
+RULE = "rules:\n  - {{id: a, priority: 1, when: {}, do: close}}\n"
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(number=st.integers(0, 2**32), start=st.sampled_from(STARTS[1:]))
+def test_a_damaged_file_is_refused_with_places(number: int, start: str) -> None:
+    chance = random.Random(number)
+    judged(mutated(chance, start, chance.choice(STARTS)))
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    pieces=st.lists(st.sampled_from((*WORDS, *SHAPES)), max_size=40), glue=st.sampled_from(("", " ", "\n"))
+)
+def test_any_heap_of_words_is_refused_with_places(pieces: list[str], glue: str) -> None:
+    judged(glue.join(pieces))
+
+
+@settings(max_examples=150, deadline=None)
+@given(pieces=st.lists(st.sampled_from(WORDS), max_size=25))
+def test_any_words_as_a_condition_are_refused_with_places(pieces: list[str]) -> None:
+    judged(RULE.format(f'"{" ".join(pieces)}"'))
+
+
+@settings(max_examples=150, deadline=None)
+@given(text=st.text(st.characters(codec=None), max_size=300))
+def test_any_text_is_refused_with_places(text: str) -> None:
+    judged(text)
+
+
+@pytest.mark.parametrize("line", ["%YAML 1" + "1" * 5_000, "%YAML 1.1", "%TAG ! x"])
+def test_a_directive_is_refused(line: str) -> None:
+    with pytest.raises(rules.RulesInvalid, match="1:1: a line that starts with %"):
+        rules.parse(f"{line}\n---\nrules: []\n")
+
+
+def test_a_lone_surrogate_is_refused() -> None:
+    with pytest.raises(rules.RulesInvalid, match="1:8: not text"):
+        rules.parse("rules: \ud800\n")
+
+
+def test_a_thousand_problems_are_enough_and_a_hundred_are_shown() -> None:
+    keys = "".join(f"key{number}: 1\n" for number in range(2_000))
+    with pytest.raises(rules.RulesInvalid, match="and 900 more: mend these first") as caught:
+        rules.parse(keys)
+    assert len(caught.value.problems) == 1_000
+
+
+def test_a_long_word_is_shown_by_its_ends() -> None:
+    with pytest.raises(rules.RulesInvalid) as caught:
+        rules.parse(RULE.format("dte < 1d").replace("close", "x" * 10_000))
+    (problem,) = caught.value.problems
+    assert len(problem.message) < 500
+    assert problem.message.startswith("unknown action xxx")
+    assert problem.message.endswith("block_entries, close, reduce, roll")
