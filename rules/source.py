@@ -112,13 +112,13 @@ def read_tree(text: str, problems: Problems, beginning: str = _BEGINNING) -> Map
         return None
     if _has_tabs(text, problems) or _has_directive(text, problems):
         return None
-    builder = _Builder(problems)
+    builder = _Builder(text, problems)
     try:
         for event in YAML(typ="safe", pure=True).parse(text):
             if not builder.take(event):
                 return None
     except MarkedYAMLError as error:
-        problems.add(_mark(error.problem_mark or error.context_mark), f"not YAML: {_advice(error)}")
+        problems.add(_mark(text, error.problem_mark or error.context_mark), f"not YAML: {_advice(error)}")
         return None
     except ReaderError as error:
         problems.add(_place(text, error.position), f"not text: character {error.character!r} is not allowed")
@@ -168,8 +168,9 @@ def _line_starts(text: str) -> list[int]:
     return [0, *(match.end() for match in re.finditer("\n", text))]
 
 
-def _mark(mark: StringMark | None) -> Mark:
-    return Mark(mark.line + 1, mark.column + 1) if mark else Mark(1, 1)
+def _mark(text: str, mark: StringMark | None) -> Mark:
+    """ruamel counts more characters as the end of a line than editors do, so its lines are not asked."""
+    return _place(text, mark.index) if mark else Mark(1, 1)
 
 
 def _has_tabs(text: str, problems: Problems) -> bool:
@@ -213,7 +214,8 @@ def _last_end(node: Sequence | Mapping) -> int:
 class _Builder:
     """Puts the nodes together; `take` is False once reading on makes no sense."""
 
-    def __init__(self, problems: Problems) -> None:
+    def __init__(self, text: str, problems: Problems) -> None:
+        self._text = text
         self.root: Node | None = None
         self._problems = problems
         self._open: list[tuple[Sequence | Mapping, Scalar | None]] = []
@@ -221,7 +223,7 @@ class _Builder:
         self._nodes = 0
 
     def take(self, event: Event) -> bool:
-        mark = _mark(event.start_mark)
+        mark = _mark(self._text, event.start_mark)
         if isinstance(event, DocumentStartEvent):
             self._documents += 1
             if self._documents > 1:
