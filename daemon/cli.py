@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import math
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -220,6 +221,42 @@ def _add_rules(commands: Commands) -> None:
     schema = _command(actions, "schema", "rules_facts.schema", "JSON Schema of rules files, for editors")
     schema.add_argument("--tests", action="store_true", help="that of *_test.yaml files instead")
     _add_json(schema, "print JSON, as it always does")
+    _add_rules_edit(actions)
+
+
+def _add_rules_edit(actions: Commands) -> None:
+    """One change of the rules file, everything else left as it is."""
+    number = _command(actions, "set", "rules_edit.set_parameter", "change one number of a rule, in the file")
+    number.add_argument("parameter", metavar="RULE.PARAM", help="such as take_profit.full")
+    number.add_argument("value", metavar="VALUE", help="with its unit, as in the file")
+    number.add_argument("--override", metavar="TARGET", help="the value for this structure, underlying, …")
+    number.add_argument(
+        "--move-examples",
+        action="store_true",
+        help="examples that do not hold any more move by as much as the number",
+    )
+    # Otherwise -250% is taken for an option.
+    number._negative_number_matcher = re.compile(r"-\$?[\d.]")
+    mode = _command(actions, "mode", "rules_edit.set_mode", "let a rule act, only decide, or rest")
+    mode.add_argument("rule", metavar="RULE")
+    mode.add_argument("mode", choices=("live", "shadow", "off"))
+    mute = _command(actions, "mute", "rules_edit.mute", "let a rule leave something alone for a while")
+    unmute = _command(actions, "unmute", "rules_edit.unmute", "let it act again")
+    for parser in (mute, unmute):
+        parser.add_argument("rule", metavar="RULE")
+        parser.add_argument(
+            "on", metavar="ON", help="an underlying, a structure, a strategy, a position, or book"
+        )
+    mute.add_argument(
+        "--until",
+        required=True,
+        metavar="T",
+        help="a day (its end in New York), or a time with its zone: 2026-03-20 15:30 America/New_York",
+    )
+    mute.add_argument("--reason", required=True, type=_reason, help="why; it stands in the file")
+    for parser in (number, mode, mute, unmute):
+        parser.add_argument("--file", type=Path, metavar="FILE", help="default: the rules of the home")
+        _add_json(parser)
 
 
 def _add_lake(commands: Commands) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any, Protocol
 
 import uvicorn
-from fastapi import Depends, FastAPI, Header, HTTPException, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Header, HTTPException, Request, Response
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from pydantic import BaseModel, Field
@@ -65,9 +65,14 @@ def owner_token(home: Path) -> str:
 
 
 def control_app(
-    token: str, status: Status, brake: Brake, upkeep: Upkeep, registry: CollectorRegistry
+    token: str,
+    status: Status,
+    brake: Brake,
+    upkeep: Upkeep,
+    registry: CollectorRegistry,
+    rules_file: Callable[[Callable[..., None]], APIRouter],
 ) -> FastAPI:
-    """The API over what the daemon can be asked."""
+    """The API over what the daemon can be asked. `rules_file`: the routes of the rules file for an owner."""
     app = FastAPI(title="optiond control", docs_url=None, redoc_url=None)
 
     def owner(authorization: Annotated[str, Header()] = "") -> None:
@@ -104,6 +109,8 @@ def control_app(
     @app.get("/lake/upkeep")
     async def read_upkeep() -> dict[str, Any]:
         return upkeep.status()
+
+    app.include_router(rules_file(owner))
 
     @app.get("/metrics")
     async def metrics() -> Response:

@@ -32,6 +32,7 @@ from daemon.metrics import Metrics
 from daemon.processes import Child, start_page
 from daemon.records import Records
 from daemon.restore import restore
+from daemon.rules_edit_control import edit_routes
 from daemon.rules_file import RulesFile
 from daemon.settings import BrokerKind, Settings, load_settings
 from lake import Lake
@@ -145,6 +146,7 @@ class Daemon:
                 lambda state, reason, actor: self._brake(engine, pulse, state, reason, actor),
                 watch.caretaker,
                 self._metrics.registry,
+                lambda owner: edit_routes(owner, self._rules_path(), pulse.now),
             )
             async with serving(app, listener):
                 self._announce_control(control_port)

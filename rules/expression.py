@@ -167,6 +167,16 @@ def parse_literal(text: str, at: Mark) -> Literal:
     return Literal(number / 100 if suffix == "%" else number * factor, unit, source)
 
 
+def written_like(text: str, value: float) -> str:
+    """A value in base units with the unit and the dollar sign of a literal: 0.85 like "80%" is "85%"."""
+    match = _LITERAL.fullmatch(text.strip().lstrip("+-"))
+    if not match:
+        raise ValueError(f"{text!r} is not a number: {UNITS_HINT}")
+    dollar, _, suffix = match.groups()
+    number = value * 100 if suffix == "%" else value / _SUFFIXES[suffix][1] if suffix else value
+    return f"{'-' if number < 0 else ''}{dollar}{abs(number):.10g}{suffix}"
+
+
 @cache
 def _parser() -> Lark:
     grammar = Path(__file__).with_name("condition.lark").read_text(encoding="utf-8")

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable
+from collections.abc import Mapping as ByName
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from rules.facts import FACTS, Unit
 from rules.mute_reader import MuteReader
 from rules.problem import Mark, Problems, raise_noted
 from rules.rule_reader import RuleReader
-from rules.rulebook import Mute, Rule, Rulebook, Tracked
+from rules.rulebook import Mute, Rule, Rulebook, Tracked, Value
 from rules.scalar import any_of, parameters_for, truth
 from rules.source import Mapping, Scalar, Sequence, check_keys, place_in
 
@@ -236,11 +237,16 @@ def _listed(node: Sequence, reader: RuleReader) -> list[Rule]:
     return [rule for item in node.items[:MAX_RULES] if (rule := reader.rule(item))]
 
 
+def result_on(rule: Rule, facts: ByName[str, Value]) -> bool | None:
+    """Whether one of the rule's conditions is true on these facts alone; None when they are unknown."""
+    parameters = parameters_for(rule, facts)
+    return any_of([truth(tier.when, facts, parameters) for tier in rule.tiers])
+
+
 def _run_examples(rules: Iterable[Rule], problems: Problems) -> None:
     for rule in rules:
         for example in rule.examples:
-            parameters = parameters_for(rule, example.facts)
-            result = any_of([truth(tier.when, example.facts, parameters) for tier in rule.tiers])
+            result = result_on(rule, example.facts)
             fires = rule.fires_when_unknown if result is None else result
             if fires != example.fires:
                 why = "is unknown with" if result is None else "fires on" if fires else "is quiet on"
