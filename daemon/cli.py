@@ -189,9 +189,24 @@ def _add_replay(commands: Commands) -> None:
     _add_json(parser)
 
 
+def _add_why(actions: Commands) -> None:
+    explain = _command(
+        actions,
+        "explain",
+        "rules_explain.explain",
+        "why each rule fires or not on a position, and how far off",
+    )
+    explain.add_argument("position", metavar="POSITION", help="its id, or `book` for the rules of the book")
+    explain.add_argument("--rule", metavar="RULE", help="this rule only")
+    explain.add_argument("--at", metavar="T", help=f"{MOMENT}; a decision's own id: as it was decided")
+    explain.add_argument("--rules", type=Path, metavar="FILE", help="what another file would say")
+    _add_json(explain)
+
+
 def _add_rules(commands: Commands) -> None:
     rules = commands.add_parser("rules", help="check, test and try rules")
     actions = rules.add_subparsers(metavar="ACTION", required=True)
+    _add_why(actions)
     check = _command(
         actions, "check", "rulebook.check", "all errors of a rules file at once, with line and column"
     )

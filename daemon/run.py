@@ -34,6 +34,7 @@ from daemon.records import Records
 from daemon.restore import restore
 from daemon.rules_edit_control import edit_routes
 from daemon.rules_file import RulesFile
+from daemon.rules_moment import serve_moment
 from daemon.settings import BrokerKind, Settings, load_settings
 from lake import Lake
 from ops.systemd import notify, watchdog_interval_s
@@ -148,6 +149,7 @@ class Daemon:
                 self._metrics.registry,
                 lambda owner: edit_routes(owner, self._rules_path(), pulse.now),
             )
+            serve_moment(app, engine)
             async with serving(app, listener):
                 self._announce_control(control_port)
                 if with_page:

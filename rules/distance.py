@@ -33,7 +33,8 @@ class Shape:
     """What of a condition does not change: its words, its units, its parts.
 
     `operator`, `unit` and `whole` (its value is a whole number) are those of a comparison, `scale` ten of its
-    smallest steps; `fact` its value's name when it is a fact by itself, `facts` all that the condition reads.
+    smallest steps; `subject` its value as written, `fact` its name when it is a fact by itself; `facts` all
+    that the condition reads.
     """
 
     kind: OneOf["compare", "all", "any", "not"]
@@ -44,6 +45,7 @@ class Shape:
     unit: Unit = Unit.NUMBER
     whole: bool = False
     scale: float = 1.0
+    subject: str = ""
     fact: str | None = None
 
     @property
@@ -89,8 +91,9 @@ def shape_of(node: Node, checker: Checker) -> Shape:
     fact = value.name if isinstance(value, Name) else None
     whole = fact in FACTS and FACTS[fact].dtype is pl.Int64
     unit = units[0] if units else Unit.NUMBER
+    subject = value.source.text
     scale = 10.0 if whole else 10 * _STEPS.get(unit, 1.0)
-    return Shape("compare", node.source.text, names, (), operator, unit, whole, scale, fact)
+    return Shape("compare", node.source.text, names, (), operator, unit, whole, scale, subject, fact)
 
 
 def distance(shape: Shape, trace: Trace, wanted: bool = True) -> float | None:

@@ -94,8 +94,7 @@ def _head(rule: ExplainedRule) -> str:
         said = f"waits: {waiting_words(rule.judged.waiting)}"
     if outcome in ("near", "quiet") and rule.gap is not None and rule.gap.missing:
         away = " and ".join(
-            f"{one.shape.fact or one.shape.text} {shown_distance(one.shape, one.distance)}"
-            for one in rule.gap.missing
+            f"{one.shape.subject} {shown_distance(one.shape, one.distance)}" for one in rule.gap.missing
         )
         said = f"{outcome}: {away}"
     if outcome == "unknown":
@@ -120,7 +119,9 @@ def _condition_rows(condition: Condition, indent: str) -> Iterator[_Row]:
     tree = f"{indent}{SIGNS[condition.holds]} {condition.text}"
     shape = condition.shape
     if shape.is_membership:
-        yield _Row(tree, (shown_value(condition.parts[0].value, Unit.TEXT), "", ""))
+        value = shown_value(condition.parts[0].value, Unit.TEXT)
+        room = _WIDTH - 2 - max(len(value), _VALUE_WIDTH)
+        yield _Row(tree if len(tree) <= room else f"{tree[: room - 1]}…", (value, "", ""))
     elif not condition.is_comparison:
         yield _Row(tree)
         for part in condition.parts:

@@ -33,6 +33,7 @@ PRINTING = (
     "rules decide F",
     "rules test",
     *(f"rules {action}" for action in ("set", "mode", "mute", "unmute")),
+    "rules explain P",
 )
 LAKE = ("lake tables", "lake as-of 1 fills", "lake sql Q", "lake history fills", "lake diff 1 2 fills")
 RULES = ("rules test", "rules facts", "rules schema")
