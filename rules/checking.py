@@ -26,6 +26,7 @@ from rules.facts import FACTS, Unit
 from rules.problem import Problems, did_you_mean
 
 _MAX_NODES = 2_000
+_MAX_NODES_OF_A_FILE = 10_000  # sixty rules of 150 parts each; more costs seconds to check
 _PLAIN_UNITS = frozenset({Unit.NUMBER, Unit.POINTS, Unit.PERCENTILE})
 _HOW_TO_WRITE = {
     Unit.RATIO: "{0}%",
@@ -104,6 +105,13 @@ def how_to_write(literal_text: str, unit: Unit) -> str:
 
 
 @dataclass(slots=True)
+class Size:
+    """How many parts all conditions of a file have, macros written out."""
+
+    nodes: int = 0
+
+
+@dataclass(slots=True)
 class Checker:
     """Checks the conditions of one place: what names, macros and parameters mean there.
 
@@ -117,6 +125,7 @@ class Checker:
     parameters: Mapping[str, Literal] = field(default_factory=dict)
     book_only: bool = False
     parameters_allowed: bool = True
+    size: Size = field(default_factory=Size)
     _visited: int = 0
     _within: Name | None = None
 
@@ -166,8 +175,12 @@ class Checker:
 
     def _check(self, node: Node) -> tuple[Node, Type]:
         self._visited += 1
+        self.size.nodes += 1
         if self._visited > _MAX_NODES:
             raise self._fail(node, f"more than {_MAX_NODES} parts once macros are written out: simplify it")
+        if self.size.nodes > _MAX_NODES_OF_A_FILE:
+            said = f"more than {_MAX_NODES_OF_A_FILE} parts in all conditions of the file"
+            raise self._fail(node, f"{said}, macros written out: simplify them")
         match node:
             case Literal():
                 return node, type_of(node)

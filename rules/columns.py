@@ -81,9 +81,9 @@ class Columns:
             case Not(operand=operand):
                 return ~self.condition(operand, rule)
             case All(parts=parts):
-                return functools.reduce(operator.and_, [self.condition(part, rule) for part in parts])
+                return _joined(operator.and_, [self.condition(part, rule) for part in parts])
             case AnyOf(parts=parts):
-                return functools.reduce(operator.or_, [self.condition(part, rule) for part in parts])
+                return _joined(operator.or_, [self.condition(part, rule) for part in parts])
         raise TypeError(f"{type(node).__name__} is not a condition")
 
     def parameter(self, name: str, rule: Rule) -> tuple[pl.Expr, int]:
@@ -150,6 +150,13 @@ class Columns:
             self.layers.append([])
         self.layers[level].append(expression.alias(name))
         self._levels[name] = level + 1
+
+
+def _joined(operation: Callable[[pl.Expr, pl.Expr], pl.Expr], parts: list[pl.Expr]) -> pl.Expr:
+    """All of them in one, in pairs of pairs: polars needs long for what is nested hundreds deep."""
+    while len(parts) > 1:
+        parts = [functools.reduce(operation, parts[place : place + 2]) for place in range(0, len(parts), 2)]
+    return parts[0]
 
 
 def clean(name: str, column: pl.Expr) -> pl.Expr:

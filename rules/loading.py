@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from rules.chain import Chain, Link, chain_of_text, read_chain
-from rules.checking import Checker, described, fits
+from rules.checking import Checker, Size, described, fits
 from rules.expression import Call, Node, parse_condition
 from rules.extending import MAX_RULES, check_unique, merged, removed_ids, replaces
 from rules.facts import FACTS, Unit
@@ -93,8 +93,9 @@ def _draft_of(link: Link, top: Mapping, extended: _Draft) -> _Draft:
     units = {fact.name: fact.unit for fact in FACTS.values()} | {
         name: item.unit for name, item in tracked.items()
     }
-    macros = _macros(top, link.text, units, extended.macros, problems)
-    reader = RuleReader(link.text, units, macros, problems)
+    size = Size()
+    macros = _macros(top, link.text, units, extended.macros, problems, size)
+    reader = RuleReader(link.text, units, macros, problems, size)
     rules = _rules(top, reader, extended.rules) if "extends" in top.items else _own_rules(top, reader)
     by_id = {rule.id: rule for rule in rules}
     mutes = [mute for mute in extended.mutes if mute.rule in by_id]
@@ -168,6 +169,7 @@ def _macros(
     units: dict[str, Unit],
     extended: dict[str, Node | None],
     problems: Problems,
+    size: Size,
 ) -> dict[str, Node | None]:
     """Conditions by name, None when it is wrong; a macro may use those above it, and those extended."""
     node = top.get("macros")
@@ -181,8 +183,8 @@ def _macros(
         if name in units or name in _RESERVED or not name.isidentifier():
             problems.add(key.mark, f"{name} cannot be the name of a macro: choose another")
             continue
-        checker = Checker(units, problems, macros, parameters_allowed=False)
-        condition = RuleReader(text, units, macros, problems).condition(value, checker)
+        checker = Checker(units, problems, macros, parameters_allowed=False, size=size)
+        condition = RuleReader(text, units, macros, problems, size).condition(value, checker)
         if name in extended and extended[name] != condition:
             problems.add(key.mark, f"{name} is a macro of the extended file already: choose another name")
         macros[name] = condition

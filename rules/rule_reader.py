@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from rules import source
 from rules.action_reader import ActionReader
-from rules.checking import Checker, described, fits, how_to_write, type_of
+from rules.checking import Checker, Size, described, fits, how_to_write, type_of
 from rules.expression import (
     All,
     AnyOf,
@@ -57,6 +57,7 @@ class RuleReader:
     units: Mapping[str, Unit]
     macros: Mapping[str, Node | None]
     problems: Problems
+    size: Size
 
     def rule(self, node: source.Node) -> Rule | None:
         """The rule; None when it is too broken to go on with (the problems say why)."""
@@ -68,7 +69,9 @@ class RuleReader:
         priority = self._priority(node)
         scope = self._choice(node, "scope", _SCOPES, "position")
         parameters = self._literals(node.get("params"), "params")
-        checker = Checker(self.units, self.problems, self.macros, parameters, book_only=scope == "book")
+        checker = Checker(
+            self.units, self.problems, self.macros, parameters, book_only=scope == "book", size=self.size
+        )
         tiers = self._tiers(node, checker)
         rule = Rule(
             id=rule_id or "",

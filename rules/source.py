@@ -33,6 +33,8 @@ MAX_BYTES = 1_000_000
 TOO_LARGE = "the file is larger than 1 MB: split it or remove what is not rules"
 _MAX_DEPTH = 20
 _MAX_NODES = 10_000  # sixty long rules have half as many; more costs seconds to check
+_MAX_CHARACTERS = 100_000  # without lines of comments; the same
+_MAX_LINE = 10_000  # the YAML reader takes seconds for a longer one
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +112,7 @@ def read_tree(text: str, problems: Problems, beginning: str = _BEGINNING) -> Map
     if len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
         problems.add(Mark(1, 1), TOO_LARGE)
         return None
-    if _has_tabs(text, problems) or _has_directive(text, problems):
+    if _has_tabs(text, problems) or _has_directive(text, problems) or _is_long(text, problems):
         return None
     builder = _Builder(text, problems)
     try:
@@ -189,6 +191,23 @@ def _has_directive(text: str, problems: Problems) -> bool:
     if directive:
         problems.add(_place(text, directive.start()), "a line that starts with %: remove it or indent it")
     return directive is not None
+
+
+def _is_long(text: str, problems: Problems) -> bool:
+    """Whether reading it would take seconds."""
+    characters = 0
+    for number, line in enumerate(text.split("\n"), start=1):
+        if len(line) > _MAX_LINE:
+            said = f"a line of more than {_MAX_LINE} characters: break it"
+            problems.add(Mark(number, _MAX_LINE + 1), said)
+            return True
+        code = line.strip()
+        characters += 0 if code.startswith("#") else len(code)
+        if characters > _MAX_CHARACTERS:
+            said = f"more than {_MAX_CHARACTERS} characters besides comments"
+            problems.add(Mark(number, 1), f"{said}: use `macros:` and fewer rules")
+            return True
+    return False
 
 
 def _advice(error: MarkedYAMLError) -> str:

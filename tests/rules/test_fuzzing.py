@@ -66,8 +66,38 @@ def test_a_thousand_problems_are_enough_and_a_hundred_are_shown() -> None:
 
 def test_a_long_word_is_shown_by_its_ends() -> None:
     with pytest.raises(rules.RulesInvalid) as caught:
-        rules.parse(RULE.format("dte < 1d").replace("close", "x" * 10_000))
+        rules.parse(RULE.format("dte < 1d").replace("close", "x" * 9_000))
     (problem,) = caught.value.problems
     assert len(problem.message) < 500
     assert problem.message.startswith("unknown action xxx")
     assert problem.message.endswith("block_entries, close, reduce, roll")
+
+
+def test_what_takes_long_to_read_is_refused_soon() -> None:
+    many = ", ".join(["dte < 14d"] * 300)
+    for text, said in (
+        (f"rules: {'a ' * 450_000}", "1:10001: a line of more than 10000 characters: break it"),
+        (f"- !{'a' * 900_000} 1", "1:10001: a line of more than 10000 characters"),
+        ("rules:\n" + f"  {'a ' * 2_000}\n" * 200, "27:1: more than 100000 characters besides"),
+        ("\ta\n" * 300_000, "1:1: a tab: use spaces"),
+        ("".join(f"{name}: 1\n" for name in range(4_000)), "and 900 more"),
+        (f"rules:\n{_rules('profilt > 1', 1_500)}", "unknown fact profilt"),
+        (f"macros: {{m: {{any: [{many}]}}}}\nrules:\n{_rules('m or m', 50)}", "more than 10000 parts in all"),
+    ):
+        assert judged(text) == "refused"
+        with pytest.raises(rules.RulesInvalid) as caught:
+            rules.parse(text)
+        assert said in str(caught.value)
+
+
+def test_a_long_list_of_conditions_works_soon() -> None:
+    items = "\n".join(f"      - dte < {number}d" for number in range(600))
+    rule = f"  - id: a{{0}}\n    priority: {{0}}\n    do: close\n    when:\n     any:\n{items}\n"
+    assert judged("rules:\n" + "".join(rule.format(number) for number in range(1, 5))) == "sound"
+
+
+def _rules(condition: str, count: int) -> str:
+    """Rules with the same condition in each of their tiers, so many tiers in all."""
+    tier = f"      - {{when: {condition}, do: close}}\n"
+    heads = [f"  - id: a{number}\n    priority: {number}\n    tiers:\n" for number in range(1, 51)]
+    return "".join(head + tier * (count // 50) for head in heads)
