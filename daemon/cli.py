@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NoReturn, TypeAlias
 
 from daemon.settings import default_home
+from daemon.time_span import time_span
 from options import OptiondError
 
 EXIT_ERROR = 1
@@ -211,7 +212,6 @@ def _add_rules(commands: Commands) -> None:
         actions, "check", "rulebook.check", "all errors of a rules file at once, with line and column"
     )
     check.add_argument("file", nargs="?", type=Path, help="default: the rules of the home")
-    check.add_argument("--strict", action="store_true", help="exit code 1 on warnings too")
     _add_json(check)
     decide = _command(
         actions, "decide", "rulebook.decide", "one JSON line of facts in, one JSON decision out"
@@ -238,6 +238,7 @@ def _add_rules(commands: Commands) -> None:
     schema.add_argument("--tests", action="store_true", help="that of *_test.yaml files instead")
     _add_json(schema, "print JSON, as it always does")
     _add_rules_edit(actions)
+    _add_rules_diff(actions)
 
 
 def _add_rules_edit(actions: Commands) -> None:
@@ -273,6 +274,25 @@ def _add_rules_edit(actions: Commands) -> None:
     for parser in (number, mode, mute, unmute):
         parser.add_argument("--file", type=Path, metavar="FILE", help="default: the rules of the home")
         _add_json(parser)
+
+
+def _add_rules_diff(actions: Commands) -> None:
+    summary = "what other rules would have done with all that was recorded, and what that would have brought"
+    diff = _command(actions, "diff", "rules_diff.diff", summary)
+    what = "a rules file, `current` (those in force), or a revision that the lake keeps"
+    diff.add_argument("a", metavar="A", help=f"{what}; alone it is compared with those in force")
+    diff.add_argument("b", metavar="B", nargs="?", help="the same")
+    diff.add_argument(
+        "--last",
+        type=time_span,
+        default="90d",
+        metavar="SPAN",
+        help="30m, 12h, 90d, 2w (default %(default)s)",
+    )
+    diff.add_argument("--since", metavar="T", help=f"from there on, instead of --last: {MOMENT}")
+    diff.add_argument("--until", metavar="T", help="up to there")
+    diff.add_argument("--html", type=Path, metavar="FILE", help="write a page that shows when each would act")
+    _add_json(diff)
 
 
 def _add_lake(commands: Commands) -> None:

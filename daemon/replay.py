@@ -46,7 +46,7 @@ def replay(arguments: argparse.Namespace) -> int:
 
 def replayed(reader: LakeReader, rows: Sequence[Row]) -> list[Replay]:
     """Each of these rows of `decisions`, decided again by the stored rules of its revision."""
-    books = _rulebooks(reader, {row["rules_revision"] for row in rows})
+    books = rulebooks_of(reader, {row["rules_revision"] for row in rows})
     facts = _facts(reader, rows)
     done: dict[int, Replay] = {}
     # By revision, since few compiled rulebooks are kept.
@@ -67,9 +67,9 @@ def _chosen(reader: LakeReader, decision: str | None, since: str | None, until: 
     """The rows of one decision, or those recorded from `since` to `until`, both included, oldest first."""
     wanted = [] if decision is None else [pl.col("decision") == decision]
     if since is not None:
-        wanted.append(pl.col("seq") >= _first_seq(reader, since))
+        wanted.append(pl.col("seq") >= first_seq(reader, since))
     if until is not None:
-        wanted.append(pl.col("seq") <= _last_seq(reader, until))
+        wanted.append(pl.col("seq") <= last_seq(reader, until))
     found = reader.table("decisions").filter(*wanted).sort("seq", maintain_order=True).collect()
     if decision is not None and found.is_empty():
         raise LakeError(f"there is no decision '{decision}' in the lake; `optiond decisions` lists them")
@@ -78,7 +78,7 @@ def _chosen(reader: LakeReader, decision: str | None, since: str | None, until: 
     return [{**newer, **row} for row in found.iter_rows(named=True)]
 
 
-def _first_seq(reader: LakeReader, since: str) -> int:
+def first_seq(reader: LakeReader, since: str) -> int:
     """The first seq at that moment or after it; of a decision, its own."""
     moment, history = read_moment(since), LakeHistory(reader)
     if isinstance(moment, int):
@@ -89,12 +89,12 @@ def _first_seq(reader: LakeReader, since: str) -> int:
     return 1 + history.seq_of(moment - min(moment - _FIRST, timedelta(microseconds=1)))
 
 
-def _last_seq(reader: LakeReader, until: str) -> int:
+def last_seq(reader: LakeReader, until: str) -> int:
     """The last seq at that moment or before it; of a decision, its own."""
     return LakeHistory(reader).seq_of(until) + (read_moment(until) is None)
 
 
-def _rulebooks(reader: LakeReader, revisions: set[str | None]) -> dict[str | None, Rulebook | str]:
+def rulebooks_of(reader: LakeReader, revisions: set[str | None]) -> dict[str | None, Rulebook | str]:
     """The rules of every revision, or why they cannot be had."""
     mine = pl.col("revision").is_in([revision for revision in revisions if revision is not None])
     stored = reader.table("rules_revisions").filter(mine).select("revision", "text").unique().collect()

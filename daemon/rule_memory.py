@@ -34,8 +34,20 @@ def remembered(reader: LakeReader) -> RuleState:
     last = reader.newest("rule_state")
     if last.is_empty():
         return initial_state()
-    midnight = datetime.combine(last["time"].dt.date()[0], time(), UTC)
-    of_the_day = reader.table("rule_state").filter(pl.col("time") >= midnight)
+    return _told_on(last["time"][0], reader.table("rule_state"))
+
+
+def remembered_before(reader: LakeReader, seq: int) -> RuleState:
+    """What they remembered before a commit; nothing where that was not recorded."""
+    earlier = reader.table("rule_state", max(0, seq - 1))
+    last: datetime | None = earlier.select(pl.col("time").max()).collect().item()
+    return initial_state() if last is None else _told_on(last, earlier)
+
+
+def _told_on(last: datetime, rows: pl.LazyFrame) -> RuleState:
+    """What the rows of the day of `last` tell, one after the other."""
+    midnight = datetime.combine(last.date(), time(), UTC)
+    of_the_day = rows.filter(pl.col("time") >= midnight)
     texts: dict[str, str] = {}
     for row in of_the_day.sort("seq", maintain_order=True).collect().iter_rows(named=True):
         if row["position"] is None:

@@ -2,8 +2,9 @@
 
 A decision of the past is a change: a position's winning rule, action or urgency is another one than on the
 beat before, and some rule wins. A condition that stays true is no second decision. What a decision leads to
-is kept simple: the first `close` or `roll` ends the story of that position under that revision, at the P&L
-of that moment; after a `reduce` it goes on; a shadow decides and nothing follows. The facts are those of
+is kept simple. It is carried out on its first beat on which the P&L is known (without quotes the gate lets no
+order pass), as long as it stands, at that P&L. A `close` or `roll` then ends the story of that position under
+that revision; after a `reduce` it goes on; a shadow decides and nothing follows. The facts are those of
 what really happened, whatever a revision would have done before: also those of the book.
 """
 
@@ -19,18 +20,23 @@ from rules.fold import step_with_book
 from rules.state import BOOK
 
 _SAID = ("rule", "priority", "action", "params", "urgency", "kind")
-_SIDES = ("old", "new")
-_ENDING = ("close", "roll")
+SIDES = ("old", "new")
+ENDING = ("close", "roll")
+_ACTING = (*ENDING, "reduce")
 _MONEY = pl.Schema({"profit": pl.Float64(), "profit_usd": pl.Float64(), "lots": pl.Float64()})
 _SEEN = pl.Schema({"time": pl.Datetime("us", "UTC"), "position": pl.String(), **_MONEY})
 _BOOK_ROW = pl.DataFrame([[BOOK], *[[None] for _ in _MONEY]], schema={"position": pl.String(), **_MONEY})
 
-CHANGES = pl.Schema({**_SEEN, **{f"{side}_{name}": DECISIONS[name] for side in _SIDES for name in _SAID}})
+CHANGES = pl.Schema({**_SEEN, **{f"{side}_{name}": DECISIONS[name] for side in SIDES for name in _SAID}})
 """A moment at which the two revisions decide: `old_…` and `new_…` as `rules.DECISIONS`, all null where that
 revision decides nothing new then. `profit` and `profit_usd` of the position at that moment, null where
 unknown; `position` is "" for the book."""
 
-_STANDING = pl.Schema({**CHANGES, "old_over": pl.Boolean(), "new_over": pl.Boolean()})
+CARRIED_OUT = pl.Schema({"side": pl.String(), **_SEEN, **{name: DECISIONS[name] for name in _SAID}})
+"""A decision of one side, "old" or "new", on the beat on which it is carried out; `profit_usd` is known."""
+
+_FLAGS = tuple(f"{side}_{flag}" for side in SIDES for flag in ("over", "done"))
+_STANDING = pl.Schema({**CHANGES, **dict.fromkeys(_FLAGS, pl.Boolean())})
 _ROWS_AT_ONCE = 100_000
 
 
@@ -56,6 +62,7 @@ class WhatIf:
         self._states = [old_state, new_state]
         self._standing = pl.DataFrame(schema=_STANDING)
         self._changes = [pl.DataFrame(schema=CHANGES)]
+        self._carried_out = [pl.DataFrame(schema=CARRIED_OUT)]
         self._waiting: list[pl.DataFrame] = []
         self._rows = 0
         self.beats = 0
@@ -68,7 +75,7 @@ class WhatIf:
             for position in beat.ended:
                 self._states = [state.drop(position) for state in self._states]
         said: list[pl.Series] = []
-        for number, (side, book) in enumerate(zip(_SIDES, self._books, strict=True)):
+        for number, (side, book) in enumerate(zip(SIDES, self._books, strict=True)):
             self._states[number], decisions = step_with_book(
                 book, self._states[number], beat.facts, beat.market, beat.time
             )
@@ -91,28 +98,33 @@ class WhatIf:
             pl.any_horizontal(pl.col(f"old_{name}").ne_missing(pl.col(f"new_{name}")) for name in _SAID)
         )
 
+    def carried_out(self) -> pl.DataFrame:
+        """What either revision has done with positions so far (`CARRIED_OUT`), by time."""
+        self._settle()
+        self._carried_out = [pl.concat(self._carried_out)]
+        return self._carried_out[0].sort("time", "position", maintain_order=True)
+
     def _settle(self) -> None:
         """Find the decisions among the rows that wait."""
         if not self._waiting:
             return
-        rows = pl.concat(self._waiting).with_columns(old_over=False, new_over=False, before=False)
+        rows = pl.concat(self._waiting).with_columns(
+            pl.lit(value=False).alias(name) for name in (*_FLAGS, "before")
+        )
         self._waiting, self._rows = [], 0
         rows = pl.concat([self._standing.with_columns(before=True), rows])
-        for side in _SIDES:
-            rows = _with_decisions(rows, side)
+        for side in SIDES:
+            rows = _with_consequences(rows, side)
         last = rows.unique("position", keep="last", maintain_order=True)
         self._standing = last.select(_STANDING.names())
-        decides = pl.col("old_decides") | pl.col("new_decides")
-        self._changes.append(
-            rows.filter(decides & ~pl.col("before")).select(
-                *_SEEN.names(),
-                *[
-                    pl.when(f"{side}_decides").then(f"{side}_{name}").alias(f"{side}_{name}")
-                    for side in _SIDES
-                    for name in _SAID
-                ],
+        rows = rows.filter(~pl.col("before"))
+        self._changes.append(_changes(rows))
+        self._carried_out += [
+            rows.filter(f"{side}_acts").select(
+                pl.lit(side).alias("side"), *_SEEN, *[pl.col(f"{side}_{name}").alias(name) for name in _SAID]
             )
-        )
+            for side in SIDES
+        ]
 
 
 def differing(
@@ -142,16 +154,39 @@ def _seen(beat: Beat) -> pl.DataFrame:
     return pl.concat([_BOOK_ROW, facts]).select(pl.lit(beat.time, _SEEN["time"]).alias("time"), pl.all())
 
 
-def _with_decisions(rows: pl.DataFrame, side: str) -> pl.DataFrame:
-    """The rows with `…_decides`, and `…_over` where the position's story has ended by then."""
-    changed = pl.any_horizontal(
+def _changes(rows: pl.DataFrame) -> pl.DataFrame:
+    decided = [
+        pl.when(f"{side}_decides").then(f"{side}_{name}").alias(f"{side}_{name}")
+        for side in SIDES
+        for name in _SAID
+    ]
+    return rows.filter(pl.col("old_decides") | pl.col("new_decides")).select(*_SEEN, *decided)
+
+
+def _with_consequences(rows: pl.DataFrame, side: str) -> pl.DataFrame:
+    """The rows with what follows from what the rules say on them.
+
+    `…_decides`: it is new. `…_acts`: it is carried out. `…_done`: that was so by then since it was new.
+    `…_over`: the story of the position had ended by then. Rows marked `before` stand from an earlier call;
+    their `…_done` and `…_over` are those of then.
+    """
+    rule, action, kind, over, done = (
+        pl.col(f"{side}_{name}") for name in ("rule", "action", "kind", "over", "done")
+    )
+    is_new = pl.any_horizontal(
         pl.col(f"{side}_{name}").ne_missing(pl.col(f"{side}_{name}").shift(1).over("position"))
         for name in _SAID
     )
-    decides = changed & pl.col(f"{side}_rule").is_not_null()
-    ends = decides & (pl.col(f"{side}_kind") == "decision") & pl.col(f"{side}_action").is_in(_ENDING)
-    # A row that stands from before tells by itself whether the story is over.
-    over = pl.when("before").then(f"{side}_over").otherwise(ends.fill_null(False)).cum_max().over("position")
-    rows = rows.with_columns(decides.alias(f"{side}_decides"), over.alias(f"{side}_over"))
-    was_over = pl.col(f"{side}_over").shift(1).over("position").fill_null(False)
-    return rows.with_columns((pl.col(f"{side}_decides") & ~was_over).alias(f"{side}_decides"))
+    able = (kind == "decision") & action.is_in(_ACTING) & pl.col("profit_usd").is_not_null()
+    rows = rows.with_columns(is_new.alias("@new"), is_new.cum_sum().over("position").alias("@run"))
+    rows = rows.with_columns((done | (able.fill_null(False) & ~pl.col("before"))).alias("@able"))
+    rows = rows.with_columns(pl.col("@able").cum_max().over("position", "@run").alias(f"{side}_done"))
+    acts = done & ~done.shift(1).over("position", "@run").fill_null(False) & ~pl.col("before")
+    rows = rows.with_columns(acts.alias("@acts"))
+    ends = over | (pl.col("@acts") & action.is_in(ENDING))
+    rows = rows.with_columns(ends.fill_null(False).cum_max().over("position").alias(f"{side}_over"))
+    was_over = over.shift(1).over("position").fill_null(False)
+    return rows.with_columns(
+        (pl.col("@new") & rule.is_not_null() & ~was_over).alias(f"{side}_decides"),
+        (pl.col("@acts") & ~was_over).alias(f"{side}_acts"),
+    ).drop("@new", "@run", "@able", "@acts")

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,6 +15,7 @@ import rules
 from options import RuleError
 from rules import Rulebook, initial_state
 from rules.judgement import judge
+from rules.scalar import known
 from tests.rules.test_fold import row_of
 from tests.trading.test_replay import STEPS, frame_of, rulebooks
 from trading import what_if
@@ -102,6 +104,29 @@ def test_a_profit_that_is_not_known_is_null_and_never_zero(usd: float | None) ->
     assert (row["profit"], row["profit_usd"], row["lots"]) == (None, None, None)
 
 
+def test_a_close_is_carried_out_once_the_profit_is_known_while_it_stands() -> None:
+    closing = one_rule("dte <= 7d or profit >= 50%")
+    facts = {"position": ["A"], "dte": [7]}
+    unquoted = [Beat(NOON - timedelta(minutes=n), pl.DataFrame(facts), {}) for n in (2, 1)]
+    both = WhatIf(closing, closing, initial_state(), initial_state())
+    for beat in [*unquoted, *beats_of(0.5, 0.6)]:
+        both.see(beat)
+    assert both.decided()["time"].to_list() == [unquoted[0].time]
+    done = both.carried_out().filter(side="old")
+    assert done.select("time", "action", "profit_usd").rows() == [(NOON, "close", 100.0)]
+
+
+def test_a_close_that_stands_no_more_when_the_profit_is_known_came_to_nothing() -> None:
+    closing = one_rule("dte <= 7d or profit >= 50%")
+    unquoted = Beat(NOON - timedelta(minutes=1), pl.DataFrame({"position": ["A"], "dte": [7]}), {})
+    both = WhatIf(closing, closing, initial_state(), initial_state())
+    for beat in [unquoted, *beats_of(0.4, 0.5)]:
+        both.see(beat)
+    assert both.decided().height == 2
+    done = both.carried_out().filter(side="new")
+    assert done.select("time", "profit_usd").rows() == [(NOON + timedelta(seconds=30), 100.0)]
+
+
 def test_a_rule_of_the_book_is_told_of_the_book_and_ends_no_position() -> None:
     book = one_rule("book_positions > 3", "block_entries", scope="book")
     beats = [Beat(beat.time, beat.facts, {"book_positions": 4}) for beat in beats_of(0.1, 0.2)]
@@ -145,42 +170,60 @@ def random_beats(steps: list[Any], endings: list[str]) -> list[Beat]:
     return beats
 
 
-def by_hand(book: Rulebook, beats: list[Beat]) -> dict[tuple[int, str], dict[str, Any]]:
-    """What the scalar interpreter decides anew, by number of the beat and position."""
+@dataclass
+class ByHand:
+    """What one revision does, position by position, by the scalar interpreter.
+
+    `decided` and `carried_out`: (number of the beat, position) with what the rules said.
+    """
+
+    decided: dict[tuple[int, str], dict[str, Any]] = field(default_factory=dict)
+    carried_out: dict[tuple[int, str], dict[str, Any]] = field(default_factory=dict)
+
+
+def by_hand(book: Rulebook, beats: list[Beat]) -> ByHand:
     memory: dict[str, Mapping[str, Any]] = {}
     before: dict[str, dict[str, Any]] = {}
+    waiting: dict[str, bool] = {}
     over: set[str] = set()
-    found: dict[tuple[int, str], dict[str, Any]] = {}
+    found = ByHand()
     for number, beat in enumerate(beats):
         for position in beat.ended:
-            memory.pop(position, None)
-            before.pop(position, None)
+            for kept in (memory, before, waiting):
+                kept.pop(position, None)
             over.discard(position)
         for facts in [{"position": ""}, *beat.facts.iter_rows(named=True)]:
             position = str(facts["position"])
             judged = judge(book, memory.get(position, {}), facts, beat.market, beat.time)
             memory[position] = judged.memory
-            row = row_of(position, judged)
-            said = {name: row[name] for name in SAID}
-            is_new = said["rule"] is not None and said != before.get(position)
+            said = {name: row_of(position, judged)[name] for name in SAID}
+            if position not in over:
+                if said != before.get(position, dict.fromkeys(SAID)):
+                    waiting[position] = said["kind"] == "decision" and said["action"] != "block_entries"
+                    if said["rule"] is not None:
+                        found.decided[number, position] = said
+                if waiting.get(position) and known(facts.get("profit_usd")) is not None:
+                    found.carried_out[number, position] = said
+                    waiting[position] = False
+                    if said["action"] in ("close", "roll"):
+                        over.add(position)
             before[position] = said
-            if is_new and position not in over:
-                found[number, position] = said
-                if said["kind"] == "decision" and said["action"] in ("close", "roll"):
-                    over.add(position)
     return found
 
 
-def as_told(beats: list[Beat], both: WhatIf) -> tuple[dict[Any, Any], dict[Any, Any]]:
+def as_told(beats: list[Beat], both: WhatIf) -> list[ByHand]:
     """The decisions of both revisions as `by_hand` gives them; the times must all be different."""
     numbers = {beat.time: number for number, beat in enumerate(beats)}
-    sides: tuple[dict[Any, Any], dict[Any, Any]] = {}, {}
+    sides = {"old": ByHand(), "new": ByHand()}
     for row in both.decided().iter_rows(named=True):
-        for side, decided in zip(("old", "new"), sides, strict=True):
+        for side, told_of in sides.items():
             if row[f"{side}_rule"] is not None:
                 said = {name: row[f"{side}_{name}"] for name in SAID}
-                decided[numbers[row["time"]], row["position"]] = said
-    return sides
+                told_of.decided[numbers[row["time"]], row["position"]] = said
+    for row in both.carried_out().iter_rows(named=True):
+        said = {name: row[name] for name in SAID}
+        sides[row["side"]].carried_out[numbers[row["time"]], row["position"]] = said
+    return list(sides.values())
 
 
 def seen(old: Rulebook, new: Rulebook, beats: list[Beat], ask_often: bool = False) -> WhatIf:
@@ -192,7 +235,7 @@ def seen(old: Rulebook, new: Rulebook, beats: list[Beat], ask_often: bool = Fals
     return both
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 @given(old=rulebooks(), new=rulebooks(), past=PAST)
 def test_random_rules_differ_where_the_scalar_interpreter_says_so(old: str, new: str, past: Any) -> None:
     beats = random_beats(*past)
@@ -200,28 +243,30 @@ def test_random_rules_differ_where_the_scalar_interpreter_says_so(old: str, new:
         Beat(beat.time + timedelta(microseconds=number), beat.facts, beat.market, beat.ended)
         for number, beat in enumerate(beats)
     ]
-    first, second = rules.parse(old), rules.parse(new)
-    both = seen(first, second, distinct)
-    olds, news = as_told(distinct, both)
-    assert olds == by_hand(first, distinct)
-    assert news == by_hand(second, distinct)
-    wanted = {key for key in olds.keys() | news.keys() if olds.get(key) != news.get(key)}
+    books = rules.parse(old), rules.parse(new)
+    both = seen(*books, distinct)
+    first, second = (by_hand(book, distinct) for book in books)
+    assert as_told(distinct, both) == [first, second]
+    keys = first.decided.keys() | second.decided.keys()
+    wanted = [key for key in keys if first.decided.get(key) != second.decided.get(key)]
     assert both.differing().height == len(wanted)
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
 @given(text=rulebooks(), past=PAST)
 def test_no_rules_differ_from_themselves(text: str, past: Any) -> None:
     book = rules.parse(text)
     assert compared(book, rules.parse(text), random_beats(*past)).is_empty()
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
 @given(old=rulebooks(), new=rulebooks(), past=PAST)
 def test_asking_in_between_changes_nothing(old: str, new: str, past: Any) -> None:
     books, beats = (rules.parse(old), rules.parse(new)), random_beats(*past)
     whole = seen(*books, beats)
-    assert seen(*books, beats, ask_often=True).decided().equals(whole.decided())
+    asked = seen(*books, beats, ask_often=True)
+    assert asked.decided().equals(whole.decided())
+    assert asked.carried_out().equals(whole.carried_out())
 
 
 def test_however_many_rows_wait_the_answer_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
