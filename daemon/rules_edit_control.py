@@ -15,6 +15,7 @@ import rules
 from daemon.rules_edit import Edit, edited
 from options import RuleError
 from rules.edit import with_mode, with_mute, with_parameter, without_mute
+from rules.expression import All, AnyOf, Node
 
 log = structlog.get_logger()
 
@@ -146,7 +147,7 @@ def book_data(book: rules.Rulebook, now: datetime) -> dict[str, Any]:
                 "mode": rule.mode,
                 "scope": rule.scope,
                 "path": rule.path,
-                "when": [tier.when.source.text for tier in rule.tiers],
+                "when": [_written(tier.when) for tier in rule.tiers],
                 "parameters": {name: literal.source.text for name, literal in rule.parameters.items()},
                 "overrides": {
                     target: {name: literal.source.text for name, literal in values.items()}
@@ -167,3 +168,12 @@ def book_data(book: rules.Rulebook, now: datetime) -> dict[str, Any]:
             for mute in book.mutes
         ],
     }
+
+
+def _written(condition: Node) -> str:
+    """A condition on one line; those of lists are joined by their word."""
+    if not isinstance(condition, All | AnyOf) or condition.source.text not in ("all of", "any of"):
+        return condition.source.text
+    word, other = ("and", " or ") if isinstance(condition, All) else ("or", " and ")
+    parts = [_written(part) for part in condition.parts]
+    return f" {word} ".join(f"({part})" if other in part else part for part in parts)

@@ -1,7 +1,7 @@
 """The daemon's control API as the page sees it."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 import httpx
 from pydantic import BaseModel, ValidationError
@@ -9,6 +9,8 @@ from pydantic import BaseModel, ValidationError
 from options import OptiondError
 
 TIMEOUT_S = 1.5
+CHANGE_WITHIN_S = 10.0
+"""A change of the rules file is checked, and waits for the disk."""
 
 
 class DaemonSilent(OptiondError):
@@ -17,6 +19,10 @@ class DaemonSilent(OptiondError):
 
 class HaltRefused(OptiondError):
     """The daemon answered a halt or a resume with a refusal."""
+
+
+class ChangeRefused(OptiondError):
+    """The daemon did not change the rules file; the message says why, over several lines."""
 
 
 class Connection(BaseModel):
@@ -79,6 +85,35 @@ class Rules(BaseModel):
     error: str | None = None
 
 
+class RuleInFile(BaseModel):
+    """A rule as it is written: parameters with their units, overrides by what they are for."""
+
+    id: str
+    priority: int
+    mode: Literal["off", "shadow", "live"]
+    scope: str
+    when: list[str] = []
+    parameters: dict[str, str] = {}
+    overrides: dict[str, dict[str, str]] = {}
+
+
+class MuteInFile(BaseModel):
+    rule: str
+    on: str
+    said: str
+    ended: bool
+
+
+class RulesFile(BaseModel):
+    """The rules file as it lies there. `revision` is None and `error` says why when it is not sound."""
+
+    path: str
+    revision: str | None
+    error: str | None
+    rules: list[RuleInFile]
+    mutes: list[MuteInFile]
+
+
 class Breaker(BaseModel):
     state: str
     reason: str | None = None
@@ -103,7 +138,7 @@ class Status(BaseModel):
 
 
 class Control:
-    """Speaks to the control API at `url`; no call waits longer than `TIMEOUT_S` for an answer."""
+    """Speaks to the control API at `url`; no call waits longer for an answer than the constants above say."""
 
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
@@ -140,13 +175,56 @@ class Control:
         if not answer.is_success:
             raise HaltRefused(f"The daemon refused to {action}: {answer.status_code} {answer.text[:200]}")
 
+    def rules_file(self) -> RulesFile | None:
+        """What is in the rules file; None when the daemon does not tell. Raises DaemonSilent."""
+        answer = self._send(self._http.build_request("GET", f"{self.url}/rules/file"))
+        if not answer.is_success:
+            return None
+        try:
+            return RulesFile.model_validate_json(answer.content)
+        except ValidationError as error:
+            raise DaemonSilent(f"{self.url}/rules/file is not understood: {error}") from error
+
+    def change_rules(self, what: str, change: dict[str, Any], token: str) -> None:
+        """Have one thing in the rules file changed; `what` is parameter, mode, mute or unmute.
+
+        Raises ChangeRefused (wrong token, a change that does not check) and DaemonSilent.
+        """
+        if not (token.isascii() and token.isprintable()):
+            raise ChangeRefused(_WRONG_TOKEN)
+        answer = self._send(
+            self._http.build_request(
+                "POST",
+                f"{self.url}/rules/file/{what}",
+                json={**change, "actor": "page"},
+                headers={"Authorization": f"Bearer {token}"},
+                timeout=CHANGE_WITHIN_S,
+            )
+        )
+        if answer.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
+            raise ChangeRefused(_WRONG_TOKEN)
+        if not answer.is_success:
+            raise ChangeRefused(_detail(answer))
+
     def _send(self, request: httpx.Request) -> httpx.Response:
         try:
             return self._http.send(request)
         except httpx.TimeoutException as error:
-            raise DaemonSilent(f"no answer from {self.url} within {TIMEOUT_S:g} s") from error
+            within_s = request.extensions["timeout"]["read"]
+            raise DaemonSilent(f"no answer from {self.url} within {within_s:g} s") from error
         except httpx.TransportError as error:
             raise DaemonSilent(f"nothing answers at {self.url}: {error}") from error
+
+
+def _detail(answer: httpx.Response) -> str:
+    """What a refusal says: one text, or what is wrong with each field."""
+    try:
+        detail = answer.json()["detail"]
+        if isinstance(detail, str):
+            return detail
+        return "; ".join(f"{each['loc'][-1]}: {each['msg']}" for each in detail)
+    except (ValueError, KeyError, TypeError, IndexError):
+        return f"The daemon refused: {answer.status_code} {answer.text[:200]}"
 
 
 _WRONG_TOKEN = "Wrong token. It is the content of control.token in the home folder of the daemon."

@@ -5,7 +5,7 @@ from typing import Any
 from dash import dcc, html
 from dash.development.base_component import Component
 
-from dashboard import pieces
+from dashboard import pieces, rules_desk
 from dashboard.figures import GREEKS, NLV, Series
 
 REFRESH_EVERY_MS = 2000
@@ -63,6 +63,7 @@ def page(title: str) -> Component:
                         "Account and book Greeks",
                         html.Div([_chart(series) for series in CHARTS], className="charts"),
                     ),
+                    _section("Rules", html.Div(id="rules")),
                     _section("Alerts", html.Div(id="alerts")),
                 ]
             ),
@@ -70,6 +71,7 @@ def page(title: str) -> Component:
                 ["All times are New York time. Page refreshed ", html.Time(id="refreshed"), "."],
             ),
             _dialog(),
+            rules_desk.dialog(),
         ],
         className="page",
     )
@@ -122,7 +124,7 @@ def _dialog() -> Component:
                 html.P(id="dialog-message", className="dialog-message", role="alert"),
                 html.Div(
                     [
-                        html.Button("Cancel", id="cancel", className="quiet", type="button"),
+                        html.Button("Cancel", id="cancel", className="quiet cancel", type="button"),
                         html.Button(id="confirm", type="button"),
                     ],
                     className="buttons",

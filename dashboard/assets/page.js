@@ -36,8 +36,8 @@
   };
 
   document.addEventListener("keydown", ({key}) => {
-    const veil = document.getElementById("veil");
-    if (key === "Escape" && veil && veil.classList.contains("open")) document.getElementById("cancel").click();
+    const cancel = key === "Escape" && document.querySelector(".veil.open .cancel");
+    if (cancel) cancel.click();
   });
 
   new MutationObserver((changes) => {

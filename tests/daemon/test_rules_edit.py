@@ -177,6 +177,11 @@ def test_the_api_shows_the_file_and_what_is_wrong_with_it(api: httpx.Client, fil
     assert (shown["revision"], shown["error"]) == (rules.revision_of(TEXT), None)
     assert shown["rules"][0]["parameters"] == {"full": "80%"}
     assert shown["rules"][0]["when"] == ["profit >= $full"]
+    both = "{any: [profit >= $full and dte > 1d, {all: [dte <= 1d, lots > 1]}, lots > 9]}"
+    file.write_text(TEXT.replace("profit >= $full", both).replace("{profit: 80%}", "{lots: 10}"))
+    assert api.get("/rules/file").json()["rules"][0]["when"] == [
+        "(profit >= $full and dte > 1d) or (dte <= 1d and lots > 1) or lots > 9"
+    ]
     file.write_text(TEXT.replace("profit >=", "proft >="))
     shown = (api.get("/rules/file")).json()
     assert shown["revision"] is None

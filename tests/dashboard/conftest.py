@@ -16,6 +16,8 @@ from fastapi import FastAPI, Header, HTTPException
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 from werkzeug.serving import make_server
 
+import rules
+from daemon.rules_edit_control import edit_routes
 from dashboard.app import create_app
 from lake import TABLES, Lake
 from lake.schemas import Column, facts_table
@@ -376,8 +378,14 @@ class Daemon:
         return {**said, **self.changes}
 
 
-def _api(daemon: Daemon) -> FastAPI:
+def _owner(authorization: Annotated[str, Header()] = "") -> None:
+    if authorization != f"Bearer {TOKEN}":
+        raise HTTPException(401, "wrong token")
+
+
+def _api(daemon: Daemon, rules_path: Path) -> FastAPI:
     app = FastAPI()
+    app.include_router(edit_routes(_owner, rules_path, lambda: NOW))
 
     @app.get("/status")
     def status() -> dict[str, Any]:
@@ -402,11 +410,17 @@ def _api(daemon: Daemon) -> FastAPI:
 
 
 @pytest.fixture
-def daemon() -> Iterator[Daemon]:
+def rules_path(tmp_path: Path) -> Path:
+    """The rules file of the daemon: the shipped rules."""
+    return Path(shutil.copy(rules.default_rules_path(), tmp_path / "rules.yaml"))
+
+
+@pytest.fixture
+def daemon(rules_path: Path) -> Iterator[Daemon]:
     """A control API in a thread; `stop()` makes it fall silent."""
     daemon = Daemon()
     server = uvicorn.Server(
-        uvicorn.Config(_api(daemon), port=0, log_level="error", timeout_graceful_shutdown=1)
+        uvicorn.Config(_api(daemon, rules_path), port=0, log_level="error", timeout_graceful_shutdown=1)
     )
     listening = server.config.bind_socket()
     daemon.url = f"http://127.0.0.1:{listening.getsockname()[1]}"
