@@ -5,17 +5,18 @@ they were; what was written is read back and compared with its sources before it
 """
 
 import hashlib
-import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 from polars.io.plugins import register_io_source
 
+from lake import delta
 from lake.data_files import DataFile, statistics_of
 from lake.store import Store
 from options import LakeError
@@ -180,13 +181,12 @@ def write(store: Store, table: str, rewrite: Rewrite, schema: pl.Schema, measure
     was read back is not what the sources hold.
     """
     sums = Sums()
-    content = _parquet(sorted_rows(store, table, rewrite.sources, schema), schema, sums, measured)
     key = f"{table}/{rewrite.path}"
-    store.write(key, content)
-    size = len(content)
-    del content
+    with store.placing(key) as fresh:
+        _sink(sorted_rows(store, table, rewrite.sources, schema), fresh, schema, sums, measured)
+        size = fresh.stat().st_size
     back = Sums()
-    for rows in pl.scan_parquet(io.BytesIO(store.read(key))).collect_batches(maintain_order=True):
+    for rows in delta.scan_file(store, key).collect_batches(maintain_order=True):
         back.add(rows)
     if sums.rows != rewrite.rows or sums != back:
         store.delete(key)
@@ -199,8 +199,13 @@ def write(store: Store, table: str, rewrite: Rewrite, schema: pl.Schema, measure
     return DataFile(rewrite.path, size, rewrite.date, sums.rows, first, last, text)
 
 
-def _parquet(source: Iterator[pl.DataFrame], schema: pl.Schema, sums: Sums, measured: Sequence[str]) -> bytes:
-    """The rows as one zstd Parquet file; what passes through is taken into `sums`."""
+def _sink(
+    source: Iterator[pl.DataFrame], path: Path, schema: pl.Schema, sums: Sums, measured: Sequence[str]
+) -> None:
+    """Write the rows as one zstd Parquet file; what passes through is taken into `sums`.
+
+    Into a file, since a buffer of Python's would stop every other thread for each piece that is added.
+    """
 
     def rows(
         columns: list[str] | None, predicate: pl.Expr | None, count: int | None, size: int | None
@@ -209,8 +214,6 @@ def _parquet(source: Iterator[pl.DataFrame], schema: pl.Schema, sums: Sums, meas
             sums.add(part, measured)
             yield part
 
-    buffer = io.BytesIO()
     register_io_source(rows, schema=schema).sink_parquet(
-        buffer, compression="zstd", row_group_size=_ROWS_AT_ONCE, maintain_order=True
+        path, compression="zstd", row_group_size=_ROWS_AT_ONCE, maintain_order=True
     )
-    return buffer.getvalue()

@@ -199,8 +199,15 @@ def files_at(store: Store, name: str, version: int) -> tuple[dict[str, int], lis
 
 def read_whole(store: Store, key: str) -> int:
     """Read every value of one data file; gives its rows. Raises PolarsError when it is damaged."""
-    scanned = pl.scan_parquet(f"{store.uri}/{key}", storage_options=_options(store), glob=False)
-    return int(scanned.select(pl.len(), pl.all().is_null().any()).collect(engine="streaming")["len"][0])
+    rows = scan_file(store, key)
+    return int(rows.select(pl.len(), pl.all().is_null().any()).collect(engine="streaming")["len"][0])
+
+
+def scan_file(store: Store, key: str) -> pl.LazyFrame:
+    """The rows of one data file, without the date that its folder names."""
+    return pl.scan_parquet(
+        f"{store.uri}/{key}", storage_options=_options(store), glob=False, hive_partitioning=False
+    )
 
 
 def _uri(store: Store, name: str) -> str:

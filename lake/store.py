@@ -6,8 +6,9 @@ they are whole, remove what is torn) goes through a `Store`. Keys are paths with
 
 import os
 import re
+import tempfile
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -71,6 +72,9 @@ class Store(Protocol):
     def write(self, key: str, content: bytes) -> None:
         """Write one file, whole or not at all, safely on disk when this returns."""
 
+    def placing(self, key: str) -> AbstractContextManager[Path]:
+        """A local file to write within the block; at its end it is `key`, as `write` would write it."""
+
     def delete(self, key: str) -> None:
         """Remove one file; nothing happens when it is missing."""
 
@@ -121,10 +125,15 @@ class Folder:
             return file.read()
 
     def write(self, key: str, content: bytes) -> None:
+        with self.placing(key) as fresh:
+            fresh.write_bytes(content)
+
+    @contextmanager
+    def placing(self, key: str) -> Iterator[Path]:
         path = self.path / key
         path.parent.mkdir(parents=True, exist_ok=True)
         fresh = path.with_name(f"{path.name}.new")
-        fresh.write_bytes(content)
+        yield fresh
         _sync(fresh)
         fresh.replace(path)
         self.sync([key])
@@ -257,6 +266,14 @@ class Bucket:
     def write(self, key: str, content: bytes) -> None:
         with _told():
             obstore.put(self._store, key, content)
+
+    @contextmanager
+    def placing(self, key: str) -> Iterator[Path]:
+        with tempfile.TemporaryDirectory() as folder:
+            fresh = Path(folder) / "fresh"
+            yield fresh
+            with _told():
+                obstore.put(self._store, key, fresh)
 
     def delete(self, key: str) -> None:
         with _told():
