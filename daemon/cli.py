@@ -212,6 +212,7 @@ def _add_rules(commands: Commands) -> None:
         actions, "check", "rulebook.check", "all errors of a rules file at once, with line and column"
     )
     check.add_argument("file", nargs="?", type=Path, help="default: the rules of the home")
+    check.add_argument("--strict", action="store_true", help="exit code 1 on warnings too")
     _add_json(check)
     decide = _command(
         actions, "decide", "rulebook.decide", "one JSON line of facts in, one JSON decision out"

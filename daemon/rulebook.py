@@ -3,7 +3,10 @@
 import argparse
 import json
 import sys
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import rules
 from daemon.settings import load_settings
@@ -18,7 +21,10 @@ def rules_path(home: Path) -> Path:
 
 
 def check(arguments: argparse.Namespace) -> int:
-    """Every error of the file, or one line that says it is sound; exit code 1 on errors."""
+    """Every error of the file, or one line that says it is sound, and what is odd in it.
+
+    Exit code 1 on errors, with --strict also when something is odd.
+    """
     path = arguments.file or rules_path(arguments.home)
     try:
         book = rules.load(path)
@@ -28,13 +34,16 @@ def check(arguments: argparse.Namespace) -> int:
         else:
             print(error, file=sys.stderr)
         return 1
+    lints = rules.lint(book)
     if arguments.json:
-        print(
-            json.dumps({"ok": True, "path": str(path), "revision": book.revision, "rules": len(book.rules)})
-        )
+        answer = {"ok": True, "path": str(path), "revision": book.revision, "rules": len(book.rules)}
+        print(json.dumps(answer | {"lints": lints_json(lints)}, ensure_ascii=False))
     else:
-        print(f"{path}: {len(book.rules)} rules are sound, revision {book.revision[:12]}")
-    return 0
+        for one in lints:
+            print(one.text, file=sys.stderr)
+        odd = f", {len(lints)} warnings" if len(lints) > 1 else ", 1 warning" if lints else ""
+        print(f"{path}: {len(book.rules)} rules are sound{odd}, revision {book.revision[:12]}")
+    return 1 if lints and arguments.strict else 0
 
 
 def problems_json(error: rules.RulesInvalid) -> list[dict[str, str | int]]:
@@ -48,6 +57,11 @@ def problems_json(error: rules.RulesInvalid) -> list[dict[str, str | int]]:
         }
         for problem in error.problems
     ]
+
+
+def lints_json(lints: Sequence[rules.Lint]) -> list[dict[str, Any]]:
+    """Every warning as plain data; `proof` has the values that prove it."""
+    return [{key: value for key, value in asdict(one).items() if key != "text"} for one in lints]
 
 
 def decide(arguments: argparse.Namespace) -> int:

@@ -9,6 +9,7 @@ from rules.decide import DecideRun, decide_lines
 from rules.explanation import Explanation, explain
 from rules.facts import CATALOGUE, FACTS, Fact, Unit
 from rules.fold import step
+from rules.lints import Lint, lint
 from rules.loading import default_rules_path, load, parse, revision_of
 from rules.mutes import ended, mute_of, told
 from rules.plan import DECISIONS
@@ -23,6 +24,7 @@ __all__ = [
     "DecideRun",
     "Explanation",
     "Fact",
+    "Lint",
     "Mute",
     "Problem",
     "Rule",
@@ -35,6 +37,7 @@ __all__ = [
     "ended",
     "explain",
     "initial_state",
+    "lint",
     "load",
     "mute_of",
     "parse",

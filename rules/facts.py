@@ -30,7 +30,8 @@ class Fact:
 
     `stale_after_s`: how long an unknown value is normal before somebody should be told. `values`: the
     closed set of a text fact, empty when it is open. `tracked`: folded per position by the rules
-    themselves; a value handed in counts as one that was already seen.
+    themselves; a value handed in counts as one that was already seen. `low`, `high`: what an open position
+    never goes below or above, None where that is not certain; facts of dtype Int64 are whole numbers.
     """
 
     name: str
@@ -42,6 +43,8 @@ class Fact:
     dtype: type[pl.DataType] = pl.Float64
     values: tuple[str, ...] = ()
     tracked: bool = False
+    low: float | None = None
+    high: float | None = None
 
 
 REGIMES = ("crash", "high_vol", "normal", "low_vol")
@@ -61,8 +64,9 @@ def _position(
     computed: str,
     stale_after_s: float = _QUOTED_S,
     dtype: type[pl.DataType] = pl.Float64,
+    low: float | None = None,
 ) -> Fact:
-    return Fact(name, unit, "position", meaning, computed, stale_after_s, dtype)
+    return Fact(name, unit, "position", meaning, computed, stale_after_s, dtype, low=low)
 
 
 def _text(
@@ -71,12 +75,24 @@ def _text(
     return Fact(name, _T, scope, meaning, computed, stale_after_s, pl.String, values)
 
 
-def _underlying(name: str, unit: Unit, meaning: str, computed: str, stale_after_s: float) -> Fact:
-    return Fact(name, unit, "underlying", meaning, computed, stale_after_s)
+def _underlying(
+    name: str,
+    unit: Unit,
+    meaning: str,
+    computed: str,
+    stale_after_s: float,
+    low: float | None = None,
+    high: float | None = None,
+) -> Fact:
+    return Fact(name, unit, "underlying", meaning, computed, stale_after_s, low=low, high=high)
 
 
-def _book(name: str, unit: Unit, meaning: str, computed: str, dtype: type[pl.DataType] = pl.Float64) -> Fact:
-    return Fact(name, unit, "book", meaning, computed, _BOOK_S, dtype)
+def _book(name: str, unit: Unit, meaning: str, computed: str) -> Fact:
+    return Fact(name, unit, "book", meaning, computed, _BOOK_S)
+
+
+def _book_count(name: str, meaning: str, computed: str) -> Fact:
+    return Fact(name, _N, "book", meaning, computed, _BOOK_S, pl.Int64, low=0.0)
 
 
 _PROFIT = (
@@ -105,7 +121,11 @@ _PROFIT = (
     ),
     _position("max_profit_usd", _U, "best result at expiry", "payoff of the legs; unknown when unlimited"),
     _position(
-        "max_loss_usd", _U, "worst result at expiry, as a positive sum", "payoff; unknown when unlimited"
+        "max_loss_usd",
+        _U,
+        "worst result at expiry, as a positive sum",
+        "payoff; unknown when unlimited",
+        low=0.0,
     ),
     _position(
         "buying_power_used",
@@ -116,13 +136,27 @@ _PROFIT = (
 )
 
 _TIME = (
-    _position("dte", _D, "calendar days to the nearest expiry of a leg", "New York date", _DAILY_S, pl.Int64),
-    _position("days_held", _D, "days since entry", "(now - entry time) / 24 h", _DAILY_S),
     _position(
-        "days_to_earnings", _D, "calendar days to the next earnings report", "calendar", _DAILY_S, pl.Int64
+        "dte", _D, "calendar days to the nearest expiry of a leg", "New York date", _DAILY_S, pl.Int64, 0.0
+    ),
+    _position("days_held", _D, "days since entry", "(now - entry time) / 24 h", _DAILY_S, low=0.0),
+    _position(
+        "days_to_earnings",
+        _D,
+        "calendar days to the next earnings report",
+        "calendar",
+        _DAILY_S,
+        pl.Int64,
+        0.0,
     ),
     _position(
-        "days_to_ex_dividend", _D, "calendar days to the next ex-dividend day", "calendar", _DAILY_S, pl.Int64
+        "days_to_ex_dividend",
+        _D,
+        "calendar days to the next ex-dividend day",
+        "calendar",
+        _DAILY_S,
+        pl.Int64,
+        0.0,
     ),
 )
 
@@ -143,17 +177,27 @@ _GREEKS = (
 )
 
 _VOLATILITY = (
-    _position("iv", _R, "implied volatility of the position", "vega-weighted mean over the legs"),
-    _position("iv_change", _R, "iv against its value at entry, 0.5 = half as much again", "iv / entry - 1"),
-    _underlying("iv_rank", _C, "where iv lies between the lows and highs of a year", "0 to 100", _DAILY_S),
-    _underlying("iv_percentile", _C, "share of a year's days with lower iv", "0 to 100", _DAILY_S),
+    _position("iv", _R, "implied volatility of the position", "vega-weighted mean over the legs", low=0.0),
+    _position(
+        "iv_change", _R, "iv against its value at entry, 0.5 = half as much again", "iv / entry - 1", low=-1.0
+    ),
+    _underlying(
+        "iv_rank", _C, "where iv lies between the lows and highs of a year", "0 to 100", _DAILY_S, 0.0, 100.0
+    ),
+    _underlying(
+        "iv_percentile", _C, "share of a year's days with lower iv", "0 to 100", _DAILY_S, 0.0, 100.0
+    ),
 )
 
 _MARKET = (
-    _underlying("underlying_price", _U, "price of the underlying", "last, else mid", _QUOTED_S),
-    _underlying("underlying_change_1h", _R, "move within one hour", "price / price an hour ago - 1", 4200.0),
-    _underlying("underlying_change_1d", _R, "move since yesterday", "price / previous close - 1", 600.0),
-    Fact("vix", _P, "book", "the VIX index", "last", 600.0),
+    _underlying("underlying_price", _U, "price of the underlying", "last, else mid", _QUOTED_S, 0.0),
+    _underlying(
+        "underlying_change_1h", _R, "move within one hour", "price / price an hour ago - 1", 4200.0, -1.0
+    ),
+    _underlying(
+        "underlying_change_1d", _R, "move since yesterday", "price / previous close - 1", 600.0, -1.0
+    ),
+    Fact("vix", _P, "book", "the VIX index", "last", 600.0, low=0.0),
     _position("vix_change", _P, "VIX against its value at entry", "vix - entry vix", 600.0),
     _text("regime", "book", "mood of the market", "from VIX and its moves", 600.0, REGIMES),
 )
@@ -166,7 +210,7 @@ _QUALITY = (
         "signed (price - strike) / price, smallest over the short legs",
     ),
     _position("extrinsic", _U, "smallest time value of a short leg, per share", "mark - intrinsic value"),
-    _position("quote_age", _S, "age of the oldest leg quote", "now - quote time"),
+    _position("quote_age", _S, "age of the oldest leg quote", "now - quote time", low=0.0),
     _position("spread_pct", _R, "bid-ask spread against the mark", "(ask - bid) / abs(mark) of the combo"),
     _text("quote_state", "position", "the worst quote of the legs", "live to missing", 120.0, QUOTE_STATES),
 )
@@ -182,7 +226,7 @@ _IDENTITY = (
     ),
     _text("strategy", "position", "the strategy that opened it", "its id; unknown when adopted", _DAILY_S),
     _text("underlying", "position", "symbol of the underlying", "contract", _DAILY_S),
-    _position("lots", _N, "how many times the structure is held", "holdings", _DAILY_S, pl.Int64),
+    _position("lots", _N, "how many times the structure is held", "holdings", _DAILY_S, pl.Int64, 1.0),
     _position(
         "positions_same_underlying",
         _N,
@@ -190,6 +234,7 @@ _IDENTITY = (
         "count",
         _DAILY_S,
         pl.Int64,
+        1.0,
     ),
 )
 
@@ -206,8 +251,8 @@ _BOOK = (
         "largest risk on one underlying",
         "max over underlyings of sum(max_loss_usd) / net liquidation value",
     ),
-    _book("book_positions", _N, "open positions", "count", pl.Int64),
-    _book("book_positions_one_underlying", _N, "most positions on one underlying", "max of counts", pl.Int64),
+    _book_count("book_positions", "open positions", "count"),
+    _book_count("book_positions_one_underlying", "most positions on one underlying", "max of counts"),
 )
 
 CATALOGUE: tuple[Fact, ...] = (
@@ -222,3 +267,29 @@ CATALOGUE: tuple[Fact, ...] = (
 )
 
 FACTS: dict[str, Fact] = {fact.name: fact for fact in CATALOGUE}
+
+UNDELIVERED = frozenset(
+    {"iv_rank", "iv_percentile", "days_to_earnings", "days_to_ex_dividend", "book_var_usd"}
+)
+"""Facts that are always null for now, because nothing gives their source yet."""
+
+_STOCK = frozenset({Structure.STOCK})
+_NO_SHORT_OPTION = frozenset(
+    {
+        Structure.LONG_PUT,
+        Structure.LONG_CALL,
+        Structure.LONG_STRANGLE,
+        Structure.LONG_STRADDLE,
+        Structure.STOCK,
+    }
+)
+NEVER_KNOWN: dict[str, frozenset[Structure]] = {
+    "dte": _STOCK,
+    "iv": _STOCK,
+    "iv_change": _STOCK,
+    "short_strike_distance": _NO_SHORT_OPTION,
+    "extrinsic": _NO_SHORT_OPTION,
+    "max_loss_usd": frozenset({Structure.SHORT_CALL, Structure.SHORT_STRANGLE, Structure.SHORT_STRADDLE}),
+    "max_profit_usd": frozenset({Structure.LONG_CALL, Structure.LONG_STRANGLE, Structure.LONG_STRADDLE}),
+}
+"""Structures for which a fact is null by nature: no expiry, no short option, no limit."""

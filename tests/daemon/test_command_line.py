@@ -282,6 +282,22 @@ def test_rules_check_says_sound_or_every_problem(tmp_path: Path, ask: Callable[.
     assert [(p["line"], p["column"]) for p in json.loads(told.out)["problems"]] == [(6, 11), (7, 9)]
 
 
+def test_rules_check_warns_and_strictly_fails(tmp_path: Path, ask: Callable[..., Answer]) -> None:
+    odd = tmp_path / "odd.yaml"
+    odd.write_text("rules:\n  - {id: late, priority: 1, when: dte > 21d and dte < 14d, do: {close: mid}}\n")
+    warned = ask("rules", "check", odd)
+    assert warned.code == 0
+    assert "1 rules are sound, 1 warning, revision" in warned.out
+    assert f"{odd}:2:35: warning: late can never fire: dte > 21d and dte < 14d are never true" in warned.err
+    strict = ask("rules", "check", odd, "--strict", "--json")
+    assert strict.code == 1
+    told = json.loads(strict.out)
+    assert told["ok"] is True
+    assert [(one["kind"], one["line"], one["column"], one["proof"]) for one in told["lints"]] == [
+        ("unsatisfiable", 2, 35, {"dte > 21d": 21.0, "dte < 14d": 14.0})
+    ]
+
+
 def test_rules_check_takes_the_rules_of_the_home(tmp_path: Path, ask: Callable[..., Answer]) -> None:
     assert "12 rules" in ask("rules", "check", "--home", tmp_path).out, "the shipped ones at first"
     (tmp_path / "rules.yaml").write_text(BAD)

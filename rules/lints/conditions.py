@@ -1,0 +1,216 @@
+"""Conditions that can never be true, or never false."""
+
+from collections.abc import Iterator
+
+from rules.explanation_text import shown_value
+from rules.expression import All, AnyOf, Compare, Literal, Name, Node, Parameter
+from rules.facts import NEVER_KNOWN, UNDELIVERED, Unit
+from rules.lints.formula import Claim, Want
+from rules.lints.inquiry import Inquiry, Lint, is_true, met, names_of, tier_name, unmet
+from rules.lints.search import Answer, Facts
+from rules.lints.words import bounds, domain, facts_in, facts_shown, joined, with_values, written
+from rules.rulebook import Rule, Tier
+
+
+def impossible(inquiry: Inquiry, rule: Rule, tier: Tier) -> Lint | None:
+    """The tier's condition is never true."""
+    what, verb = tier_name(rule, tier), "fire" if len(rule.tiers) == 1 else "act"
+    head = f"{what} can never {verb}"
+    if rule.fires_when_unknown and not inquiry.never(
+        met(rule, tier.when), doubtful=frozenset(names_of([tier.when]))
+    ):
+        head = f"{what} {verb}s only while facts are unknown"
+    return _never_true(inquiry, rule, tier.when, head, waits=rule.fires_when_unknown)
+
+
+def dead_branches(inquiry: Inquiry, rule: Rule, tier: Tier) -> Iterator[Lint]:
+    """Of an `any`, what is never true, or only when another part is true as well."""
+    if not isinstance(tier.when, AnyOf):
+        return
+    dropped: set[int] = set()
+    for place, branch in enumerate(tier.when.parts):
+        head = f"this part of {tier_name(rule, tier)} is never true"
+        lint = _never_true(inquiry, rule, branch, head, waits=True)
+        if lint:
+            dropped.add(place)
+            yield lint
+            continue
+        for other_place, other in enumerate(tier.when.parts):
+            if other_place == place or other_place in dropped:
+                continue
+            if inquiry.never(is_true(rule, branch), Claim(rule, other, Want.NOT_TRUE)):
+                dropped.add(place)
+                yield _redundant(inquiry, rule, branch, other)
+                break
+
+
+def _redundant(inquiry: Inquiry, rule: Rule, branch: Node, other: Node) -> Lint:
+    facts = inquiry.ask(is_true(rule, branch))
+    seen: Facts = {} if isinstance(facts, Answer) else facts
+    values = facts_shown(inquiry.book, seen, [branch, other], rule)
+    return inquiry.lint(
+        "redundant",
+        branch.source.at,
+        f"this part of {rule.id} changes nothing: whenever {written(branch)} is true, {written(other)} is "
+        "true too: remove it, or change it",
+        f"{values}: both {with_values(branch, rule, seen)} and {with_values(other, rule, seen)} are true",
+        facts_in(seen, [branch, other], rule),
+    )
+
+
+def _never_true(inquiry: Inquiry, rule: Rule, condition: Node, head: str, waits: bool) -> Lint | None:
+    """`waits`: it may wait for facts that nothing delivers yet."""
+    claim, mark = is_true(rule, condition), condition.source.at
+    if not inquiry.never(claim, today=not waits):
+        return None
+    if not waits and not inquiry.never(claim):
+        missing = joined([name for name in names_of([condition]) if name in UNDELIVERED])
+        return inquiry.lint(
+            "never known",
+            mark,
+            f"{head} for now: it needs {missing}, which nothing delivers yet: use another fact",
+            f"{missing} = unknown",
+            dict.fromkeys(name for name in names_of([condition]) if name in UNDELIVERED),
+        )
+    facts = inquiry.ask(claim, by_nature=False)
+    if not isinstance(facts, Answer):
+        return _lacking(inquiry, rule, condition, head, facts)
+    return _clash(inquiry, rule, condition, head)
+
+
+def _lacking(inquiry: Inquiry, rule: Rule, condition: Node, head: str, facts: Facts) -> Lint:
+    """It is only never true because its structures never have one of the facts."""
+    structure = str(facts.get("structure"))
+    missing = [name for name in names_of([condition]) if structure in NEVER_KNOWN.get(name, ())]
+    told = joined(missing or ["a fact"])
+    return inquiry.lint(
+        "never known",
+        condition.source.at,
+        f"{head}: {told} is never known for the structures it is about: use another fact",
+        f"structure = {structure}, {', '.join(f'{name} = unknown' for name in missing)}",
+        {"structure": structure} | dict.fromkeys(missing),
+    )
+
+
+def _clash(inquiry: Inquiry, rule: Rule, condition: Node, head: str) -> Lint:
+    core = clashing(inquiry, rule, condition)
+    told = joined([written(part) for part in core])
+    together = "is never true" if len(core) == 1 else "are never true together"
+    shown = ", ".join(with_values(part, rule, {}) for part in core)
+    names, tracked = names_of(core), {one.name for one in inquiry.book.tracked}
+    limits = domain(inquiry.book, names if len(core) == 1 else set(names) & tracked)
+    return inquiry.lint(
+        "unsatisfiable",
+        condition.source.at,
+        f"{head}: {told} {together}: change it, or remove it",
+        "; ".join([shown, *limits]),
+        bounds(core, rule, {}),
+    )
+
+
+def clashing(
+    inquiry: Inquiry, rule: Rule, condition: Node, given: tuple[tuple[str, str], ...] = ()
+) -> list[Node]:
+    """Parts of a condition that are never true together, of which none can be left out."""
+    parts = list(_conjuncts(condition))
+    for part in list(parts):
+        fewer = [one for one in parts if one is not part]
+        if fewer and inquiry.never(*(is_true(rule, one) for one in fewer), given=given):
+            parts = fewer
+    return parts
+
+
+def _conjuncts(condition: Node) -> Iterator[Node]:
+    if isinstance(condition, All):
+        for part in condition.parts:
+            yield from _conjuncts(part)
+    else:
+        yield condition
+
+
+def always(inquiry: Inquiry, rule: Rule, tier: Tier) -> Lint | None:
+    """The tier's condition is true of every open position."""
+    condition, what = tier.when, tier_name(rule, tier)
+    claim = Claim(rule, condition, Want.FALSE)
+    where = "on every beat" if rule.scope == "book" else "on every open position"
+    facts = inquiry.ask(met(rule, condition))
+    seen: Facts = {} if isinstance(facts, Answer) else facts
+    if rule.fires_when_unknown and inquiry.never(claim, today=True) and not inquiry.never(claim):
+        missing = [name for name in names_of([condition]) if name in UNDELIVERED]
+        return inquiry.lint(
+            "always true",
+            condition.source.at,
+            f"{what} fires {where}: nothing delivers {joined(missing)} yet, and `unknown: fire` lets it "
+            "fire without: use `unknown: hold`",
+            ", ".join(f"{name} = unknown" for name in missing),
+            dict.fromkeys(missing),
+        )
+    if isinstance(facts, Answer) or not inquiry.never(claim):
+        return None
+    names = names_of([condition])
+    when = when_known(inquiry, rule, condition)
+    values = facts_shown(inquiry.book, seen, [condition], rule)
+    limits = "".join(f"; {one}" for one in domain(inquiry.book, names))
+    return inquiry.lint(
+        "always true",
+        condition.source.at,
+        f"{what} fires {where}{when}: {written(condition)} is never false",
+        f"{values}: it fires{limits}",
+        facts_in(seen, [condition], rule),
+    )
+
+
+def when_known(inquiry: Inquiry, rule: Rule, condition: Node) -> str:
+    """Appended to what always fires: when it does not without some facts."""
+    names = names_of([condition])
+    if inquiry.never(unmet(rule, condition), doubtful=frozenset(names)):
+        return ""
+    return f" when {joined(names)} {'is' if len(names) == 1 else 'are'} known"
+
+
+def dead_urgencies(inquiry: Inquiry, rule: Rule, tier: Tier) -> Iterator[Lint]:
+    """Urgencies that never apply while the tier acts."""
+    earlier: list[tuple[str, Node]] = []
+    for word, condition in tier.urgent_when:
+        fires, urgent = met(rule, tier.when), is_true(rule, condition)
+        above = [Claim(rule, node, Want.NOT_TRUE) for _, node in earlier]
+        if rule.clear_when is None and inquiry.never(fires, urgent, *above):
+            yield _dead_urgency(inquiry, rule, tier, word, condition)
+        earlier.append((word, condition))
+
+
+def _dead_urgency(inquiry: Inquiry, rule: Rule, tier: Tier, word: str, condition: Node) -> Lint:
+    facts = inquiry.ask(met(rule, tier.when))
+    seen: Facts = {} if isinstance(facts, Answer) else facts
+    conditions = [tier.when, condition]
+    return inquiry.lint(
+        "urgency",
+        condition.source.at,
+        f"{tier_name(rule, tier)} is never of urgency {word}: when it fires, {written(condition)} is false, "
+        "or a higher urgency holds",
+        f"{facts_shown(inquiry.book, seen, conditions, rule)}: it fires without",
+        facts_in(seen, conditions, rule),
+    )
+
+
+def rolls_again(inquiry: Inquiry, rule: Rule, tier: Tier) -> Lint | None:
+    """What the tier rolls to would be rolled again at once."""
+    target = tier.action.value
+    if tier.action.name != "roll" or not isinstance(target, int | Parameter):
+        return None
+    like = tier.when.source
+    goal = target if isinstance(target, Parameter) else Literal(float(target), Unit.DAYS, like)
+    there = is_true(rule, Compare("==", Name("dte", like), goal, like))
+    facts = inquiry.ask(there, met(rule, tier.when))
+    if isinstance(facts, Answer) or not inquiry.never(there, unmet(rule, tier.when)):
+        return None
+    dte = shown_value(facts["dte"], Unit.DAYS)
+    return inquiry.lint(
+        "rolls again",
+        tier.when.source.at,
+        f"{tier_name(rule, tier)} would roll again what it has rolled: {written(tier.when)} is true at its "
+        "target: roll further out, or fire later",
+        f"{facts_shown(inquiry.book, facts, [tier.when, there.condition], rule)}: rolled to {dte}, and it "
+        "fires there",
+        facts_in(facts, [tier.when, there.condition], rule),
+    )
