@@ -13,6 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import NoReturn, TypeAlias
 
+from daemon.rules_words import add_rules_in_force
 from daemon.settings import default_home
 from daemon.time_span import time_span
 from options import OptiondError
@@ -240,6 +241,7 @@ def _add_rules(commands: Commands) -> None:
     _add_json(schema, "print JSON, as it always does")
     _add_rules_edit(actions)
     _add_rules_diff(actions)
+    add_rules_in_force(actions, _command, _add_json)
 
 
 def _add_rules_edit(actions: Commands) -> None:

@@ -70,9 +70,9 @@ def control_app(
     brake: Brake,
     upkeep: Upkeep,
     registry: CollectorRegistry,
-    rules_file: Callable[[Callable[..., None]], APIRouter],
+    *rules: Callable[[Callable[..., None]], APIRouter],
 ) -> FastAPI:
-    """The API over what the daemon can be asked. `rules_file`: the routes of the rules file for an owner."""
+    """The API over what the daemon can be asked. `rules`: routes about rules, for an owner."""
     app = FastAPI(title="optiond control", docs_url=None, redoc_url=None)
 
     def owner(authorization: Annotated[str, Header()] = "") -> None:
@@ -110,7 +110,8 @@ def control_app(
     async def read_upkeep() -> dict[str, Any]:
         return upkeep.status()
 
-    app.include_router(rules_file(owner))
+    for routes in rules:
+        app.include_router(routes(owner))
 
     @app.get("/metrics")
     async def metrics() -> Response:

@@ -6,7 +6,7 @@ facts, let the rules decide, commit everything in one transaction, and only then
 
 import asyncio
 import time as stopwatch
-from collections.abc import Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from datetime import date, datetime, timedelta
 
 import polars as pl
@@ -18,13 +18,17 @@ from daemon.beat_times import BeatTimes
 from daemon.console import Console
 from daemon.intake import Intake
 from daemon.judge import Judge, Picture
+from daemon.kept_beats import KeptBeats
 from daemon.metrics import Metrics
 from daemon.opening_facts import opening_facts
 from daemon.pressure import CommitTimes
 from daemon.reconciler import Reconciler
 from daemon.records import Alerts, Records
+from daemon.reload import Reload
 from daemon.rules_file import RulesFile
-from daemon.settings import SyncSettings
+from daemon.rules_journal import RulesJournal
+from daemon.rules_standing import Standing
+from daemon.settings import ReloadSettings, SyncSettings
 from daemon.wanted_lines import wanted_lines
 from lake import Lake
 from lake.failpoint import reach
@@ -51,14 +55,16 @@ class Engine:
         self,
         lake: Lake,
         state: AccountState,
+        rules: Standing,
         rules_file: RulesFile,
         records: Records,
         settings: SyncSettings,
         console: Console,
         metrics: Metrics,
+        reload: ReloadSettings = ReloadSettings(),  # noqa: B008
     ) -> None:
         self.state = state
-        self.rules_file = rules_file
+        self.rules = rules
         self.alerts = Alerts(records, metrics)
         self._lake = lake
         self.records = records
@@ -66,7 +72,10 @@ class Engine:
         self._console = console
         self._metrics = metrics
         self.intake = Intake(state, records, self.alerts, console, metrics)
-        self.judge = Judge(state, records, self.alerts, console, metrics)
+        kept = KeptBeats(reload.replay_beats, reload.replay_mb)
+        self.judge = Judge(state, records, self.alerts, console, metrics, kept)
+        journal = RulesJournal(rules, rules_file, records, self.alerts, console)
+        self.reload = Reload(journal, state, self.judge, reload)
         self.reconciler = Reconciler(state, records, self.alerts, self.intake, console)
         self.picture: Picture | None = None
         self.account = ""
@@ -78,7 +87,6 @@ class Engine:
         self._recorded: datetime | None = None
         self._was_live = False
         self._reconciled: datetime | None = None
-        self._looked_at_rules: datetime | None = None
         self._dirty = False
         self._turn = asyncio.Lock()
         self._day: date | None = None
@@ -101,7 +109,7 @@ class Engine:
         events = state.broker.drain()
         for event in events:
             self.intake.apply(event, now)
-        await self._refresh_rules(now)
+        self.reload.take_in(now)
         if state.link is LinkState.UP and (not state.has_picture or self._reconcile_due(now)):
             await self._reconcile(now)
         moved = self.intake.settle(now)
@@ -111,7 +119,8 @@ class Engine:
         can_write = not self.lake_refusal or await self._commit(now)
         if state.has_picture and can_write:
             self._subscribe(now)
-            self.picture, intents = await self.judge.judge(self.rules_file.book, now)
+            await self.reload.settle(now)
+            self.picture, intents = await self.judge.judge(self.rules.book, now)
             intents += await self._continue_rolls(now)
             if self._dirty and self._record_due(self.picture, now):
                 self._record(self.picture, now)
@@ -135,11 +144,16 @@ class Engine:
     async def _commit(self, now: datetime) -> bool:
         """Make the cycle durable; False when the lake refuses, and then nothing is sent."""
         moved = self._take_intents(now)
+        if self.reload.has_swapped():
+            self._record_rule_state(now)
         frames = self.records.take()
         if not frames:
             return True
-        for intent in moved:
-            reach(f"{intent.state.value}.before")
+        steps = [intent.state.value for intent in moved]
+        if "rules_changes" in frames:
+            steps += [f"rules.{event}" for event in frames["rules_changes"]["event"]]
+        for step in steps:
+            reach(f"{step}.before")
         refusal = await self._write(now, frames)
         needed = {name: frame for name, frame in frames.items() if name not in PICTURES}
         if len(needed) < len(frames):
@@ -153,8 +167,8 @@ class Engine:
         if refusal:
             self.records.put_back(frames)
             return False
-        for intent in moved:
-            reach(f"{intent.state.value}.after")
+        for step in steps:
+            reach(f"{step}.after")
         return True
 
     async def _write(self, now: datetime, frames: Mapping[str, pl.DataFrame]) -> str:
@@ -186,7 +200,7 @@ class Engine:
         return changes
 
     def _record_rule_state(self, now: datetime) -> None:
-        revision = self.rules_file.book.revision
+        revision = self.rules.book.revision
         for row in self.state.rule_memory.rows(self.state.rule_state, revision, now):
             self.records.add("rule_state", row)
 
@@ -262,6 +276,19 @@ class Engine:
             if not await self._commit(now):
                 raise LakeError(f"trading is {breaker.state.value}, but not recorded: {self.lake_refusal}")
 
+    async def change_rules(self, change: Callable[[datetime], Awaitable[str]], now: datetime) -> str:
+        """Do what a human wants of the rules between two cycles; durable before it returns.
+
+        Raises RuleError when it cannot be done, LakeError when it is not recorded.
+        """
+        async with self._turn:
+            try:
+                return await change(now)
+            finally:
+                if not await self._commit(now):
+                    in_force = f"revision {self.rules.book.revision} is in force"
+                    raise LakeError(f"{in_force}, but what was done is not recorded: {self.lake_refusal}")
+
     def _hold_the_brake(self) -> None:
         """A halt also meets the orders that were on their way when it was pulled, or that a restart found."""
         breaker = self.state.breaker
@@ -270,34 +297,6 @@ class Engine:
             self.state.desk.cancel_all(f"{breaker.state.value}: {breaker.reason}", kind)
 
     # --- what happens now and then ---------------------------------------------------------------
-
-    async def _refresh_rules(self, now: datetime) -> None:
-        if self._looked_at_rules is not None and now - self._looked_at_rules < timedelta(seconds=1):
-            return
-        first = self._looked_at_rules is None
-        self._looked_at_rules = now
-        if first:
-            self._note_rules(now)
-        changed = await asyncio.to_thread(self.rules_file.refresh)
-        file = self.rules_file
-        if changed and file.error is not None:
-            self.alerts.raise_(Alert(Severity.CRITICAL, "rules", str(file.path), file.error), now)
-            self._console.say(
-                f"rules NOT taken up, revision {file.book.revision[:12]} stays: {file.error}", now
-            )
-        elif changed:
-            self._note_rules(now)
-
-    def _note_rules(self, now: datetime) -> None:
-        """The rules in force from now on, whole: every decision by them can be replayed."""
-        file, book = self.rules_file, self.rules_file.book
-        self.alerts.clear("rules", str(file.path))
-        self.records.add(
-            "rules_revisions", {"revision": book.revision, "text": book.text, "path": str(file.path)}
-        )
-        self._console.say(
-            f"rules {file.path.name}: {len(book.rules)} rules, revision {book.revision[:12]}", now
-        )
 
     def _reconcile_due(self, now: datetime) -> bool:
         last = self._reconciled

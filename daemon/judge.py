@@ -12,10 +12,12 @@ import structlog
 import rules
 from daemon.account_state import AccountState
 from daemon.console import Console
+from daemon.kept_beats import KeptBeats
 from daemon.metrics import Metrics
 from daemon.records import Alerts, Records
 from options import GateRefusal
 from rules import Rulebook, RuleState
+from rules.carry import remembering
 from rules.state import BOOK, Marks
 from sync.facts import PositionColumns, book_facts, display_facts, facts_frame, position_columns
 from sync.position import Position
@@ -45,13 +47,20 @@ class Judge:
     """Applies the rules in force to what is known, once per beat."""
 
     def __init__(
-        self, state: AccountState, records: Records, alerts: Alerts, console: Console, metrics: Metrics
+        self,
+        state: AccountState,
+        records: Records,
+        alerts: Alerts,
+        console: Console,
+        metrics: Metrics,
+        kept: KeptBeats,
     ) -> None:
         self._state = state
         self._records = records
         self._alerts = alerts
         self._console = console
         self._metrics = metrics
+        self.kept = kept
         self._columns: PositionColumns | None = None
         self._columns_revision = -1
         self._said: dict[str, tuple[str, str]] = {}
@@ -80,7 +89,9 @@ class Judge:
         def decide() -> tuple[Picture, Moment, RuleState, pl.DataFrame]:
             picture = self.look(now)
             moment = Moment(now, book, before, picture.facts, picture.market)
-            return picture, moment, *moment.step()
+            after, decided = moment.step()
+            self.kept.add(moment)
+            return picture, moment, remembering(after, before), decided
 
         picture, moment, state.rule_state, decided = await asyncio.to_thread(decide)
         for event in state.positions.capture_entry(picture.facts, _number(picture.market.get("vix"))):

@@ -5,6 +5,7 @@ import getpass
 import json
 import os
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -133,7 +134,7 @@ def resume(arguments: argparse.Namespace) -> int:
 
 def _brake(arguments: argparse.Namespace, path: str, state: BreakerState, extra: dict[str, Any]) -> int:
     home, settings = arguments.home, load_settings(arguments.home)
-    actor = f"{_user()} (command line)"
+    actor = f"{user()} (command line)"
     body = {"reason": arguments.reason, "actor": actor, **extra}
     answer = call_daemon(home, settings, "POST", path, body)
     running = answer is not None
@@ -148,7 +149,8 @@ def _brake(arguments: argparse.Namespace, path: str, state: BreakerState, extra:
     return 0
 
 
-def _user() -> str:
+def user() -> str:
+    """Who sits at this command line."""
     try:
         return getpass.getuser()
     except (OSError, KeyError):
@@ -157,7 +159,12 @@ def _user() -> str:
 
 
 def _brake_without_daemon(home: Path, settings: Settings, breaker: Breaker) -> None:
-    """Write the brake into the lake, where the next start finds it.
+    """Write the brake into the lake, where the next start finds it."""
+    commit_without_daemon(home, settings, {"breaker": pl.DataFrame([breaker.row()])})
+
+
+def commit_without_daemon(home: Path, settings: Settings, frames: Mapping[str, pl.DataFrame]) -> None:
+    """Commit rows while no daemon runs.
 
     A simulated home lives in simulated time: there the moment is that of its last commit.
     """
@@ -166,8 +173,7 @@ def _brake_without_daemon(home: Path, settings: Settings, breaker: Breaker) -> N
     with Lake.open(home, LAKE_TABLES, location=settings.lake.location) as lake:
         last = LakeReader.open(home).last_time
         is_simulated = settings.broker.kind is BrokerKind.SIMULATED
-        time = last if is_simulated and last is not None else datetime.now(UTC)
-        lake.commit(time, {"breaker": pl.DataFrame([breaker.row()])})
+        lake.commit(last if is_simulated and last is not None else datetime.now(UTC), frames)
 
 
 def doctor(arguments: argparse.Namespace) -> int:

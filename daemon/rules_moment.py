@@ -25,7 +25,7 @@ def moment_now(engine: Engine, position: str) -> dict[str, Any]:
     `facts` is None when the position was not among them, or there was no beat yet. Keys as in
     `lake.rule_moments.rule_moment`.
     """
-    picture, book = engine.picture, engine.rules_file.book
+    picture, book = engine.picture, engine.rules.book
     answer: dict[str, Any] = {"revision": book.revision, "rules": book.text, "facts": None}
     if picture is None or (position != BOOK and position not in picture.facts["position"]):
         return answer

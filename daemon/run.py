@@ -32,9 +32,11 @@ from daemon.metrics import Metrics
 from daemon.processes import Child, start_page
 from daemon.records import Records
 from daemon.restore import restore
+from daemon.rules_control import RulesHand, rules_routes
 from daemon.rules_edit_control import edit_routes
 from daemon.rules_file import RulesFile
 from daemon.rules_moment import serve_moment
+from daemon.rules_standing import Standing, standing_at
 from daemon.settings import BrokerKind, Settings, load_settings
 from lake import Lake
 from ops.systemd import notify, watchdog_interval_s
@@ -127,6 +129,7 @@ class Daemon:
     async def run(self, with_page: bool) -> int:
         settings = self._settings
         rules_file = RulesFile(self._rules_path())
+        standing = standing_at(self._home, rules_file)
         listener = bind(settings.control.host, settings.control.port)
         control_port = listener.getsockname()[1]
         if with_page:
@@ -136,10 +139,11 @@ class Daemon:
         try:
             pulse = await self._start_clock(gateway)
             broker = self._make_broker(pulse, gateway)
-            engine = self._make_engine(broker, rules_file)
+            engine = self._make_engine(broker, standing, rules_file)
             found = restore(self._home, engine.state, pulse.now())
             self._console.say(f"home {self._home}: {found}")
             self._tell_lost_journal(engine, pulse)
+            await engine.reload.look()
             watch = self._make_watch(engine, pulse)
             app = control_app(
                 owner_token(self._home),
@@ -148,6 +152,7 @@ class Daemon:
                 watch.caretaker,
                 self._metrics.registry,
                 lambda owner: edit_routes(owner, self._rules_path(), pulse.now),
+                lambda owner: rules_routes(owner, RulesHand(self._home, engine, pulse)),
             )
             serve_moment(app, engine)
             async with serving(app, listener):
@@ -211,7 +216,7 @@ class Daemon:
             throttle_per_s=None if gateway else 40,
         )
 
-    def _make_engine(self, broker: InteractiveBrokers, rules_file: RulesFile) -> Engine:
+    def _make_engine(self, broker: InteractiveBrokers, standing: Standing, file: RulesFile) -> Engine:
         sync = self._settings.sync
         state = AccountState(
             broker=broker,
@@ -224,7 +229,8 @@ class Daemon:
         text = self._settings.model_dump_json()
         revision = hashlib.sha256(text.encode()).hexdigest()[:12]
         records.add("settings_revisions", {"revision": revision, "text": text})
-        return Engine(self._lake, state, rules_file, records, sync, self._console, self._metrics)
+        place = (self._lake, state, standing, file, records)
+        return Engine(*place, sync, self._console, self._metrics, self._settings.reload)
 
     def _make_watch(self, engine: Engine, pulse: Pulse) -> LakeWatch:
         settings, metrics, say = self._settings, self._metrics.lake, self._console
@@ -239,6 +245,7 @@ class Daemon:
         tasks: dict[str, Callable[[], Awaitable[None]]] = {
             "broker": broker.run,
             "cycles": lambda: self._beat(engine, broker, pulse, watch),
+            "rules": engine.reload.run,
             "flush": watch.flush,
             "disk": watch.look_on,
             "upkeep": watch.caretaker.run,
@@ -361,7 +368,7 @@ class Daemon:
     def _status(
         self, engine: Engine, broker: InteractiveBrokers, pulse: Pulse, watch: LakeWatch
     ) -> dict[str, Any]:
-        state, file, now = engine.state, engine.rules_file, pulse.now()
+        state, now = engine.state, pulse.now()
         last_ms, p99_ms = engine.beat_times.figures_ms()
         return {
             "time": now.isoformat(),
@@ -380,7 +387,7 @@ class Daemon:
             "data_age_s": state.board.data_age_s(now),
             "beat": {"count": engine.beats, "last_ms": last_ms, "p99_ms": p99_ms},
             "lake": watch.status(),
-            "rules": {"revision": file.book.revision, "path": str(file.path), "error": file.error},
+            "rules": engine.reload.status(),
             "breaker": {
                 "state": state.breaker.state.value,
                 "reason": state.breaker.reason,

@@ -83,6 +83,19 @@ class SyncSettings(Strict):
     flush_every_s: float = Field(default=60.0, ge=1, le=3600)
 
 
+class ReloadSettings(Strict):
+    """How a saved edit of the rules comes into force. `settle_s`: seconds without change until it is read.
+
+    Rules that would act on more than `max_new_fires` positions, where those in force would not, wait for a
+    human. They are tried on the last `replay_beats` beats, on fewer where these need more than `replay_mb`.
+    """
+
+    max_new_fires: int = Field(default=2, ge=0)
+    replay_beats: int = Field(default=240, ge=0, le=100_000)
+    replay_mb: float = Field(default=64.0, ge=0, le=10_000)
+    settle_s: float = Field(default=0.5, ge=0, le=60)
+
+
 class LakeSettings(Strict):
     """`uri` says where the lake lies; empty: in the home. Keys to a bucket never stand in optiond.toml.
 
@@ -137,6 +150,7 @@ class Settings(BaseSettings):
     trading: TradingSettings = TradingSettings()
     simulation: SimulationSettings = SimulationSettings()
     sync: SyncSettings = SyncSettings()
+    reload: ReloadSettings = ReloadSettings()
     lake: LakeSettings = LakeSettings()
     control: ControlSettings = ControlSettings()
     page: PageSettings = PageSettings()

@@ -293,12 +293,33 @@ _TABLES = (
     ),
     TableSchema(
         "rules_revisions",
-        "rules file as taken up",
+        "rules as they were saved and found sound",
         ("revision",),
         (
             _text("revision", "hash of the rules"),
             _text("text", "the rules file, whole"),
             _text("path", "where it was read", _UNKNOWN),
+        ),
+    ),
+    TableSchema(
+        "rules_changes",
+        "step of the rules on their way into force, or out of it",
+        ("path",),
+        (
+            _text("event", "seen, refused, waiting, approved, rejected, taken_up or rolled_back"),
+            _text("revision", "the rules it is about; taken_up and rolled_back: now in force", "not rules"),
+            _text("before", "the rules in force until then", "the first"),
+            _text("actor", "who did it", "the daemon, because a file was saved"),
+            _text("reason", "why, in words", _NONE),
+            _text("path", "the rules file"),
+            _time("saved", "when that file was saved, by the clock of the machine", "it is not there"),
+            _text("ignored", "revision of the file, ignored until it is saved again", _NONE),
+            _text(
+                "fires",
+                "JSON: on which positions it would act where the rules in force do not",
+                "not asked",
+            ),
+            _text("replayed", "JSON: what it would have decided otherwise on the last beats", "not asked"),
         ),
     ),
     TableSchema(

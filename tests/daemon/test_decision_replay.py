@@ -29,6 +29,7 @@ from daemon.metrics import Metrics
 from daemon.records import Records
 from daemon.restore import restore
 from daemon.rules_file import RulesFile
+from daemon.rules_standing import Standing
 from daemon.settings import SyncSettings
 from lake import Lake, LakeReader
 from options import ConId, Contract, LakeError, Right, SecType
@@ -105,9 +106,9 @@ class Day:
         board.watch("VIX", VIX.con_id)
         self.state = AccountState(broker, board, LineBudget(90), Desk(broker), Roller(broker))
         self.lake = Lake.open(self.home, LAKE_TABLES)
-        records, metrics = Records(LAKE_TABLES), Metrics()
+        records, metrics, file = Records(LAKE_TABLES), Metrics(), RulesFile(self.rules)
         self.engine = Engine(
-            self.lake, self.state, RulesFile(self.rules), records, SyncSettings(), Console(), metrics
+            *(self.lake, self.state, Standing(file.read()), file, records, SyncSettings(), Console(), metrics)
         )
 
     def hold(self, story: Story) -> None:
@@ -143,7 +144,11 @@ class Day:
             self.quote(contract.con_id, mid, iv=beat.iv, delta=delta, gamma=gamma)
         if beat.vix is not None:
             self.quote(VIX.con_id, beat.vix)
-        asyncio.run(self.engine.cycle(self.now))
+        asyncio.run(self._turn())
+
+    async def _turn(self) -> None:
+        await self.engine.reload.look()
+        await self.engine.cycle(self.now)
 
     def quote(self, con_id: ConId, mid: float, **model: float) -> None:
         names = ("iv", "delta", "gamma", "theta", "vega", "underlying_price")

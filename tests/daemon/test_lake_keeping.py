@@ -26,6 +26,7 @@ from daemon.lake_watch import LakeWatch
 from daemon.metrics import Metrics
 from daemon.records import Records
 from daemon.rules_file import RulesFile
+from daemon.rules_standing import Standing
 from daemon.settings import LakeSettings, Settings, SyncSettings
 from lake import Lake, LakeReader, Step, UpkeepReport
 from lake.upkeep import TableUpkeep
@@ -107,7 +108,10 @@ class Bench:
         console = Console(io.StringIO())
         file = RulesFile(rules.default_rules_path())
         records = Records(LAKE_TABLES)
-        self.engine = Engine(lake, state, file, records, SyncSettings(), console, self.metrics)
+        rules_in_force = Standing(file.read())
+        self.engine = Engine(
+            *(lake, state, rules_in_force, file, records, SyncSettings(), console, self.metrics)
+        )
         self.console = console
 
     @contextlib.asynccontextmanager

@@ -1,0 +1,118 @@
+"""What an edit of the rules would set off at once: positions on which the new rules act and the old do not.
+
+A rule with `for` acts only later, so both revisions are asked twice: now, and by the time the longest `for`
+of either has passed while the facts stay as they are.
+"""
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import polars as pl
+
+from rules import Rulebook
+from rules.carry import carried
+from trading.decision import Moment
+from trading.verdict import CONTRIBUTORS, Verdict, verdicts_of
+
+
+@dataclass(frozen=True, slots=True)
+class NewFire:
+    """A position on which new rules would act, and those in force would not or would do something else.
+
+    `at_once`: in this very moment, not only after the `for` of its rule. `profit` (ratio) and `profit_usd`
+    as known last, None when they never were.
+    """
+
+    position: str
+    rule: str
+    action: str
+    params: str
+    at_once: bool
+    profit: float | None
+    profit_usd: float | None
+
+    @property
+    def deed(self) -> tuple[str, str, str]:
+        """What would be done to which position, whatever the rule and the price are called."""
+        return self.position, *_deed(self.action, json.loads(self.params))
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON's view of it."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+def new_fires(moment: Moment, new: Rulebook) -> tuple[NewFire, ...]:
+    """Where `new` would act in `moment`, whose book is in force, in the order of the facts.
+
+    A rule in shadow mode acts nowhere, nor does one that blocks entries. Raises RuleError and PolarsError
+    when the rules cannot be applied.
+    """
+    old = moment.book
+    longest = max((rule.hold_s for book in (old, new) for rule in book.rules), default=0.0)
+    changed = Moment(moment.time, new, carried(moment.state, old, new), moment.facts, moment.market)
+    usual: dict[str, set[tuple[str, str]]] = {}
+    for _, verdict in _acts(moment, longest):
+        usual.setdefault(verdict.position, set()).add(_deed(verdict.action, verdict.params))
+    found: dict[str, NewFire] = {}
+    for at_once, verdict in _acts(changed, longest):
+        if _deed(verdict.action, verdict.params) in usual.get(verdict.position, ()):
+            continue
+        if verdict.position not in found:
+            found[verdict.position] = _fire(verdict, at_once, moment)
+    return tuple(found.values())
+
+
+def with_known(facts: pl.DataFrame, before: pl.DataFrame) -> pl.DataFrame:
+    """The facts; what is unknown among them as it was `before`, if it was known then."""
+    gaps = [name for name in facts.columns if name in before.columns and facts[name].null_count()]
+    gaps = [name for name in gaps if before[name].null_count() < before.height]
+    if not gaps:
+        return facts
+    last = facts.select("position").join(
+        before.select("position", *gaps), on="position", how="left", maintain_order="left"
+    )
+    return facts.with_columns(
+        facts[name].zip_with(facts[name].is_not_null(), last[name]).alias(name) for name in gaps
+    )
+
+
+def _acts(moment: Moment, later_s: float) -> Iterable[tuple[bool, Verdict]]:
+    """What is done at once, and what with the same facts `later_s` after."""
+    contributors = moment.facts.select(CONTRIBUTORS.names())
+    state, decided = moment.step()
+    for verdict in verdicts_of(decided.iter_rows(named=True), contributors):
+        if not verdict.is_shadow:
+            yield True, verdict
+    if not later_s:
+        return
+    then = moment.time + timedelta(seconds=later_s)
+    _, decided = Moment(then, moment.book, state, moment.facts, moment.market).step()
+    for verdict in verdicts_of(decided.iter_rows(named=True), contributors):
+        if not verdict.is_shadow:
+            yield False, verdict
+
+
+def _deed(action: str, params: Mapping[str, Any]) -> tuple[str, str]:
+    """What is done, without the price: a close is a close."""
+    return action, json.dumps({key: value for key, value in params.items() if key != "price"}, sort_keys=True)
+
+
+def _fire(verdict: Verdict, at_once: bool, moment: Moment) -> NewFire:
+    seen = moment.seen(verdict.position)
+    return NewFire(
+        position=verdict.position,
+        rule=verdict.rule,
+        action=verdict.action,
+        params=json.dumps(verdict.params, sort_keys=True),
+        at_once=at_once,
+        profit=_number(seen.get("profit")),
+        profit_usd=_number(seen.get("profit_usd")),
+    )
+
+
+def _number(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
