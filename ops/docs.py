@@ -36,8 +36,21 @@ _BLOCK = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL
 
 
 def refreshed(page: str) -> str:
-    """The page with every generated block as it should be; raises KeyError for an unknown block."""
-    return _BLOCK.sub(lambda block: f"{block[1]}{GENERATED[block[2]]()}\n{block[3]}", page)
+    """The page with every generated block as it should be; raises KeyError for an unknown block.
+
+    `contents` lists the page's own chapters.
+    """
+    made: dict[str, Callable[[], str]] = {**GENERATED, "contents": lambda: _contents(page)}
+    return _BLOCK.sub(lambda block: f"{block[1]}{made[block[2]]()}\n{block[3]}", page)
+
+
+def _contents(page: str) -> str:
+    chapters = re.findall(r"^## (.+)$", page, re.MULTILINE)
+    return "\n".join(f"- [{title}](#{_anchor(title)})" for title in chapters)
+
+
+def _anchor(title: str) -> str:
+    return re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-")
 
 
 def main() -> int:
