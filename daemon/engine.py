@@ -61,6 +61,7 @@ class Engine:
         settings: SyncSettings,
         console: Console,
         metrics: Metrics,
+        recorded: Callable[[], pl.LazyFrame],
         reload: ReloadSettings = ReloadSettings(),  # noqa: B008
     ) -> None:
         self.state = state
@@ -75,7 +76,7 @@ class Engine:
         kept = KeptBeats(reload.replay_beats, reload.replay_mb)
         self.judge = Judge(state, records, self.alerts, console, metrics, kept)
         journal = RulesJournal(rules, rules_file, records, self.alerts, console)
-        self.reload = Reload(journal, state, self.judge, reload)
+        self.reload = Reload(journal, state, self.judge, reload, recorded)
         self.reconciler = Reconciler(state, records, self.alerts, self.intake, console)
         self.picture: Picture | None = None
         self.account = ""

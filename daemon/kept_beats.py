@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from rules import RuleState
+from rules import FACTS, RuleState
 from trading.decision import Moment
 from trading.new_fires import with_known
 from trading.what_if import Beat
@@ -38,6 +38,8 @@ class KeptBeats:
         self._bytes = 0
         self._known: pl.DataFrame | None = None
         self._known_market: dict[str, float | str | None] = {}
+        self._recalled: pl.DataFrame | None = None
+        self._recalled_market: dict[str, float | str | None] = {}
 
     def __len__(self) -> int:
         return len(self._beats)
@@ -59,8 +61,19 @@ class KeptBeats:
         while self._beats and (len(self._beats) > self._most or self._bytes > self._most_bytes):
             self._bytes -= self._beats.popleft().size
 
+    def recall(self, recorded: pl.LazyFrame) -> None:
+        """Take what was known last from rows of the table `facts`, of before the start. Once is enough."""
+        if self._recalled is not None:
+            return
+        names = [name for name in FACTS if name in recorded.collect_schema().names()]
+        last = recorded.sort("seq").group_by("position").agg(pl.col(names).drop_nulls().last()).collect()
+        self._recalled = last
+        book = last.select(pl.col(n).drop_nulls().last() for n in names if FACTS[n].scope == "book")
+        self._recalled_market = book.row(0, named=True) if book.height else {}
+
     def with_known(self, facts: pl.DataFrame, market: Market) -> tuple[pl.DataFrame, Market]:
         """These facts; those that are unknown as they were known last."""
         there = {name: value for name, value in market.items() if value is not None}
-        filled = facts if self._known is None else with_known(facts, self._known)
-        return filled, {**market, **self._known_market, **there}
+        for earlier in (self._known, self._recalled):
+            facts = facts if earlier is None else with_known(facts, earlier)
+        return facts, {**market, **self._recalled_market, **self._known_market, **there}

@@ -5,7 +5,7 @@ every beat is decided by exactly one revision, and recorded in the same commit a
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -36,14 +36,21 @@ class Reload:
     """Brings rules into force: saved, checked, within `max_new_fires` or approved by a human."""
 
     def __init__(
-        self, journal: RulesJournal, state: AccountState, judge: Judge, settings: ReloadSettings
+        self,
+        journal: RulesJournal,
+        state: AccountState,
+        judge: Judge,
+        settings: ReloadSettings,
+        recorded: Callable[[], pl.LazyFrame],
     ) -> None:
+        """`recorded`: rows of the table `facts` of the last days."""
         self.standing = journal.standing
         self._file = journal.file
         self._journal = journal
         self._state = state
         self._judge = judge
         self._settings = settings
+        self._recorded = recorded
         self._changing: tuple[Look, float] | None = None
         self._handled: Look | None = None
         self._file_revision: str | None = None
@@ -95,11 +102,12 @@ class Reload:
     def _check(self) -> Candidate | str:
         """The rules of the file, tried; or why they are not taken up. Blocking."""
         try:
-            book = read_and_check(self._file)
-            in_force = self.standing.book
+            book, lints = read_and_check(self._file)
+            in_force, kept = self.standing.book, self._judge.kept
             if book.revision == in_force.revision:
                 return Candidate(book, None)
-            return Candidate(book, None, replayed(in_force, book, self._judge.kept))
+            kept.recall(self._recorded())
+            return Candidate(book, None, replayed(in_force, book, kept), lints)
         except RuleError as error:
             return str(error)
         except (Exception, pl.exceptions.PanicException) as error:
@@ -158,6 +166,7 @@ class Reload:
             journal.row(Step.SEEN, revision, found.saved, replayed=found.replayed)
         if not is_in_force:
             standing.candidate = found
+            journal.warns(found, now)
 
     async def settle(self, now: datetime) -> None:
         """Bring a candidate into force, or ask a human, by what it would do now: this needs the broker's

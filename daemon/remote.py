@@ -93,7 +93,6 @@ def _status_text(answer: dict[str, Any]) -> str:
     by = f" by {brake['actor']} since {new_york(brake['since'])}: {brake['reason']}" if brake["actor"] else ""
     age_s, rules = answer["data_age_s"], answer["rules"]
     age = UNKNOWN if age_s is None else f"{age_s:.1f} s"
-    wrong = f", but the file is wrong: {rules['error']}" if rules["error"] else ""
     return "\n".join(
         [
             f"account     {answer['account'] or UNKNOWN}",
@@ -104,7 +103,7 @@ def _status_text(answer: dict[str, Any]) -> str:
             f"positions   {answer['positions']}, open orders {answer['open_intents']}",
             f"alerts      {answer['alerts']} standing",
             f"data        {lines['used']} of {lines['budget']} lines, newest quote {age} old",
-            f"rules       revision {rules['revision'][:12]} of {rules['path']}{wrong}",
+            *_rules_lines(rules),
             f"lake        version {lake['seq']}, {lake['unflushed_rows']} rows not flushed yet, "
             f"last flush {lake['flush_age_s']:.0f} s ago",
             f"upkeep      {_upkeep_text(lake['upkeep'])}",
@@ -112,6 +111,18 @@ def _status_text(answer: dict[str, Any]) -> str:
             f"process     {answer['pid']}, optiond {answer['version']}",
         ]
     )
+
+
+def _rules_lines(rules: dict[str, Any]) -> list[str]:
+    by = f", rolled back by {rules['actor']}" if rules["step"] == "rolled_back" else ""
+    wrong = f", but the file is wrong: {rules['error']}" if rules["error"] else ""
+    lines = [f"rules       revision {rules['revision']} of {rules['path']}{by}{wrong}"]
+    if rules["ignored"]:
+        lines.append(f"            the file holds {rules['ignored']}, ignored until it is saved again")
+    if waiting := rules["waiting"]:
+        lines.append(f"WAITS       rules {waiting['revision']} would {waiting['summary']}")
+        lines.append(f"            optiond rules pending, then approve {waiting['revision']} or reject it")
+    return lines
 
 
 def _upkeep_text(upkeep: dict[str, Any]) -> str:

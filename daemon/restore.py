@@ -17,6 +17,8 @@ from trading.intent import ENDED, Intent, IntentKind, IntentState
 
 REPORTED = timedelta(days=8)
 """Brokers report executions and corrections of a week at most: what is older comes to nobody's mind again."""
+LATELY = timedelta(days=5)
+"""A weekend with a holiday: what was known before is known last on its other side."""
 JUST_NOW = timedelta(days=1)
 """What ended longer ago is over, also a roll between its halves."""
 
@@ -52,6 +54,13 @@ def restore(home: Path, state: AccountState, now: datetime) -> str:
         f"{len(state.positions.positions)} positions, {len(open_intents)} open orders, "
         f"{len(state.executions.fills)} fills, trading {state.breaker.state.value}"
     )
+
+
+def recorded_facts(home: Path) -> pl.LazyFrame:
+    """What the rules saw in the last days before the last commit."""
+    reader = LakeReader.open(home)
+    last, facts = reader.last_time, reader.table("facts")
+    return facts if last is None else facts.filter(pl.col("time") >= last - LATELY)
 
 
 def _restore_brake(reader: LakeReader, state: AccountState) -> None:

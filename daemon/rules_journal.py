@@ -89,6 +89,15 @@ class RulesJournal:
         stays = f"revision {self.standing.book.revision} stays"
         self.console.say(f"rules NOT taken up, {stays}: {error}", now)
 
+    def warns(self, found: Candidate, now: datetime) -> None:
+        """Rules that are sound, and odd."""
+        for said in found.lints:
+            log.warning("rules.lint", revision=found.book.revision, said=said)
+        if found.lints:
+            more = f" and {len(found.lints) - 1} more" if len(found.lints) > 1 else ""
+            text = f"revision {found.book.revision} has warnings, optiond rules check shows them: "
+            self.say(f"{text}{found.lints[0]}{more}", now)
+
     def waits(self, waiting: Candidate, now: datetime) -> None:
         """A human is asked."""
         revision = waiting.book.revision
@@ -153,6 +162,7 @@ def _waiting(candidate: Candidate) -> dict[str, Any]:
         "since": _iso(candidate.since),
         "saved": _iso(candidate.saved),
         "summary": in_words(fires),
+        "lints": list(candidate.lints),
         "fires": [fire.as_dict() for fire in fires],
         "replayed": None if candidate.replayed is None else json.loads(candidate.replayed),
     }

@@ -42,13 +42,14 @@ class Candidate:
     """Rules that were saved and found sound, and are not in force.
 
     `saved`: when, by the clock of the machine. `replayed`: JSON of what they would have decided otherwise on
-    the last beats. `fires`: where they would act and those in force would not, when a human was asked; None
-    as long as none was. `since`: when that was.
+    the last beats. `lints`: what is odd about them. `fires`: where they would act and those in force would
+    not, when a human was asked; None as long as none was. `since`: when that was.
     """
 
     book: Rulebook
     saved: datetime | None
     replayed: str | None = None
+    lints: tuple[str, ...] = ()
     fires: tuple[NewFire, ...] | None = None
     since: datetime | None = None
 
@@ -162,7 +163,7 @@ def _follow(standing: Standing, row: Mapping[str, Any], reader: LakeReader, path
             except RuleError:
                 return
             standing.candidate = Candidate(
-                book, row["saved"], row["replayed"], fires_of(row["fires"]), row["time"]
+                book, row["saved"], row["replayed"], fires=fires_of(row["fires"]), since=row["time"]
             )
         case Step.REJECTED | Step.ROLLED_BACK:
             standing.candidate = None

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 import polars as pl
 import structlog
 
+import rules
 from daemon.kept_beats import KeptBeat
 from daemon.rules_file import RulesFile
 from options import RuleError
@@ -19,13 +20,25 @@ SHOWN = 20
 """So many changed decisions are recorded one by one, the rest only counted."""
 
 
-def read_and_check(file: RulesFile) -> Rulebook:
-    """The rules of the file, examples and tests passed. Raises RuleError with all that is wrong."""
+def read_and_check(file: RulesFile) -> tuple[Rulebook, tuple[str, ...]]:
+    """The rules of the file, examples and tests passed, and what is odd about them in words.
+
+    Raises RuleError with all that is wrong.
+    """
     book = file.read()
     failed = file.failed_tests(book)
     if failed:
         raise RuleError(f"its tests fail:\n{failed}")
-    return book
+    return book, _lints(book)
+
+
+def _lints(book: Rulebook) -> tuple[str, ...]:
+    try:
+        return tuple(f"{one.path}:{one.line}:{one.column}: {one.message}" for one in rules.lint(book))
+    except Exception:
+        # They only warn: what goes wrong with them must not keep sound rules out.
+        log.exception("rules.lint_failed", revision=book.revision)
+        return ()
 
 
 def replayed(old: Rulebook, new: Rulebook, kept: Iterable[KeptBeat]) -> str | None:

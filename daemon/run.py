@@ -11,6 +11,7 @@ import time as stopwatch
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ from daemon.lake_watch import LakeWatch
 from daemon.metrics import Metrics
 from daemon.processes import Child, start_page
 from daemon.records import Records
-from daemon.restore import restore
+from daemon.restore import recorded_facts, restore
 from daemon.rules_control import RulesHand, rules_routes
 from daemon.rules_edit_control import edit_routes
 from daemon.rules_file import RulesFile
@@ -230,7 +231,8 @@ class Daemon:
         revision = hashlib.sha256(text.encode()).hexdigest()[:12]
         records.add("settings_revisions", {"revision": revision, "text": text})
         place = (self._lake, state, standing, file, records)
-        return Engine(*place, sync, self._console, self._metrics, self._settings.reload)
+        recorded = partial(recorded_facts, self._home)
+        return Engine(*place, sync, self._console, self._metrics, recorded, self._settings.reload)
 
     def _make_watch(self, engine: Engine, pulse: Pulse) -> LakeWatch:
         settings, metrics, say = self._settings, self._metrics.lake, self._console

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from daemon.console import Console
 from daemon.engine import Engine
 from daemon.metrics import Metrics
 from daemon.records import Records
-from daemon.restore import restore
+from daemon.restore import recorded_facts, restore
 from daemon.rules_file import RulesFile
 from daemon.rules_standing import Standing
 from daemon.settings import SyncSettings
@@ -108,7 +109,17 @@ class Day:
         self.lake = Lake.open(self.home, LAKE_TABLES)
         records, metrics, file = Records(LAKE_TABLES), Metrics(), RulesFile(self.rules)
         self.engine = Engine(
-            *(self.lake, self.state, Standing(file.read()), file, records, SyncSettings(), Console(), metrics)
+            *(
+                self.lake,
+                self.state,
+                Standing(file.read()),
+                file,
+                records,
+                SyncSettings(),
+                Console(),
+                metrics,
+            ),
+            partial(recorded_facts, self.home),
         )
 
     def hold(self, story: Story) -> None:

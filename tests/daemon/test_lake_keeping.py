@@ -7,6 +7,7 @@ import math
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from daemon.lake_upkeep import bar
 from daemon.lake_watch import LakeWatch
 from daemon.metrics import Metrics
 from daemon.records import Records
+from daemon.restore import recorded_facts
 from daemon.rules_file import RulesFile
 from daemon.rules_standing import Standing
 from daemon.settings import LakeSettings, Settings, SyncSettings
@@ -110,7 +112,8 @@ class Bench:
         records = Records(LAKE_TABLES)
         rules_in_force = Standing(file.read())
         self.engine = Engine(
-            *(lake, state, rules_in_force, file, records, SyncSettings(), console, self.metrics)
+            *(lake, state, rules_in_force, file, records, SyncSettings(), console, self.metrics),
+            partial(recorded_facts, home),
         )
         self.console = console
 

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from daemon.console import Console
 from daemon.engine import Engine
 from daemon.metrics import Metrics
 from daemon.records import Records
-from daemon.restore import restore
+from daemon.restore import recorded_facts, restore
 from daemon.rules_file import RulesFile
 from daemon.rules_standing import rules_named, standing_at
 from daemon.settings import ReloadSettings, SyncSettings
@@ -74,12 +75,8 @@ class Room(Day):
         file = RulesFile(self.rules)
         self.engine = Engine(
             *(self.lake, self.state, standing_at(self.home, file), file, Records(LAKE_TABLES)),
-            *(
-                SyncSettings(),
-                Console(self.said),
-                Metrics(),
-                ReloadSettings(max_new_fires=2, replay_beats=10),
-            ),
+            *(SyncSettings(), Console(self.said), Metrics(), partial(recorded_facts, self.home)),
+            ReloadSettings(max_new_fires=2, replay_beats=10),
         )
 
     def restart(self) -> None:
@@ -301,6 +298,20 @@ def test_a_file_edited_while_nothing_ran_passes_the_same_gate(room: Room) -> Non
     room.restart()
     room.beat(TENTH)
     assert room.in_force == rules.revision_of(text_of(on("S1")))
+
+
+def test_at_a_start_without_quotes_what_was_known_before_it_counts(room: Room) -> None:
+    room.engine.records.take()
+    asyncio.run(room.engine.record_now(room.now))
+    room.lake.flush()
+    first = room.in_force
+    room.save(text_of(ALL))
+    room.now += timedelta(hours=12)
+    room.restart()
+    asyncio.run(room._turn())
+    assert room.engine.picture is not None
+    assert room.engine.picture.facts["profit"].null_count() == len(SYMBOLS)
+    assert (room.in_force, room.waiting) == (first, rules.revision_of(text_of(ALL)))
 
 
 def test_a_wrong_file_at_the_start_leaves_the_last_rules_in_force(room: Room) -> None:
