@@ -8,7 +8,7 @@ that revision; after a `reduce` it goes on; a shadow decides and nothing follows
 what really happened, whatever a revision would have done before: also those of the book.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -25,7 +25,7 @@ ENDING = ("close", "roll")
 _ACTING = (*ENDING, "reduce")
 _MONEY = pl.Schema({"profit": pl.Float64(), "profit_usd": pl.Float64(), "lots": pl.Float64()})
 _SEEN = pl.Schema({"time": pl.Datetime("us", "UTC"), "position": pl.String(), **_MONEY})
-_BOOK_ROW = pl.DataFrame([[BOOK], *[[None] for _ in _MONEY]], schema={"position": pl.String(), **_MONEY})
+_BOOK_ROW = pl.DataFrame({"position": [BOOK]})
 
 CHANGES = pl.Schema({**_SEEN, **{f"{side}_{name}": DECISIONS[name] for side in SIDES for name in _SAID}})
 """A moment at which the two revisions decide: `old_…` and `new_…` as `rules.DECISIONS`, all null where that
@@ -63,7 +63,7 @@ class WhatIf:
         self._standing = pl.DataFrame(schema=_STANDING)
         self._changes = [pl.DataFrame(schema=CHANGES)]
         self._carried_out = [pl.DataFrame(schema=CARRIED_OUT)]
-        self._waiting: list[pl.DataFrame] = []
+        self._waiting: list[_Waiting] = []
         self._rows = 0
         self.beats = 0
 
@@ -80,7 +80,7 @@ class WhatIf:
                 book, self._states[number], beat.facts, beat.market, beat.time
             )
             said += [decisions.get_column(name).alias(f"{side}_{name}") for name in _SAID]
-        self._waiting.append(_seen(beat).hstack(said))
+        self._waiting.append(_Waiting(beat, pl.DataFrame(said)))
         self._rows += len(said[0])
         self.beats += 1
         if self._rows >= _ROWS_AT_ONCE:
@@ -108,9 +108,7 @@ class WhatIf:
         """Find the decisions among the rows that wait."""
         if not self._waiting:
             return
-        rows = pl.concat(self._waiting).with_columns(
-            pl.lit(value=False).alias(name) for name in (*_FLAGS, "before")
-        )
+        rows = _rows_of(self._waiting).with_columns(before=False)
         self._waiting, self._rows = [], 0
         rows = pl.concat([self._standing.with_columns(before=True), rows])
         for side in SIDES:
@@ -141,17 +139,38 @@ def differing(
     return both.differing()
 
 
-def _seen(beat: Beat) -> pl.DataFrame:
-    """The book's row, then one per position, as the step gives its decisions."""
-    there = beat.facts.columns
-    facts = beat.facts.select(
+@dataclass(frozen=True, slots=True, eq=False)
+class _Waiting:
+    """A beat with what both revisions say; the book's row comes first in `said`."""
+
+    beat: Beat
+    said: pl.DataFrame
+
+
+def _rows_of(waiting: Sequence[_Waiting]) -> pl.DataFrame:
+    """What was seen and said on all these beats, as `_STANDING`: put together once for many of them, since
+    to do it for one costs nearly as much."""
+    facts = [
+        pl.DataFrame([one.beat.facts.get_column(name) for name in ("position", *_MONEY) if name in there])
+        for one in waiting
+        for there in [one.beat.facts.columns]
+    ]
+    seen = pl.concat([part for frame in facts for part in (_BOOK_ROW, frame)], how="diagonal_relaxed")
+    there = seen.columns
+    moments = pl.DataFrame(
+        {"time": [one.beat.time for one in waiting], "rows": [one.said.height for one in waiting]},
+        schema={"time": _SEEN["time"], "rows": pl.Int64},
+    )
+    return seen.select(
+        moments.select(pl.col("time").repeat_by("rows").explode()).to_series(),
         "position",
         *[
             finite(pl.col(name).cast(dtype)) if name in there else pl.lit(None, dtype).alias(name)
             for name, dtype in _MONEY.items()
         ],
+        *pl.concat([one.said for one in waiting]),
+        *[pl.lit(value=False).alias(name) for name in _FLAGS],
     )
-    return pl.concat([_BOOK_ROW, facts]).select(pl.lit(beat.time, _SEEN["time"]).alias("time"), pl.all())
 
 
 def _changes(rows: pl.DataFrame) -> pl.DataFrame:
