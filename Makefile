@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PYTHON ?= $(shell for p in python3.12 python3.11 python3; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: setup run test test-fast test-long lint format bench demo install clean browser
+.PHONY: setup run test test-fast test-long fuzz lint format bench demo install clean browser
 
 setup: $(VENV)/.ready
 
@@ -38,6 +38,12 @@ test-fast: $(VENV)/.ready-dev
 # Hundreds of kills and power cuts; half an hour.
 test-long: $(VENV)/.ready-dev
 	$(BIN)/pytest -n 2 -m long --timeout 3600
+
+# The rules' loader on damaged files; `make fuzz MINUTES=60 SEED=7` for longer and for others.
+MINUTES ?= 5
+SEED ?= 1
+fuzz: $(VENV)/.ready-dev
+	$(BIN)/python -m tests.rules.fuzz_loader --minutes $(MINUTES) --seed $(SEED)
 
 lint: $(VENV)/.ready-dev
 	$(BIN)/ruff format --check .

@@ -1,38 +1,30 @@
-"""The rules engine against its promises: ratios of one run, so that the machine does not matter."""
+"""The rules engine against its promises and against its rivals: ratios of one run, on one machine.
 
-import random
+Twelve rules that remember are judged by `rules.step`, by our scalar interpreter, by hand-written Python, as
+closures, by zen-engine and by durable_rules. All must take the same decisions, or the run ends with an error.
+"""
+
+import gc
+import sys
 import time
-from collections.abc import Callable
-from datetime import UTC, datetime
-from typing import Any
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
 
 import polars as pl
 
 import rules
+from benchmarks import rule_closures, rule_rivals, twelve_rules
+from benchmarks.figure import Figure, show
+from benchmarks.twelve_rules import BEAT, after_beats, positions
+from rules import Rulebook, RuleState
 from rules.judgement import judge
 
-NOW = datetime(2026, 1, 5, 17, 0, tzinfo=UTC)
-MARKET = {"vix": 20.0, "book_positions": 20}
-# Known on every beat; the rest of the catalogue is left out, as it mostly is.
-FACTS = ("profit", "delta", "gamma", "iv_change", "underlying_change_1h", "vix_change")
-
-
-def positions(count: int) -> pl.DataFrame:
-    """Random positions in which a few rules fire, 5 % of the values unknown."""
-    chance = random.Random(7)
-
-    def some(values: Callable[[], Any]) -> list[Any]:
-        return [None if chance.random() < 0.05 else values() for _ in range(count)]
-
-    structures = ("iron_condor", "put_credit_spread", "short_put", "iron_butterfly")
-    regimes = ("crash", "high_vol", "normal", "low_vol")
-    columns = [pl.Series("position", [f"P{number}" for number in range(count)])]
-    columns += [pl.Series(name, some(lambda: chance.gauss(0, 0.3)), pl.Float64) for name in FACTS]
-    columns.append(pl.Series("dte", some(lambda: chance.randint(0, 60)), pl.Int64))
-    columns.append(pl.Series("iv_percentile", some(lambda: chance.uniform(0, 100)), pl.Float64))
-    columns.append(pl.Series("structure", some(lambda: chance.choice(structures)), pl.String))
-    columns.append(pl.Series("regime", some(lambda: chance.choice(regimes)), pl.String))
-    return pl.DataFrame(columns)
+_MANY = 10_000
+_ROUNDS = 40
+_INTERPRETED = 1_000
+_ASKED_OF_DURABLE = 1_000
+_CYCLES = 1_000
 
 
 def best_of(rounds: int, work: Callable[[], object]) -> float:
@@ -45,26 +37,111 @@ def best_of(rounds: int, work: Callable[[], object]) -> float:
     return min(times)
 
 
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """So many positions, what is remembered of them, and what the rules decide on them now."""
+
+    book: Rulebook
+    facts: pl.DataFrame
+    state: RuleState
+    now: datetime
+    decided: list[str | None]
+
+    def step(self) -> tuple[RuleState, pl.DataFrame]:
+        return rules.step(self.book, self.state, self.facts, {}, self.now)
+
+
+def scene_of(book: Rulebook, count: int) -> Scene:
+    state, now = after_beats(book, count, beats=8)
+    facts = positions(count, seed=99)
+    _, decisions = rules.step(book, state, facts, {}, now)
+    return Scene(book, facts, state, now, decisions["rule"].to_list())
+
+
 def main() -> None:
-    book = rules.load(rules.default_rules_path())
-    seconds: dict[int, float] = {}
-    for count in (3, 100, 10_000):
-        facts = positions(count)
-        state, _ = rules.step(book, rules.initial_state(), facts, MARKET, NOW)
-        seconds[count] = best_of(40, lambda f=facts, s=state: rules.step(book, s, f, MARKET, NOW))  # type: ignore[misc]
-        print(f"step, 12 rules, {count:>6} positions: {1e3 * seconds[count]:7.2f} ms")
-    growth = seconds[10_000] / seconds[100]
-    print(f"10,000 positions against 100: {growth:.2f} times the time (limit 2.5)")
+    book = twelve_rules.book()
+    scenes = {count: scene_of(book, count) for count in (3, 100, 1_000, _MANY)}
+    seconds = {count: best_of(_ROUNDS, scene.step) for count, scene in scenes.items()}
+    for count, taken in seconds.items():
+        show(Figure(f"step of 12 rules that remember, {count:,} positions", 1e3 * taken))
+    show(Figure("10,000 positions / 100", 1e3 * seconds[_MANY], 1e3 * seconds[100], limit=2.5))
+    ours = seconds[_MANY] / _MANY
+    scalar = _show_scalar(scenes[_MANY], ours)
+    _show_rivals(scenes[_MANY], ours)
+    _show_explain(scenes[_MANY], scalar)
+    _show_replay(book)
 
-    rows = positions(1_000).to_dicts()
-    scalar = best_of(3, lambda: [judge(book, {}, row, MARKET, NOW) for row in rows]) / len(rows)
-    ratio = scalar / (seconds[10_000] / 10_000)
-    print(f"scalar interpreter: {1e6 * scalar:.1f} µs per position")
-    print(f"polars at 10,000 against the scalar interpreter: {ratio:.0f} times as fast (limit 40)")
 
-    row = rows[0]
-    explained = best_of(50, lambda: rules.explain(book, rules.initial_state(), row, MARKET, NOW))
-    print(f"explain: {1e3 * explained:.2f} ms, {explained / scalar:.1f} scalar evaluations")
+def _show_scalar(scene: Scene, ours: float) -> float:
+    """The scalar interpreter; returns its seconds per position."""
+    pairs = rule_rivals.rows_of(scene.facts.head(_INTERPRETED), scene.state)
+
+    def interpreted() -> list[str | None]:
+        judged = [judge(scene.book, memory, facts, {}, scene.now).winner for facts, memory in pairs]
+        return [one.rule.id if one else None for one in judged]
+
+    _agree("the scalar interpreter", scene, interpreted())
+    seconds = best_of(5, interpreted) / _INTERPRETED
+    show(Figure("scalar interpreter / polars, per position", 1e6 * seconds, 1e6 * ours, unit="µs"))
+    least = Figure("polars / scalar interpreter: at least 40 times as fast", ours, seconds, 1 / 40, unit="s")
+    show(least)
+    return seconds
+
+
+def _show_rivals(scene: Scene, ours: float) -> None:
+    pairs = rule_rivals.rows_of(scene.facts, scene.state)
+    closures, zen = rule_closures.as_closures(scene.book), rule_rivals.by_zen()
+    before = [rule_rivals.put_before(facts, memory, scene.now) for facts, memory in pairs]
+    rivals: dict[str, Callable[[], list[str | None]]] = {
+        "plain Python": lambda: [rule_rivals.by_hand(facts, known, scene.now)[0] for facts, known in pairs],
+        "closures": lambda: [closures(facts, known, scene.now)[0] for facts, known in pairs],
+        "zen-engine, conditions only": lambda: [zen(seen) for seen in before],
+    }
+    for name, decide in rivals.items():
+        _agree(name, scene, decide())
+        show(
+            Figure(f"{name} / polars, per position", 1e6 * best_of(3, decide) / _MANY, 1e6 * ours, unit="µs")
+        )
+    decided, taken = rule_rivals.by_durable_rules(before[:_ASKED_OF_DURABLE])
+    _agree("durable_rules", scene, decided)
+    each = 1e6 * taken / _ASKED_OF_DURABLE
+    show(Figure("durable_rules, conditions only / polars, per position", each, 1e6 * ours, unit="µs"))
+
+
+def _agree(name: str, scene: Scene, decided: Iterable[str | None]) -> None:
+    both = list(zip(scene.decided, decided, strict=False))
+    others = sum(one != other for one, other in both)
+    print(f"{name}: {len(both):,} decisions, {others} other than ours", flush=True)
+    if others:
+        sys.exit(1)
+
+
+def _show_explain(scene: Scene, scalar: float) -> None:
+    """Explaining one position on which a rule wins, beside judging the same by the scalar interpreter."""
+    place = next(place for place, rule in enumerate(scene.decided) if rule)
+    row = scene.facts.row(place, named=True)
+    known = scene.state.position(row["position"])
+    alone = RuleState(scene.state.frame.filter(pl.col("position") == row["position"]))
+    judged = best_of(500, lambda: judge(scene.book, known, row, {}, scene.now))
+    explained = best_of(500, lambda: rules.explain(scene.book, alone, row, {}, scene.now))
+    looked_up = best_of(500, lambda: alone.position(row["position"]))
+    show(Figure("explain / one scalar evaluation", 1e6 * (explained - looked_up), 1e6 * judged, 1.0, "µs"))
+    show(Figure("explain with its look-up of the state", 1e6 * explained, unit="µs"))
+
+
+def _show_replay(book: Rulebook) -> None:
+    """Cycles over recorded facts: the frames lie ready, as they do once the lake has been read."""
+    frames = [positions(1_000, seed) for seed in range(20)]
+
+    def replay() -> None:
+        state, now = rules.initial_state(), twelve_rules.START
+        for cycle in range(_CYCLES):
+            state, _ = rules.step(book, state, frames[cycle % 20], {}, now)
+            now += BEAT
+
+    gc.collect()
+    taken = best_of(3, replay)
+    show(Figure("replay of 1,000 cycles of 1,000 positions", taken, limit=4.0, unit="s"))
 
 
 if __name__ == "__main__":

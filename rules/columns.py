@@ -83,7 +83,7 @@ class Columns:
             case All(parts=parts):
                 return _joined(operator.and_, [self.condition(part, rule) for part in parts])
             case AnyOf(parts=parts):
-                return _joined(operator.or_, [self.condition(part, rule) for part in parts])
+                return any_of([self.condition(part, rule) for part in parts])
         raise TypeError(f"{type(node).__name__} is not a condition")
 
     def parameter(self, name: str, rule: Rule) -> tuple[pl.Expr, int]:
@@ -150,6 +150,11 @@ class Columns:
             self.layers.append([])
         self.layers[level].append(expression.alias(name))
         self._levels[name] = level + 1
+
+
+def any_of(parts: list[pl.Expr]) -> pl.Expr:
+    """Kleene's or."""
+    return _joined(operator.or_, parts)
 
 
 def _joined(operation: Callable[[pl.Expr, pl.Expr], pl.Expr], parts: list[pl.Expr]) -> pl.Expr:

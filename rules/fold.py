@@ -140,8 +140,7 @@ def _with_columns_of(plan: Plan, frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def _decisions(plan: Plan, frame: pl.DataFrame) -> pl.DataFrame:
-    won = frame.get_column("@winner")
-    usual = {name: plan.outcomes.get_column(name).gather(won) for name in plan.outcomes.columns}
+    usual = plan.outcomes.select(pl.all().gather(frame.get_column("@winner")))
     return pl.DataFrame(
         [
             frame.get_column("position"),

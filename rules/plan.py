@@ -9,7 +9,7 @@ from typing import Literal as OneOf
 
 import polars as pl
 
-from rules.columns import Columns
+from rules.columns import Columns, any_of
 from rules.expression import Parameter
 from rules.mutes import NAMED_BY, ON_BOOK
 from rules.rulebook import Action, Mute, Rule, Rulebook, Tier
@@ -76,6 +76,11 @@ def plan_of(book: Rulebook) -> Plan:
         masks,
         [expression for rule in rules for expression in _held_since(rule)],
         [expression for rule in rules for expression in _active(rule)],
+        [
+            _may_win(rule, index).alias(_hot(rule, index))
+            for rule in rules
+            for index in range(len(rule.tiers))
+        ],
         _result(book, outcomes, rules),
         [*_memory(outcomes), _first("@params", [p for p in params if p is not None]), _urgency(outcomes)],
     )
@@ -103,6 +108,10 @@ def _outcomes(book: Rulebook, rules: Sequence[Rule]) -> list[_Outcome]:
 
 def _when(rule: Rule, index: int) -> str:
     return f"when:{rule.id}:{index}"
+
+
+def _hot(rule: Rule, index: int) -> str:
+    return f"hot:{rule.id}:{index}"
 
 
 def _urgent(rule: Rule, index: int, word: str) -> str:
@@ -173,7 +182,7 @@ def _active(rule: Rule) -> list[pl.Expr]:
     return [(_held(rule, 0) | stays).alias(column)]
 
 
-def _hot(rule: Rule, index: int) -> pl.Expr:
+def _may_win(rule: Rule, index: int) -> pl.Expr:
     """Whether the tier may win now: held, not latched, not cooling down."""
     hot = pl.col(active_column(rule.id)) if rule.clear_when else _held(rule, index)
     if rule.tiers[index].once:
@@ -190,7 +199,7 @@ def _latched(rule: Rule, index: int) -> pl.Expr:
 
 def _wins(book: Rulebook, outcome: _Outcome) -> pl.Expr:
     """Whether this outcome wins where none before it does."""
-    rule, hot = outcome.rule, _hot(outcome.rule, outcome.index)
+    rule, hot = outcome.rule, pl.col(_hot(outcome.rule, outcome.index))
     if rule.mode != "live" or not book.mutes_of(rule.id):
         return hot
     return hot & (pl.col(_muted(rule)) if outcome.muted else ~pl.col(_muted(rule)))
@@ -202,7 +211,7 @@ def _result(book: Rulebook, outcomes: Sequence[_Outcome], rules: Sequence[Rule])
         for number, outcome in enumerate(outcomes)
     ]
     fired = [
-        _bit(pl.any_horizontal([_hot(rule, index) for index in range(len(rule.tiers))]), place)
+        _bit(any_of([pl.col(_hot(rule, index)) for index in range(len(rule.tiers))]), place)
         for place, rule in enumerate(rules)
     ]
     unknown = [_bit(_is_unknown(rule), place) for place, rule in enumerate(rules)]
@@ -224,7 +233,7 @@ def _is_unknown(rule: Rule) -> pl.Expr:
         pl.col(_when(rule, index)) & ~_latched(rule, index) if tier.once else pl.col(_when(rule, index))
         for index, tier in enumerate(rule.tiers)
     ]
-    return pl.any_horizontal(tiers).is_null()
+    return any_of(tiers).is_null()
 
 
 def _memory(outcomes: Sequence[_Outcome]) -> list[pl.Expr]:
