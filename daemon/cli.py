@@ -203,6 +203,13 @@ def _add_why(actions: Commands) -> None:
     explain.add_argument("--at", metavar="T", help=f"{MOMENT}; a decision's own id: as it was decided")
     explain.add_argument("--rules", type=Path, metavar="FILE", help="what another file would say")
     _add_json(explain)
+    traces = _command(
+        actions, "traces", "rules_traces.traces", "when something else became of a rule, near misses included"
+    )
+    traces.add_argument("rule", nargs="?", metavar="RULE", help="this rule only")
+    traces.add_argument("--position", metavar="POSITION", help="this position only; `book`: the book")
+    traces.add_argument("--near", action="store_true", help="near misses only")
+    _add_json(traces)
 
 
 def _add_rules(commands: Commands) -> None:

@@ -29,6 +29,7 @@ from daemon.rules_file import RulesFile
 from daemon.rules_journal import RulesJournal
 from daemon.rules_standing import Standing
 from daemon.settings import ReloadSettings, SyncSettings
+from daemon.traces import Traces
 from daemon.wanted_lines import wanted_lines
 from lake import Lake
 from lake.failpoint import reach
@@ -43,7 +44,7 @@ from trading.rolling import ReadyRoll
 log = structlog.get_logger()
 
 PROVE_EVERY_S = 2.0
-PICTURES = ("snapshots", "facts")  # not the account: its rows tell what a day began with
+PICTURES = ("snapshots", "facts", "traces")  # not the account: its rows tell what a day began with
 RARER_UNDER_PRESSURE = 10
 """Pictures are recorded so much more seldom while the disk does not keep up: room is kept for decisions."""
 
@@ -74,7 +75,8 @@ class Engine:
         self._metrics = metrics
         self.intake = Intake(state, records, self.alerts, console, metrics)
         kept = KeptBeats(reload.replay_beats, reload.replay_mb)
-        self.judge = Judge(state, records, self.alerts, console, metrics, kept)
+        self.traces = Traces(settings.traces_per_rule)
+        self.judge = Judge(state, records, self.alerts, console, metrics, kept, self.traces)
         journal = RulesJournal(rules, rules_file, records, self.alerts, console)
         self.reload = Reload(journal, state, self.judge, reload, recorded)
         self.reconciler = Reconciler(state, records, self.alerts, self.intake, console)
@@ -355,6 +357,7 @@ class Engine:
             self._day = today
         self.records.add_frame("snapshots", tables.snapshots(state.board.frame(now, state.lines.open_lines)))
         self._record_facts(picture)
+        self.records.add_frame("traces", self.traces.take())
         self.records.add_frame("account", tables.account(state.account.account, figures, picture.market))
         self._record_rule_state(now)
 

@@ -15,6 +15,7 @@ from daemon.console import Console
 from daemon.kept_beats import KeptBeats
 from daemon.metrics import Metrics
 from daemon.records import Alerts, Records
+from daemon.traces import Traces
 from options import GateRefusal
 from rules import Rulebook, RuleState
 from rules.carry import remembering
@@ -54,6 +55,7 @@ class Judge:
         console: Console,
         metrics: Metrics,
         kept: KeptBeats,
+        traces: Traces,
     ) -> None:
         self._state = state
         self._records = records
@@ -61,6 +63,7 @@ class Judge:
         self._console = console
         self._metrics = metrics
         self.kept = kept
+        self._traces = traces
         self._columns: PositionColumns | None = None
         self._columns_revision = -1
         self._said: dict[str, tuple[str, str]] = {}
@@ -89,8 +92,9 @@ class Judge:
         def decide() -> tuple[Picture, Moment, RuleState, pl.DataFrame]:
             picture = self.look(now)
             moment = Moment(now, book, before, picture.facts, picture.market)
-            after, decided = moment.step()
+            after, decided, stepped = moment.step_looked_at()
             self.kept.add(moment)
+            self._traces.look(moment, stepped)
             return picture, moment, remembering(after, before), decided
 
         picture, moment, state.rule_state, decided = await asyncio.to_thread(decide)

@@ -39,7 +39,7 @@ from daemon.rules_file import RulesFile
 from daemon.rules_moment import serve_moment
 from daemon.rules_standing import Standing, standing_at
 from daemon.settings import BrokerKind, Settings, load_settings
-from lake import Lake
+from lake import Lake, LakeReader
 from ops.systemd import notify, watchdog_interval_s
 from options import BrokerError, LakeError, SettingsError
 from sync.line_budget import LineBudget
@@ -142,6 +142,7 @@ class Daemon:
             broker = self._make_broker(pulse, gateway)
             engine = self._make_engine(broker, standing, rules_file)
             found = restore(self._home, engine.state, pulse.now())
+            engine.traces.restore(LakeReader.open(self._home))
             self._console.say(f"home {self._home}: {found}")
             self._tell_lost_journal(engine, pulse)
             await engine.reload.look()

@@ -73,7 +73,11 @@ class SimulationSettings(Strict):
 
 
 class SyncSettings(Strict):
-    """`line_budget` market-data lines at most; a quote older than `stale_after_s` is not traded on."""
+    """`line_budget` market-data lines at most; a quote older than `stale_after_s` is not traded on.
+
+    `traces_per_rule`: so many of the moments when something else became of a rule are kept, shown, and
+    written at most every `record_every_s`; 0: none.
+    """
 
     line_budget: int = Field(default=90, ge=3, le=1000)
     stale_after_s: float = Field(default=120.0, gt=0, le=3600)
@@ -81,6 +85,7 @@ class SyncSettings(Strict):
     record_every_s: float = Field(default=30.0, ge=1, le=3600)
     reconcile_every_s: float = Field(default=300.0, ge=10, le=86400)
     flush_every_s: float = Field(default=60.0, ge=1, le=3600)
+    traces_per_rule: int = Field(default=50, ge=0, le=1000)
 
 
 class ReloadSettings(Strict):

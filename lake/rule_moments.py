@@ -1,4 +1,4 @@
-"""What the rules knew at a moment: facts as recorded, what was remembered, and which rules were in force."""
+"""What the rules knew at a moment, as recorded, and what became of them: facts, memory, text, traces."""
 
 import json
 from typing import Any
@@ -27,16 +27,64 @@ def rule_moment(reader: LakeReader, position: str, as_of: AsOf = None) -> Row:
         raise LakeError(f"no facts of {who} are recorded by then; `optiond positions` lists what is held")
     facts = mine.filter(pl.col("seq") == newest).tail(1).collect().to_dicts()[0]
     seq, time = facts.pop("seq"), facts.pop("time")
-    rules = reader.table("rules_revisions", seq).sort("seq", maintain_order=True).tail(1).collect().to_dicts()
+    revision, text = _in_force(reader, seq)
     return {
         "seq": seq,
         "time": time,
         "facts": {"position": ""} if position == "" else facts,
         "market": facts,
         "state": _state(reader, position, seq),
-        "revision": rules[0]["revision"] if rules else None,
-        "rules": rules[0]["text"] if rules else None,
+        "revision": revision,
+        "rules": text,
     }
+
+
+def traces(
+    reader: LakeReader,
+    each: int,
+    rule: str | None = None,
+    position: str | None = None,
+    near_only: bool = False,
+    as_of: AsOf = None,
+) -> list[Row]:
+    """The last `each` traces of every rule, newest first: its outcomes on positions as they changed.
+
+    `position`: only of this one ("": of the book); `near_only`: only near misses. `trace` is what an
+    explanation of the rule had then, as data. None of a lake that an older optiond has written.
+    """
+    if "traces" not in reader.names():
+        return []
+    wanted = [pl.col("outcome") == "near"] if near_only else []
+    wanted += [] if rule is None else [pl.col("rule") == rule]
+    wanted += [] if position is None else [pl.col("position") == position]
+    rows = reader.table("traces", as_of).filter(*wanted).sort("seq", "seen", maintain_order=True)
+    newest = rows.group_by("rule", maintain_order=True).tail(each).sort("seq", "seen", maintain_order=True)
+    found = newest.reverse().collect().to_dicts()
+    return [{**row, "trace": json.loads(row["trace"])} for row in found]
+
+
+def last_outcomes(reader: LakeReader) -> dict[tuple[str, str], str]:
+    """What was told last of every position and rule, by (position, rule), where that is more than quiet."""
+    if "traces" not in reader.names():
+        return {}
+    told = reader.table("traces").select("seq", "seen", "position", "rule", "outcome")
+    last = told.sort("seq", "seen", maintain_order=True).group_by("position", "rule").last().collect()
+    return {
+        (row["position"], row["rule"]): row["outcome"]
+        for row in last.filter(pl.col("outcome") != "quiet").iter_rows(named=True)
+    }
+
+
+def _in_force(reader: LakeReader, seq: int) -> tuple[str | None, str | None]:
+    """Revision and text of the rules; an older optiond wrote down no others than those in force."""
+    stored = reader.table("rules_revisions", seq).sort("seq", maintain_order=True)
+    if "rules_changes" in reader.names():
+        came = pl.col("event").is_in(["taken_up", "rolled_back"]) & pl.col("revision").is_not_null()
+        changes = reader.table("rules_changes", seq).filter(came).sort("seq", maintain_order=True)
+        if (last := changes.tail(1).collect()).height:
+            stored = stored.filter(pl.col("revision") == last["revision"][0])
+    found = stored.tail(1).collect().to_dicts()
+    return (found[0]["revision"], found[0]["text"]) if found else (None, None)
 
 
 def _state(reader: LakeReader, position: str, seq: int) -> str:

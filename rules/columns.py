@@ -86,6 +86,10 @@ class Columns:
                 return any_of([self.condition(part, rule) for part in parts])
         raise TypeError(f"{type(node).__name__} is not a condition")
 
+    def value(self, node: Node, rule: Rule) -> pl.Expr:
+        """A number or a text over columns of the layers, null = unknown."""
+        return self._value(node, rule)[0]
+
     def parameter(self, name: str, rule: Rule) -> tuple[pl.Expr, int]:
         """A parameter of the rule and the layer after which it is known."""
         base = pl.lit(rule.parameters[name].value)

@@ -85,10 +85,9 @@ def waiting_words(waiting: Waiting) -> str:
     return f"cools down for {_duration(waiting.left_s)} more, won at {waiting.since:%H:%M:%S} UTC"
 
 
-def _head(rule: ExplainedRule) -> str:
+def outcome_words(rule: ExplainedRule) -> str:
+    """What became of the rule and why, such as `near: profit +1 %`."""
     outcome = rule.outcome
-    if outcome == "off":
-        return f"- {rule.priority} {rule.rule} is off and never wins"
     said: str = outcome
     if outcome == "waits" and rule.judged.waiting is not None:
         said = f"waits: {waiting_words(rule.judged.waiting)}"
@@ -100,8 +99,15 @@ def _head(rule: ExplainedRule) -> str:
     if outcome == "unknown":
         deciding = [name for name, decides in rule.unknown.items() if decides]
         said = f"unknown: {', '.join(deciding) or 'a value'} not known"
+    return said
+
+
+def _head(rule: ExplainedRule) -> str:
+    if rule.outcome == "off":
+        return f"- {rule.priority} {rule.rule} is off and never wins"
     mode = "" if rule.mode == "live" else f" ({rule.mode})"
-    return f"{_OUTCOME_SIGNS.get(outcome, '✗')} {rule.priority} {rule.rule}{mode}: {said}"
+    sign = _OUTCOME_SIGNS.get(rule.outcome, "✗")
+    return f"{sign} {rule.priority} {rule.rule}{mode}: {outcome_words(rule)}"
 
 
 def _rows(rule: ExplainedRule) -> Iterator[_Row]:

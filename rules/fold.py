@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 
 import polars as pl
@@ -9,6 +10,7 @@ import polars as pl
 from options import RuleError
 from rules.columns import clean
 from rules.facts import FACTS
+from rules.nearness import Floats
 from rules.plan import Plan, plan_of
 from rules.problem import did_you_mean
 from rules.rulebook import Rulebook
@@ -32,8 +34,8 @@ def step(
     first, as a row with position "". State of positions that are not in `facts` is kept. Raises
     RuleError when `facts` or `market` are not what is said here.
     """
-    state, decisions = step_with_book(book, state, facts, market, now)
-    return state, decisions if decisions["rule"][0] is not None else decisions.slice(1)
+    state, decisions, _ = step_looked_at(book, state, facts, market, now)
+    return state, decisions
 
 
 def step_with_book(
@@ -44,6 +46,41 @@ def step_with_book(
     now: datetime,
 ) -> tuple[RuleState, pl.DataFrame]:
     """`step`, but the book's row is always there, first."""
+    state, decisions, _ = _stepped(book, state, facts, market, now)
+    return state, decisions
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Stepped:
+    """What a step has computed: `frame` with the book's row and one per position, as `plan` says."""
+
+    plan: Plan
+    frame: pl.DataFrame
+
+    def gaps(self) -> Floats:
+        """How near each rule (of `plan.rule_ids`) is in each row, see `Nearness.of`."""
+        return self.plan.nearness.of(self.frame)
+
+
+def step_looked_at(
+    book: Rulebook,
+    state: RuleState,
+    facts: pl.DataFrame,
+    market: Mapping[str, float | str | None],
+    now: datetime,
+) -> tuple[RuleState, pl.DataFrame, Stepped]:
+    """`step`, with what was computed on the way."""
+    state, decisions, stepped = _stepped(book, state, facts, market, now)
+    return state, decisions if decisions["rule"][0] is not None else decisions.slice(1), stepped
+
+
+def _stepped(
+    book: Rulebook,
+    state: RuleState,
+    facts: pl.DataFrame,
+    market: Mapping[str, float | str | None],
+    now: datetime,
+) -> tuple[RuleState, pl.DataFrame, Stepped]:
     plan = plan_of(book)
     frame = _joined(plan, state, _inputs(plan, facts, market, now))
     for layer in plan.layers:
@@ -54,7 +91,7 @@ def step_with_book(
         others = state.frame.join(kept.select("position"), on="position", how="anti")
         if others.height:
             kept = pl.concat([kept, _with_columns_of(plan, others)])
-    return RuleState(kept), decisions
+    return RuleState(kept), decisions, Stepped(plan, frame)
 
 
 # Frames

@@ -12,6 +12,7 @@ import polars as pl
 from rules.columns import Columns, any_of
 from rules.expression import Parameter
 from rules.mutes import NAMED_BY, ON_BOOK
+from rules.nearness import Nearness, nearness_of
 from rules.rulebook import Action, Mute, Rule, Rulebook, Tier
 from rules.state import BOOK, TIME, active_column, last_column, latch_column, since_column, state_schema
 
@@ -50,13 +51,17 @@ class _Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A compiled rulebook: layers of columns over facts and state, then the look-up of outcomes."""
+    """A compiled rulebook: layers of columns over facts and state, then the look-up of outcomes.
+
+    `nearness`: over the last layer, how near each rule is; no step needs it.
+    """
 
     facts: tuple[str, ...]
     state: Mapping[str, pl.DataType | type[pl.DataType]]
     layers: tuple[tuple[pl.Expr, ...], ...]
     rule_ids: tuple[str, ...]
     outcomes: pl.DataFrame
+    nearness: Nearness
 
 
 @functools.lru_cache(maxsize=8)
@@ -90,6 +95,7 @@ def plan_of(book: Rulebook) -> Plan:
         layers=tuple(tuple(layer) for layer in layers if layer),
         rule_ids=tuple(rule.id for rule in rules),
         outcomes=_outcome_table(outcomes),
+        nearness=nearness_of(book, rules, columns),
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 
 from broker.events import HoldingChanged, OrderChanged
-from lake.schemas import Column, TableSchema, facts_table
+from lake.schemas import TIME, Column, TableSchema, facts_table
 from lake.tables import TABLES
 from options import ConId, Contract
 from rules.facts import CATALOGUE
@@ -31,8 +31,32 @@ FACTS_TABLE = facts_table(
         Column("last_profit", pl.Float64(), f"profit {_SHOWN}", "ratio", "never quoted"),
     ]
 )
-LAKE_TABLES: Mapping[str, TableSchema] = MappingProxyType({**TABLES, "facts": FACTS_TABLE})
-"""All tables of the lake: its own, and `facts` with one column per fact of the rules' catalogue."""
+TRACES_TABLE = TableSchema(
+    "traces",
+    "rule and Position of which something else became: near, waits, fires, wins, unknown, quiet again",
+    ("rule", "position"),
+    (
+        Column("seen", TIME, "the moment that it became so", "UTC"),
+        Column("rule", pl.String(), "the rule"),
+        Column("position", pl.String(), "the Position; empty: the book"),
+        Column("outcome", pl.String(), "near (a near miss), waits, fires, wins, unknown or quiet"),
+        Column("was", pl.String(), "its outcome before, as told last", null="quiet, or never told"),
+        Column(
+            "distance",
+            pl.Float64(),
+            "what is missing until it fires, 0 when nothing is",
+            "share of the threshold",
+            "not a matter of numbers, or not known",
+        ),
+        Column("words", pl.String(), "the same in words"),
+        Column("trace", pl.String(), "JSON of its conditions with values, thresholds and distances"),
+        Column("revision", pl.String(), "revision of the rules"),
+    ),
+)
+LAKE_TABLES: Mapping[str, TableSchema] = MappingProxyType(
+    {**TABLES, "facts": FACTS_TABLE, "traces": TRACES_TABLE}
+)
+"""All tables of the lake: its own, `facts` with one column per fact of the rules' catalogue, and `traces`."""
 
 
 class Severity(StrEnum):

@@ -11,6 +11,7 @@ import polars as pl
 
 import rules
 from rules import Rulebook, RuleState
+from rules.fold import Stepped, step_looked_at
 from rules.scalar import known
 from rules.state import BOOK
 from trading.intent import identity
@@ -52,6 +53,10 @@ class Moment:
     def step(self) -> tuple[RuleState, pl.DataFrame]:
         """`rules.step` of it."""
         return rules.step(self.book, self.state, self.facts, self.market, self.time)
+
+    def step_looked_at(self) -> tuple[RuleState, pl.DataFrame, Stepped]:
+        """`step` of it, with what was computed on the way."""
+        return step_looked_at(self.book, self.state, self.facts, self.market, self.time)
 
     def seen(self, position: str) -> dict[str, Any]:
         """The facts of one position; raises PolarsError when it is not among them."""

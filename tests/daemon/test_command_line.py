@@ -34,6 +34,7 @@ PRINTING = (
     "rules test",
     *(f"rules {action}" for action in ("set", "mode", "mute", "unmute")),
     "rules explain P",
+    "rules traces",
 )
 LAKE = ("lake tables", "lake as-of 1 fills", "lake sql Q", "lake history fills", "lake diff 1 2 fills")
 RULES = ("rules test", "rules facts", "rules schema")

@@ -81,3 +81,55 @@ def test_what_cannot_be_explained_is_one_line(
     assert answer.code == 1
     assert said.format(**names) in answer.err
     assert answer.err.count("\n") == 1
+
+
+# Beside a running daemon, and what it leaves behind
+
+WATCHED = """
+rules:
+  - {id: profit, priority: 1, when: profit >= 80%, do: close, mode: shadow}
+  - {id: loss, priority: 2, when: profit <= -50%, do: close, mode: shadow}
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_a_running_daemon_explains_the_moment_and_leaves_traces_across_a_restart(
+    replay: Callable[..., Any], home: Any, helpers: Any
+) -> None:
+    course = ((60.0, 0.24), (120.0, 0.15), (180.0, 0.9))
+    gateway = replay(helpers.story(minutes=60, profit_after_s=5, left=0.7, course=course), speed=20)
+    home.settle(gateway)
+    (home.path / "rules.yaml").write_text(WATCHED)
+    daemon = home.start()
+    helpers.wait_until(lambda: (home.status() or {}).get("positions") == 1, 30, "adopted")
+    (position,) = helpers.wait_until(lambda: [row["id"] for row in home.json("positions")], 30, "recorded")
+    now = helpers.wait_until(
+        lambda: (answer := home.json("rules", "explain", position))["source"] == "daemon" and answer,
+        30,
+        "seen",
+    )
+    assert [one["rule"] for one in now["rules"]] == ["profit", "loss"]
+    assert home.json("rules", "explain", "book")["source"] == "daemon"
+
+    def told(*words: str) -> list[tuple[str, str | None, str]]:
+        rows = home.json("rules", "traces", "--position", position, *words)
+        return [(row["rule"], row["was"], row["outcome"]) for row in reversed(rows)]
+
+    helpers.wait_until(lambda: ("profit", "wins", "quiet") in told(), 60, "near, fired and over")
+    helpers.stop(daemon)
+    course_of_it = [("profit", None, "near"), ("profit", "near", "wins"), ("profit", "wins", "quiet")]
+    assert [row for row in told() if "unknown" not in row] == course_of_it
+    assert told("--near") == [("profit", None, "near")]
+    assert told("loss", "--near") == []
+    (near,) = home.json("rules", "traces", "--near")
+    assert near["distance"] == pytest.approx((0.8 - 0.76) / 0.8, abs=0.01)
+    assert near["trace"]["missing"][0]["fact"] == "profit"
+    assert f"profit  {position}  quiet  near: profit +" in home.ask("rules", "traces", "profit").stdout
+
+    again = home.start()
+    helpers.wait_until(
+        lambda: home.json("rules", "explain", position)["source"] == "daemon", 30, "it goes on"
+    )
+    helpers.stop(again)
+    assert [row for row in told() if "unknown" not in row] == course_of_it, "nothing is told twice"

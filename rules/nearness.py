@@ -1,0 +1,167 @@
+"""How near every rule is to firing on every position at once: `distance.gap` over columns, for the beat.
+
+In NumPy, where a comparison costs three passes over a column: as polars expressions the same took ten times
+as long. NaN is what there is no telling of.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from rules.checking import Checker
+from rules.columns import Columns
+from rules.distance import Shape, shape_of
+from rules.expression import AnyOf, Compare, Literal, Node, Not, Parameter, children, walk
+from rules.facts import FACTS, Unit
+from rules.problem import Problems
+from rules.rulebook import Rule, Rulebook
+from rules.state import BOOK, latch_column
+from rules.trace import sides
+
+Floats = NDArray[np.float64]
+Gap = Callable[[Sequence[Floats]], Floats | float]
+"""From the inputs to what is missing, as a share of the threshold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Nearness:
+    """`inputs` are columns over a step's frame, `gaps` one function of them per rule, by `rule_ids`."""
+
+    rule_ids: tuple[str, ...]
+    inputs: tuple[pl.Expr, ...]
+    gaps: tuple[Gap, ...]
+
+    def of(self, frame: pl.DataFrame) -> Floats:
+        """What is missing until a rule's condition is true, shape (rules, rows of the frame), as
+        `Gap.relative`: 0 when it is true, NaN when it is not a matter of numbers or not known."""
+        found = np.empty((len(self.gaps), frame.height))
+        inputs = [column.to_numpy() for column in frame.select(self.inputs)]
+        for place, gap in enumerate(self.gaps):
+            found[place] = gap(inputs)
+        return found
+
+
+def nearness_of(book: Rulebook, rules: Iterable[Rule], columns: Columns) -> Nearness:
+    """For these rules, over the columns that their conditions are computed from."""
+    units = {fact.name: fact.unit for fact in FACTS.values()} | {one.name: one.unit for one in book.tracked}
+    inputs = _Inputs(columns)
+    named = []
+    for rule in rules:
+        checker = Checker(units, Problems("", ""), parameters=rule.parameters)
+        named.append((rule.id, _rule_gap(rule, checker, inputs)))
+    return Nearness(
+        tuple(name for name, _ in named), tuple(inputs.expressions), tuple(gap for _, gap in named)
+    )
+
+
+@dataclass(slots=True)
+class _Inputs:
+    """Collects the columns that the gaps read."""
+
+    columns: Columns
+    expressions: list[pl.Expr] = field(default_factory=list)
+    _places: dict[object, int] = field(default_factory=dict)
+
+    def value(self, node: Node, rule: Rule) -> float | int:
+        """The place of a number's column, or the number itself, as a float, when it is always the same."""
+        if isinstance(node, Literal) and isinstance(node.value, float):
+            return node.value
+        if isinstance(node, Parameter) and not any(node.name in given for given in rule.overrides.values()):
+            base = rule.parameters[node.name].value
+            assert isinstance(base, float)
+            return base
+        own = any(isinstance(part, Parameter) for part in walk(node))
+        return self.add((node, rule.id if own else None), self.columns.value(node, rule))
+
+    def where(self, key: object, condition: pl.Expr) -> int:
+        """The place of a column that is 0 where the condition holds and NaN elsewhere."""
+        return self.add(key, pl.when(condition).then(0.0).otherwise(float("nan")))
+
+    def add(self, key: object, expression: pl.Expr) -> int:
+        place = self._places.setdefault(key, len(self.expressions))
+        if place == len(self.expressions):
+            numbers = expression.cast(pl.Float64).fill_null(float("nan"))
+            self.expressions.append(numbers.alias(f"input:{place}"))
+        return place
+
+
+def _rule_gap(rule: Rule, checker: Checker, inputs: _Inputs) -> Gap:
+    """The nearest tier that has not acted once already, where the rule is about the row."""
+    is_mine = pl.col("position") == BOOK if rule.scope == "book" else pl.col("position") != BOOK
+    mine = inputs.where(rule.scope, is_mine)
+    gaps = []
+    for index, tier in enumerate(rule.tiers):
+        gap = _gap(tier.when, shape_of(tier.when, checker), rule, inputs, wanted=True)
+        if tier.once:
+            column = latch_column(rule.id, index)
+            gap = _added(gap, inputs.where(column, ~pl.col(column).fill_null(False)))
+        gaps.append(gap)
+    return _added(_folded(np.fmin, gaps), mine)
+
+
+def _gap(node: Node, shape: Shape, rule: Rule, inputs: _Inputs, wanted: bool) -> Gap:
+    if isinstance(node, Compare):
+        return _comparison(node, shape, rule, inputs, wanted)
+    parts = zip(children(node), shape.parts, strict=True)
+    if isinstance(node, Not):
+        ((operand, below),) = parts
+        return _gap(operand, below, rule, inputs, not wanted)
+    if shape.is_membership and wanted:
+        condition = inputs.columns.condition(node, rule)
+        return _place(inputs.where((node, rule.id), condition))
+    gaps = [_gap(child, below, rule, inputs, wanted) for child, below in parts]
+    return _folded(np.fmin if isinstance(node, AnyOf) is wanted else np.maximum, gaps)
+
+
+def _comparison(node: Compare, shape: Shape, rule: Rule, inputs: _Inputs, wanted: bool) -> Gap:
+    operator = shape.operator
+    is_equality = operator in ("==", "!=")
+    if shape.unit is Unit.TEXT or (is_equality and (operator == "==") is not wanted):
+        holds = inputs.columns.condition(node, rule)
+        return _place(inputs.where((node, rule.id, wanted), holds if wanted else ~holds))
+    _, left, right = sides(node)
+    value, threshold = inputs.value(left, rule), inputs.value(right, rule)
+    # A whole number has to go one further to be beyond a threshold.
+    beyond = 1.0 if shape.whole and (operator in ("<", ">")) is wanted else 0.0
+    sign = 1.0 if (operator in (">", ">=")) is wanted else -1.0
+
+    def gap(columns: Sequence[Floats]) -> Floats | float:
+        limit = columns[threshold] if isinstance(threshold, int) else threshold
+        change = limit - (columns[value] if isinstance(value, int) else value)
+        missing = np.abs(change) if is_equality else _over_zero(sign * change, beyond)
+        return missing / np.maximum(np.abs(limit), shape.scale)
+
+    return gap
+
+
+def _over_zero(missing: Floats | float, beyond: float) -> Floats | float:
+    """What is missing, 0 where nothing is."""
+    if not beyond:
+        return np.maximum(missing, 0.0)
+    return np.where(missing < 0, 0.0, missing + beyond)
+
+
+def _place(place: int) -> Gap:
+    return lambda columns: columns[place]
+
+
+def _added(gap: Gap, place: int) -> Gap:
+    """NaN where the column at `place` is."""
+    return lambda columns: gap(columns) + columns[place]
+
+
+def _folded(function: np.ufunc, gaps: Sequence[Gap]) -> Gap:
+    """`fmin` passes over what there is no telling of, `maximum` does not."""
+    if len(gaps) == 1:
+        return gaps[0]
+
+    def gap(columns: Sequence[Floats]) -> Floats | float:
+        found = gaps[0](columns)
+        for one in gaps[1:]:
+            found = function(found, one(columns))
+        return found
+
+    return gap
