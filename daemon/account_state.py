@@ -1,5 +1,6 @@
 """Everything the daemon believes about one account, in one place."""
 
+from collections import deque
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -7,6 +8,7 @@ from broker.events import LinkState
 from broker.protocol import Broker, ComboLeg
 from daemon.pressure import Pressure
 from daemon.rule_memory import RuleMemory
+from daemon.tripwires import Closing
 from options import ConId, Contract, Leg, UsdPerContract
 from rules import RuleState, initial_state
 from sync.account import AccountBoard
@@ -25,8 +27,9 @@ class AccountState:
     """`has_picture`: the broker's full picture was compared since the link came up; without it nothing is
     decided. `qualified` contracts have the broker's full terms, the others what a report said of them.
     `closing_orders` are the order refs that closed lots of a position. `rule_memory` knows
-    what of `rule_state` is on record. `breaker` is the owner's, `pressure`
-    what the disk asks for."""
+    what of `rule_state` is on record. `breaker` is the book's, `pressure` what the disk asks for. `closings`
+    and `rejections` (times) are the recent ones, `unresolved` what the last comparison with the broker found
+    that policy does not resolve."""
 
     broker: Broker
     board: QuoteBoard
@@ -47,6 +50,9 @@ class AccountState:
     link_since: datetime | None = None
     has_picture: bool = False
     day_start_nlv_usd: float | None = None
+    closings: deque[Closing] = field(default_factory=lambda: deque(maxlen=1000))
+    rejections: deque[datetime] = field(default_factory=lambda: deque(maxlen=1000))
+    unresolved: tuple[str, ...] = ()
 
     def combo_quote(self, legs: "tuple[ComboLeg, ...] | list[ComboLeg]", now: datetime) -> ComboQuote | None:
         """The live market of a combo; None when any leg is not live."""

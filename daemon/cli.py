@@ -389,11 +389,19 @@ def _add_upkeep(actions: Commands) -> None:
 
 def _add_control(commands: Commands) -> None:
     _add_json(_command(commands, "status", "remote.status", "is the daemon well?"))
+    breaker = _command(
+        commands, "breaker", "brake.breaker", "the mode of trading, why, its journal and what would move it"
+    )
+    breaker.add_argument(
+        "--last", type=_count, default=10, metavar="N", help="how many entries to show (default 10)"
+    )
+    _add_json(breaker)
     for name, summary in (
         ("halt", "stop trading: cancel working orders, open nothing, keep protecting"),
-        ("resume", "let it trade again"),
+        ("reset", "let it trade again: on trial first, one entry at a time"),
+        ("resume", "the same as reset"),
     ):
-        parser = _command(commands, name, f"remote.{name}", summary)
+        parser = _command(commands, name, f"brake.{name}", summary)
         parser.add_argument("--reason", type=_reason, default="by hand", help="why; it is recorded")
         _add_json(parser)
         if name == "halt":
@@ -418,6 +426,13 @@ def _positive(text: str) -> float:
     value = float(text)
     if not (math.isfinite(value) and value > 0):
         raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
+    return value
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text} is not a count")
     return value
 
 

@@ -21,14 +21,16 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from pydantic import BaseModel, Field
 
 from options import LakeError, SettingsError
-from trading.breaker import BreakerState
+from rules.breaker import Event
+from trading.breaker import Entry
 
 Status = Callable[[], dict[str, Any]]
-Brake = Callable[[BreakerState, str, str], Awaitable[None]]
+Brake = Callable[[Event, str, str], Awaitable[Entry]]
+"""Takes a human's event, the reason and the actor; gives the breaker's entry that came of it."""
 
 
 class Order(BaseModel):
-    """Who stops or resumes, and why."""
+    """Who stops or resets, and why."""
 
     reason: str = Field(min_length=1, max_length=500)
     actor: str = Field(min_length=1, max_length=100)
@@ -89,14 +91,13 @@ def control_app(
 
     @app.post("/halt", dependencies=[Depends(owner)])
     async def halt(order: HaltOrder) -> dict[str, str]:
-        state = BreakerState.FROZEN if order.freeze else BreakerState.HALTED
-        await brake(state, order.reason, order.actor)
-        return {"state": state.value}
+        event = Event.HUMAN_FREEZE if order.freeze else Event.HUMAN_HALT
+        return _answer(await brake(event, order.reason, order.actor))
 
+    @app.post("/reset", dependencies=[Depends(owner)])
     @app.post("/resume", dependencies=[Depends(owner)])
-    async def resume(order: Order) -> dict[str, str]:
-        await brake(BreakerState.ARMED, order.reason, order.actor)
-        return {"state": BreakerState.ARMED.value}
+    async def reset(order: Order) -> dict[str, str]:
+        return _answer(await brake(Event.HUMAN_RESET, order.reason, order.actor))
 
     @app.post("/lake/upkeep", dependencies=[Depends(owner)])
     async def keep_up(order: UpkeepOrder) -> dict[str, Any]:
@@ -118,6 +119,10 @@ def control_app(
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
     return app
+
+
+def _answer(entry: Entry) -> dict[str, str]:
+    return {"state": entry.mode.value, "said": entry.said}
 
 
 def bind(host: str, port: int, setting: str = "control.port") -> socket.socket:

@@ -15,6 +15,7 @@ import structlog
 from broker.events import LinkState
 from daemon.account_state import AccountState
 from daemon.beat_times import BeatTimes
+from daemon.breaker_watch import BreakerWatch
 from daemon.console import Console
 from daemon.intake import Intake
 from daemon.judge import Judge, Picture
@@ -28,15 +29,16 @@ from daemon.reload import Reload
 from daemon.rules_file import RulesFile
 from daemon.rules_journal import RulesJournal
 from daemon.rules_standing import Standing
-from daemon.settings import ReloadSettings, SyncSettings
+from daemon.settings import BreakerSettings, ReloadSettings, SyncSettings
 from daemon.traces import Traces
 from daemon.wanted_lines import wanted_lines
 from lake import Lake
 from lake.failpoint import reach
 from options import NEW_YORK, BrokerError, GateRefusal, LakeError
+from rules.breaker import Event
 from sync import tables
 from sync.tables import Alert, Severity
-from trading.breaker import Breaker, BreakerState
+from trading.breaker import Entry
 from trading.gates import opening_checks, refuse_unless_passed
 from trading.intent import Intent, IntentKind
 from trading.rolling import ReadyRoll
@@ -64,6 +66,7 @@ class Engine:
         metrics: Metrics,
         recorded: Callable[[], pl.LazyFrame],
         reload: ReloadSettings = ReloadSettings(),  # noqa: B008
+        limits: BreakerSettings = BreakerSettings(),  # noqa: B008
     ) -> None:
         self.state = state
         self.rules = rules
@@ -79,6 +82,7 @@ class Engine:
         self.judge = Judge(state, records, self.alerts, console, metrics, kept, self.traces)
         journal = RulesJournal(rules, rules_file, records, self.alerts, console)
         self.reload = Reload(journal, state, self.judge, reload, recorded)
+        self.breaker = BreakerWatch(state, records, self.alerts, console, metrics, limits)
         self.reconciler = Reconciler(state, records, self.alerts, self.intake, console)
         self.picture: Picture | None = None
         self.account = ""
@@ -120,6 +124,7 @@ class Engine:
         intents: list[Intent] = []
         # While the lake refuses, nothing is decided: no reason could be taken down.
         can_write = not self.lake_refusal or await self._commit(now)
+        await self.breaker.look(self.picture, now)
         if state.has_picture and can_write:
             self._subscribe(now)
             await self.reload.settle(now)
@@ -133,7 +138,7 @@ class Engine:
             for intent in intents:
                 await self._send(intent, now)
             if state.has_picture:
-                self._hold_the_brake()
+                self.breaker.hold()
                 state.desk.withdraw_beyond(state.positions.held, now)
                 state.desk.step(lambda legs: state.combo_quote(list(legs), now), now)
             await self._commit(now)
@@ -221,7 +226,7 @@ class Engine:
             return
         if intent.kind is IntentKind.OPEN:
             try:
-                facts = await opening_facts(intent, state, bool(self.judge.entries_blocked), now)
+                facts = await opening_facts(intent, state, self.judge.entries_blocked, now)
                 refuse_unless_passed(opening_checks(intent, facts, now))
             except (GateRefusal, BrokerError) as refusal:
                 state.desk.refuse(intent, str(refusal), now)
@@ -267,17 +272,18 @@ class Engine:
         self.alerts.raise_(Alert(Severity.WARNING, "roll", position, text), now)
         self._console.say(f"{position}: {text}", now)
 
-    async def brake(self, breaker: Breaker, now: datetime) -> None:
-        """Halt, freeze or resume: at once, and durable before it returns."""
-        state = self.state
-        state.breaker = breaker
-        if breaker.state is not BreakerState.ARMED:
-            state.desk.cancel_all(f"{breaker.state.value}: {breaker.reason}")
+    async def brake(self, event: Event, reason: str, actor: str, now: datetime) -> Entry:
+        """Halt, freeze or reset: a stop holds at once, and all of it is durable before this returns.
+
+        Raises LakeError when it could not be recorded; a stop holds all the same.
+        """
+        if event is not Event.HUMAN_RESET:
+            self.breaker.stop_at_once(event, reason)
         async with self._turn:
-            self.records.add("breaker", breaker.row())
-            self._console.say(f"trading {breaker.state.value} by {breaker.actor}: {breaker.reason}", now)
+            entry = await self.breaker.post(event, actor, reason, now)
             if not await self._commit(now):
-                raise LakeError(f"trading is {breaker.state.value}, but not recorded: {self.lake_refusal}")
+                raise LakeError(f"trading is {entry.mode}, but not recorded: {self.lake_refusal}")
+        return entry
 
     async def change_rules(self, change: Callable[[datetime], Awaitable[str]], now: datetime) -> str:
         """Do what a human wants of the rules between two cycles; durable before it returns.
@@ -291,13 +297,6 @@ class Engine:
                 if not await self._commit(now):
                     in_force = f"revision {self.rules.book.revision} is in force"
                     raise LakeError(f"{in_force}, but what was done is not recorded: {self.lake_refusal}")
-
-    def _hold_the_brake(self) -> None:
-        """A halt also meets the orders that were on their way when it was pulled, or that a restart found."""
-        breaker = self.state.breaker
-        if not breaker.allows_opening:
-            kind = IntentKind.OPEN if breaker.allows_closing else None
-            self.state.desk.cancel_all(f"{breaker.state.value}: {breaker.reason}", kind)
 
     # --- what happens now and then ---------------------------------------------------------------
 
@@ -379,7 +378,7 @@ class Engine:
     # --- how it goes -----------------------------------------------------------------------------
 
     def _next_due(self, now: datetime) -> datetime | None:
-        dues = [self.state.desk.next_due()]
+        dues = [self.state.desk.next_due(), self.breaker.trial_ends]
         if not self.settled_quiet:
             dues.append(now + timedelta(seconds=1))
         if self._dirty and self._recorded is not None:
@@ -400,6 +399,5 @@ class Engine:
         metrics.positions.set(len(state.positions.positions))
         metrics.open_intents.set(len(state.desk.open_intents))
         metrics.lake.unflushed_rows.set(self._lake.unflushed_rows)
-        metrics.breaker_armed.set(state.breaker.state is BreakerState.ARMED)
         age = state.board.data_age_s(now)
         metrics.data_age_seconds.set(float("nan") if age is None else age)

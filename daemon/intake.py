@@ -22,10 +22,11 @@ from daemon.account_state import AccountState
 from daemon.console import Console
 from daemon.metrics import Metrics
 from daemon.records import Alerts, Records
+from daemon.tripwires import Closing
 from options import ConId
 from sync import tables
 from sync.executions import Fill
-from sync.position import PositionEvent, PositionEventKind
+from sync.position import REGROUPED, PositionEvent, PositionEventKind
 from sync.tables import Alert, Severity
 from trading.intent import AT_BROKER, Intent, IntentKind, IntentState
 
@@ -89,6 +90,8 @@ class Intake:
         if intent.kind is IntentKind.OPEN:
             state.positions.expect_no_more(intent.position)
         rejected = intent.state is IntentState.REJECTED
+        if rejected:
+            state.rejections.append(now)
         alert = Alert(
             Severity.CRITICAL if rejected else Severity.WARNING,
             "order_" + intent.state.value,
@@ -225,6 +228,8 @@ class Intake:
         log.info("position." + event.kind.value, position=position.id, reason=event.reason)
         if event.kind in (PositionEventKind.CLOSED, PositionEventKind.ROLLED):
             state.rule_state = state.rule_state.drop(position.id)
+            if event.reason != REGROUPED:
+                state.closings.append(Closing(now, event.realized_pnl_usd))
         if event.kind is PositionEventKind.NOTED:
             return
         credit = position.payoff.net_credit_usd

@@ -18,14 +18,16 @@ from daemon.records import Alerts, Records
 from daemon.traces import Traces
 from options import GateRefusal
 from rules import Rulebook, RuleState
+from rules.breaker import Mode
 from rules.carry import remembering
 from rules.state import BOOK, Marks
 from sync.facts import PositionColumns, book_facts, display_facts, facts_frame, position_columns
 from sync.position import Position
 from sync.tables import Alert, Severity
+from trading.breaker import closing_decision, closing_verdict, is_flattening
 from trading.decision import Moment, decision_id, recorded
 from trading.desk import TooSmallToReduce
-from trading.intent import Intent
+from trading.intent import Intent, IntentKind
 from trading.verdict import CONTRIBUTORS, Verdict, blocks_entries, verdicts_of
 
 log = structlog.get_logger()
@@ -66,7 +68,7 @@ class Judge:
         self._traces = traces
         self._columns: PositionColumns | None = None
         self._columns_revision = -1
-        self._said: dict[str, tuple[str, str]] = {}
+        self._said: dict[tuple[str, bool], tuple[str, str]] = {}
         self._unknown_since: dict[tuple[str, str], datetime] = {}
         self.entries_blocked = ""
         self.decided_on: set[str] = set()
@@ -104,12 +106,27 @@ class Judge:
         self._watch_unknown(book, {row["position"]: row for row in rows}, now)
         self.entries_blocked = blocks_entries(rows)
         self.decided_on = set()
-        intents = []
+        intents = self._flatten(moment)
         for verdict in verdicts_of(rows, picture.facts.select(CONTRIBUTORS.names())):
             intent = self._act(verdict, moment)
             if intent is not None:
                 intents.append(intent)
         return picture, intents
+
+    def _flatten(self, moment: Moment) -> list[Intent]:
+        """While the breaker flattens: a closing for every position that has none at work."""
+        state = self._state
+        if state.breaker.mode is not Mode.FLATTENING:
+            return []
+        intents = []
+        for position in state.positions.positions:
+            at_work = state.desk.of_position(position.id)
+            if at_work is not None and at_work.kind is IntentKind.CLOSE and at_work.roll_dte is None:
+                continue
+            intent = self._act(closing_verdict(position.id), moment)
+            if intent is not None:
+                intents.append(intent)
+        return intents
 
     def _act(self, verdict: Verdict, moment: Moment) -> Intent | None:
         state, now = self._state, moment.time
@@ -117,7 +134,7 @@ class Judge:
         if position is None:
             return None
         judged = BOOK if verdict.is_book else verdict.position
-        marks = state.rule_state.marks_since(moment.state, judged)
+        marks = () if is_flattening(verdict) else state.rule_state.marks_since(moment.state, judged)
         if verdict.is_shadow:
             self._record(verdict, "shadow", _why_shadow(verdict, moment), moment)
             return None
@@ -154,13 +171,19 @@ class Judge:
 
     def _record(self, verdict: Verdict, kind: str, reason: str, moment: Moment) -> None:
         """Record a decision; a veto or shadow only when it says something new about the position."""
+        by_breaker = is_flattening(verdict)
+        about = verdict.position, by_breaker
         if kind == "decision":
-            self._said.pop(verdict.position, None)
-        elif self._said.get(verdict.position) == (verdict.rule, reason):
+            self._said.pop(about, None)
+        elif self._said.get(about) == (verdict.rule, reason):
             return
         else:
-            self._said[verdict.position] = (verdict.rule, reason)
-        decision = recorded(verdict, kind, reason, moment)
+            self._said[about] = (verdict.rule, reason)
+        if by_breaker:
+            ident, breaker = decision_id(verdict, moment.time), self._state.breaker
+            decision = closing_decision(ident, verdict, kind, reason, breaker, moment)
+        else:
+            decision = recorded(verdict, kind, reason, moment)
         self.decided_on.add(verdict.position)
         self._records.add("decisions", decision.row())
         self._metrics.decisions.labels(verdict.rule, kind).inc()
@@ -169,7 +192,7 @@ class Judge:
         profit = moment.seen(verdict.position).get("profit")
         shown = "" if profit is None else f" (profit {profit:.1%})"
         because = f": {reason}" if reason else ""
-        by = f"rule {verdict.priority} {verdict.rule}"
+        by = "the breaker" if by_breaker else f"rule {verdict.priority} {verdict.rule}"
         self._console.say(f"{kind}  {verdict.action} {verdict.position} by {by}{shown}{because}", moment.time)
 
     def _watch_unknown(self, book: Rulebook, rows: Mapping[str, Mapping[str, Any]], now: datetime) -> None:

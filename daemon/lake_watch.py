@@ -172,7 +172,7 @@ class LakeWatch:
         if found.stops_entries == before.stops_entries:
             return
         self._since = now if found.stops_entries else None
-        row = found.row(state.breaker.state.value)
+        row = found.row(state.breaker.mode.value)
         self._engine.records.add("breaker", row)
         log.warning("entries.stopped" if found.stops_entries else "entries.released", reason=row["reason"])
         self._console.say(

@@ -40,5 +40,11 @@ class Metrics:
         self.executions = Counter("optiond_executions", "Executions taken in", registry=registry)
         self.alerts = Counter("optiond_alerts", "Alerts raised", ["severity"], registry=registry)
         self.breaker_armed = Gauge("optiond_breaker_armed", "1 when trading is armed", registry=registry)
+        self.breaker_mode = Gauge(
+            "optiond_breaker_mode", "1 for the mode that holds", ["mode"], registry=registry
+        )
+        self.breaker_events = Counter(
+            "optiond_breaker_events", "Events that befell the breaker", ["event"], registry=registry
+        )
         self.lake = LakeMetrics(registry)
         self.nlv_usd = Gauge("optiond_nlv_usd", "Net liquidation value", registry=registry)

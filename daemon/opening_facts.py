@@ -7,12 +7,13 @@ from daemon.account_state import AccountState
 from options import payoff as payoff_of
 from options.contract import Leg
 from options.money import UsdPerContract
+from rules.breaker import Mode
 from trading.gates import OpeningFacts
-from trading.intent import Intent
+from trading.intent import Intent, IntentKind
 
 
 async def opening_facts(
-    intent: Intent, state: AccountState, rules_block: bool, now: datetime
+    intent: Intent, state: AccountState, blocking_rule: str, now: datetime
 ) -> OpeningFacts:
     """Raises BrokerError when the broker does not say what margin the order would need."""
     figures = state.account.figures(now)
@@ -27,9 +28,20 @@ async def opening_facts(
         margin_change_usd=margin.initial_change_usd,
         max_loss_usd=_max_loss_usd(intent, state.board.mid, now),
         quotes_live=quote is not None,
-        halted=not state.breaker.allows_opening or rules_block,
+        breaker=_why_closed(intent, state, blocking_rule),
         lake=str(state.pressure),
     )
+
+
+def _why_closed(intent: Intent, state: AccountState, blocking_rule: str) -> str:
+    """Why nothing may be opened now, by the breaker or by a rule of the book; empty when it may."""
+    breaker = state.breaker
+    if not breaker.allows_opening:
+        return f"{breaker.mode.value} by {breaker.actor}: {breaker.reason}"
+    others = [i for i in state.desk.open_intents if i.kind is IntentKind.OPEN and i.intent != intent.intent]
+    if breaker.mode is Mode.HALF_OPEN and others:
+        return f"{breaker.mode.value}: one entry at a time, {others[0].position} is being opened"
+    return f"rule {blocking_rule} blocks entries" if blocking_rule else ""
 
 
 def _max_loss_usd(intent: Intent, mid: Any, now: datetime) -> float | None:

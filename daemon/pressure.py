@@ -1,7 +1,7 @@
 """Whether the disk keeps up: what keeps the book from opening anything new, in words.
 
 Entries stop before the lake does; protection goes on, and nothing that was acknowledged is dropped. The
-stop begins and ends by itself and leaves the owner's brake alone.
+stop begins and ends by itself and leaves the breaker alone.
 """
 
 from collections import deque
@@ -55,10 +55,11 @@ class Pressure:
     def __str__(self) -> str:
         return "; ".join(self.reasons.values())
 
-    def row(self, owners_state: str) -> dict[str, Any]:
-        """Its beginning or end as a row of the `breaker` table; the owner's brake stands where it stood."""
+    def row(self, mode: str) -> dict[str, Any]:
+        """Its beginning or end as a row of the `breaker` table; the breaker
+        stands where it stood."""
         event = STOPPED if self.stops_entries else RELEASED
-        return {"event": event, "state": owners_state, "actor": ACTOR, "reason": str(self) or "it is well"}
+        return {"event": event, "state": mode, "actor": ACTOR, "reason": str(self) or "it is well"}
 
 
 def pressure(vitals: Vitals, limits: LakeSettings, before: Pressure) -> Pressure:

@@ -10,9 +10,9 @@ from daemon.account_state import AccountState
 from daemon.console import Console
 from daemon.intake import Intake
 from daemon.records import Alerts, Records
-from options import BrokerError, ConId, SecType
+from options import BrokerError, ConId, Leg, SecType
 from sync import tables
-from sync.reconciliation import Difference, DifferenceKind, reconcile
+from sync.reconciliation import Difference, DifferenceKind, naked_shorts, reconcile
 from sync.tables import Alert, Severity
 from trading.intent import Intent, IntentState
 
@@ -21,6 +21,11 @@ log = structlog.get_logger()
 FULL_EVERY = timedelta(hours=1)
 PROVED_AFTER = 2
 """How many pictures in a row must lack an order before it counts as never received."""
+
+
+RESOLVED_WITHIN = timedelta(seconds=60)
+"""Holdings that still differ after this long are not resolved by taking the broker's word."""
+_OF_HOLDINGS = (DifferenceKind.MISSING_HERE, DifferenceKind.MISSING_THERE, DifferenceKind.QUANTITY)
 
 
 class Reconciler:
@@ -37,6 +42,7 @@ class Reconciler:
         self._missing: dict[str, int] = {}
         self._ran = False
         self._full: datetime | None = None
+        self._different_since: dict[tuple[str, str], datetime] = {}
 
     async def reconcile(self, now: datetime) -> list[Difference]:
         """Compare, record, resolve; a second run changes nothing. Raises BrokerError without an answer."""
@@ -46,6 +52,7 @@ class Reconciler:
         ours = [leg for position in state.positions.positions for leg in position.legs]
         at_broker = {i.intent for i in state.desk.open_intents if i.state is not IntentState.FILLED}
         differences = reconcile(ours, at_broker, state.executions, picture, now)
+        self._note_unresolved(ours, differences, now)
         for executed in picture.executions:
             self._intake.executed(executed, now)
         self._take_orders(picture, now)
@@ -54,6 +61,22 @@ class Reconciler:
         self._intake.settle(now)
         self._record(picture, differences, now)
         return differences
+
+    def _note_unresolved(self, ours: list[Leg], differences: list[Difference], now: datetime) -> None:
+        """What no policy explains: shorts that became uncovered behind our back, and holdings that differ
+        still, long after the broker's word was taken over. Adopting an account brings its own shorts."""
+        had = naked_shorts(ours)
+        lasting = {(d.kind.value, d.subject) for d in differences if d.kind in _OF_HOLDINGS}
+        self._different_since = {key: self._different_since.get(key, now) for key in sorted(lasting)}
+        new = [
+            f"{d.theirs}: {d.subject}"
+            for d in differences
+            if d.kind is DifferenceKind.NAKED_SHORT and ours and d.subject not in had
+        ]
+        for (kind, subject), since in self._different_since.items():
+            if now - since >= RESOLVED_WITHIN:
+                new.append(f"{kind} since {since:%H:%M:%S} UTC: {subject}")
+        self._state.unresolved = tuple(new)
 
     async def _know_contracts(self, picture: BrokerPicture, now: datetime) -> None:
         """The terms of everything held, of its underlyings, and of VIX."""

@@ -5,7 +5,8 @@ import getpass
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,6 @@ from ops.doctor import Finding, examine
 from ops.install import install_units, unit_folder
 from options import SettingsError
 from sync.tables import LAKE_TABLES
-from trading.breaker import Breaker, BreakerState
 
 ANSWER_WITHIN_S = 5.0
 EXIT_NOT_RUNNING = 3
@@ -100,6 +100,8 @@ def _status_text(answer: dict[str, Any]) -> str:
             f"connection  {link['state']}, {kind} at {link['host']}:{link['port']}, "
             f"since {new_york(link['since'])}",
             f"trading     {brake['state']}{by}",
+            *_trial_text(brake),
+            *_condition_texts(brake),
             f"positions   {answer['positions']}, open orders {answer['open_intents']}",
             f"alerts      {answer['alerts']} standing",
             f"data        {lines['used']} of {lines['budget']} lines, newest quote {age} old",
@@ -125,6 +127,22 @@ def _rules_lines(rules: dict[str, Any]) -> list[str]:
     return lines
 
 
+def _trial_text(brake: dict[str, Any]) -> list[str]:
+    if not brake["trial_ends"]:
+        return []
+    waits = f"; waits for {', '.join(brake['waits_for'])}" if brake["waits_for"] else ""
+    return [f"            one entry at a time; armed from {new_york(brake['trial_ends'])} on{waits}"]
+
+
+def _condition_texts(brake: dict[str, Any]) -> list[str]:
+    """The conditions that stand or are unknown."""
+    return [
+        f"            {event} {'stands' if seen['stands'] else UNKNOWN}: {seen['text']}"
+        for event, seen in brake["conditions"].items()
+        if seen["stands"] or seen["holds"] is None
+    ]
+
+
 def _upkeep_text(upkeep: dict[str, Any]) -> str:
     if upkeep["running"]:
         step = upkeep["step"]
@@ -132,32 +150,6 @@ def _upkeep_text(upkeep: dict[str, Any]) -> str:
     error = (upkeep["outcome"] or {}).get("error")
     last = f"last done {new_york(upkeep['last'])}" if upkeep["last"] else "not done yet"
     return f"{last}; failed since: {error}" if error else last
-
-
-def halt(arguments: argparse.Namespace) -> int:
-    state = BreakerState.FROZEN if arguments.freeze else BreakerState.HALTED
-    return _brake(arguments, "/halt", state, {"freeze": arguments.freeze})
-
-
-def resume(arguments: argparse.Namespace) -> int:
-    return _brake(arguments, "/resume", BreakerState.ARMED, {})
-
-
-def _brake(arguments: argparse.Namespace, path: str, state: BreakerState, extra: dict[str, Any]) -> int:
-    home, settings = arguments.home, load_settings(arguments.home)
-    actor = f"{user()} (command line)"
-    body = {"reason": arguments.reason, "actor": actor, **extra}
-    answer = call_daemon(home, settings, "POST", path, body)
-    running = answer is not None
-    if answer is None:
-        _brake_without_daemon(home, settings, Breaker(state, arguments.reason, actor))
-        answer = {"state": state.value}
-    if arguments.json:
-        print(json.dumps({**answer, "running": running}))
-    else:
-        later = "" if running else "; no daemon runs now, the next one starts like this"
-        print(f"trading is {answer['state']}{later}")
-    return 0
 
 
 def user() -> str:
@@ -169,13 +161,15 @@ def user() -> str:
         return f"user {os.getuid()}"
 
 
-def _brake_without_daemon(home: Path, settings: Settings, breaker: Breaker) -> None:
-    """Write the brake into the lake, where the next start finds it."""
-    commit_without_daemon(home, settings, {"breaker": pl.DataFrame([breaker.row()])})
-
-
 def commit_without_daemon(home: Path, settings: Settings, frames: Mapping[str, pl.DataFrame]) -> None:
-    """Commit rows while no daemon runs.
+    """Commit rows while no daemon runs, at the moment of `writing_without_daemon`."""
+    with writing_without_daemon(home, settings) as (lake, now):
+        lake.commit(now, frames)
+
+
+@contextmanager
+def writing_without_daemon(home: Path, settings: Settings) -> Iterator[tuple[Lake, datetime]]:
+    """The lake for one who writes while no daemon runs, and the moment that it is.
 
     A simulated home lives in simulated time: there the moment is that of its last commit.
     """
@@ -184,7 +178,7 @@ def commit_without_daemon(home: Path, settings: Settings, frames: Mapping[str, p
     with Lake.open(home, LAKE_TABLES, location=settings.lake.location) as lake:
         last = LakeReader.open(home).last_time
         is_simulated = settings.broker.kind is BrokerKind.SIMULATED
-        lake.commit(last if is_simulated and last is not None else datetime.now(UTC), frames)
+        yield lake, last if is_simulated and last is not None else datetime.now(UTC)
 
 
 def doctor(arguments: argparse.Namespace) -> int:

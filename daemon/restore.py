@@ -9,10 +9,11 @@ import polars as pl
 from daemon.account_state import AccountState
 from daemon.pressure import RELEASED, STOPPED, Cause, Pressure
 from daemon.rule_memory import RuleMemory, remembered
+from daemon.tripwires import Closing
 from lake import LakeReader
 from options import NEW_YORK
-from sync.position import ENDING
-from trading.breaker import Breaker
+from sync.position import ENDING, REGROUPED
+from trading.breaker import Journal, replayed
 from trading.intent import ENDED, Intent, IntentKind, IntentState
 
 REPORTED = timedelta(days=8)
@@ -23,8 +24,9 @@ JUST_NOW = timedelta(days=1)
 """What ended longer ago is over, also a roll between its halves."""
 
 
-def restore(home: Path, state: AccountState, now: datetime) -> str:
-    """Fill `state` from the lake of `home`; returns in words what was found. Nothing is sent.
+def restore(home: Path, state: AccountState, now: datetime) -> tuple[str, Journal]:
+    """Fill `state` from the lake of `home`; returns in words what was found, and the
+    breaker's journal. Nothing is sent.
 
     Of a long history only what still matters is read: positions that are open, intents that are at work or
     have closed lots of these positions, executions that are recent or of these intents.
@@ -35,7 +37,10 @@ def restore(home: Path, state: AccountState, now: datetime) -> str:
     state.executions.restore(_fills(reader.table("fills"), intents, now))
     state.rule_state = remembered(reader)
     state.rule_memory = RuleMemory(state.rule_state)
-    _restore_brake(reader, state)
+    journal = journal_of(reader)
+    state.breaker = journal.breaker
+    _restore_pressure(reader, state)
+    _restore_recent(reader, state, now)
     for position in state.positions.positions:
         for leg in position.legs:
             state.contracts[leg.contract.con_id] = leg.contract
@@ -50,10 +55,11 @@ def restore(home: Path, state: AccountState, now: datetime) -> str:
             state.contracts[combo_leg.contract.con_id] = combo_leg.contract
     _resume_rolls(intents, state, now)
     state.day_start_nlv_usd = _day_start_nlv_usd(reader, now)
-    return (
+    said = (
         f"{len(state.positions.positions)} positions, {len(open_intents)} open orders, "
-        f"{len(state.executions.fills)} fills, trading {state.breaker.state.value}"
+        f"{len(state.executions.fills)} fills, trading {state.breaker.mode.value}"
     )
+    return said, journal
 
 
 def recorded_facts(home: Path) -> pl.LazyFrame:
@@ -63,15 +69,32 @@ def recorded_facts(home: Path) -> pl.LazyFrame:
     return facts if last is None else facts.filter(pl.col("time") >= last - LATELY)
 
 
-def _restore_brake(reader: LakeReader, state: AccountState) -> None:
-    """The owner's brake as it was left, and a stop for the disk's sake that nobody lived to end."""
-    events = reader.table("breaker").sort("seq", maintain_order=True)
-    by_disk = pl.col("event").is_in([STOPPED, RELEASED])
-    if (brake := events.filter(~by_disk).tail(1).collect()).height:
-        state.breaker = Breaker.from_row(brake.row(0, named=True))
-    last = events.filter(by_disk).tail(1).collect()
+_BY_DISK = pl.col("event").is_in([STOPPED, RELEASED])
+
+
+def journal_of(reader: LakeReader) -> Journal:
+    """The breaker's journal of this lake, replayed."""
+    events = reader.table("breaker").filter(~_BY_DISK).sort("seq", maintain_order=True).collect()
+    return replayed(events.iter_rows(named=True))
+
+
+def _restore_pressure(reader: LakeReader, state: AccountState) -> None:
+    """A stop for the disk's sake that nobody lived to end."""
+    last = reader.table("breaker").filter(_BY_DISK).sort("seq", maintain_order=True).tail(1).collect()
     if last.height and last["event"][0] == STOPPED:
         state.pressure = Pressure({Cause.DISK: last["reason"][0]})
+
+
+def _restore_recent(reader: LakeReader, state: AccountState, now: datetime) -> None:
+    """What the breaker counts: positions that ended lately, and orders that the broker rejected."""
+    lately = pl.col("time") >= now - REPORTED
+    ended = reader.table("strategies").filter(lately, pl.col("event").is_in(ENDING)).sort("seq")
+    for row in ended.select("time", "realized_pnl_usd", "reason").collect().iter_rows(named=True):
+        if row["reason"] != REGROUPED:
+            state.closings.append(Closing(row["time"], row["realized_pnl_usd"]))
+    refused = pl.col("state") == IntentState.REJECTED.value
+    rejected = reader.table("intents").filter(lately, refused).select("seq", "time").sort("seq").collect()
+    state.rejections.extend(rejected["time"])
 
 
 def _strategies(rows: pl.LazyFrame) -> pl.DataFrame:

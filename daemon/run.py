@@ -45,7 +45,6 @@ from options import BrokerError, LakeError, SettingsError
 from sync.line_budget import LineBudget
 from sync.quote_board import QuoteBoard
 from sync.tables import LAKE_TABLES, Alert, Severity
-from trading.breaker import Breaker, BreakerState
 from trading.desk import Desk
 from trading.rolling import Roller
 
@@ -141,8 +140,9 @@ class Daemon:
             pulse = await self._start_clock(gateway)
             broker = self._make_broker(pulse, gateway)
             engine = self._make_engine(broker, standing, rules_file)
-            found = restore(self._home, engine.state, pulse.now())
+            found, journal = restore(self._home, engine.state, pulse.now())
             engine.traces.restore(LakeReader.open(self._home))
+            await engine.breaker.take_up(journal, pulse.now())
             self._console.say(f"home {self._home}: {found}")
             self._tell_lost_journal(engine, pulse)
             await engine.reload.look()
@@ -150,7 +150,7 @@ class Daemon:
             app = control_app(
                 owner_token(self._home),
                 lambda: self._status(engine, broker, pulse, watch),
-                lambda state, reason, actor: self._brake(engine, pulse, state, reason, actor),
+                lambda event, reason, actor: engine.brake(event, reason, actor, pulse.now()),
                 watch.caretaker,
                 self._metrics.registry,
                 lambda owner: edit_routes(owner, self._rules_path(), pulse.now),
@@ -233,7 +233,8 @@ class Daemon:
         records.add("settings_revisions", {"revision": revision, "text": text})
         place = (self._lake, state, standing, file, records)
         recorded = partial(recorded_facts, self._home)
-        return Engine(*place, sync, self._console, self._metrics, recorded, self._settings.reload)
+        limits = self._settings.reload, self._settings.breaker
+        return Engine(*place, sync, self._console, self._metrics, recorded, *limits)
 
     def _make_watch(self, engine: Engine, pulse: Pulse) -> LakeWatch:
         settings, metrics, say = self._settings, self._metrics.lake, self._console
@@ -362,12 +363,6 @@ class Daemon:
         (self._home / "control.json").write_text(json.dumps({"port": port, "pid": os.getpid()}))
         self._console.say(f"control API and metrics http://{self._settings.control.host}:{port}/metrics")
 
-    async def _brake(
-        self, engine: Engine, pulse: Pulse, state: BreakerState, reason: str, actor: str
-    ) -> None:
-        now = pulse.now()
-        await engine.brake(Breaker(state, reason, actor, now), now)
-
     def _status(
         self, engine: Engine, broker: InteractiveBrokers, pulse: Pulse, watch: LakeWatch
     ) -> dict[str, Any]:
@@ -391,12 +386,7 @@ class Daemon:
             "beat": {"count": engine.beats, "last_ms": last_ms, "p99_ms": p99_ms},
             "lake": watch.status(),
             "rules": engine.reload.status(),
-            "breaker": {
-                "state": state.breaker.state.value,
-                "reason": state.breaker.reason,
-                "actor": state.breaker.actor,
-                "since": state.breaker.since.isoformat() if state.breaker.since else None,
-            },
+            "breaker": engine.breaker.status(),
             "positions": len(state.positions.positions),
             "open_intents": len(state.desk.open_intents),
             "alerts": engine.alerts.standing,

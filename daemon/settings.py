@@ -12,7 +12,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
@@ -22,6 +22,7 @@ from pydantic_settings import (
 )
 
 from options import SettingsError
+from rules.breaker import TRIPS, Event
 
 if TYPE_CHECKING:
     from lake import Location
@@ -101,6 +102,39 @@ class ReloadSettings(Strict):
     settle_s: float = Field(default=0.5, ge=0, le=60)
 
 
+class BreakerSettings(Strict):
+    """Beyond which limits the breaker trips; a limit of 0 switches its condition off.
+
+    Losses are shares of what the account was worth when the day began, `vix_rise` one of the VIX's close of
+    yesterday, `stale_share` one of all positions. `flatten_on` names trips that also close everything.
+    """
+
+    daily_loss: float = Field(default=0.03, ge=0, lt=1)
+    daily_loss_flatten: float = Field(default=0.06, ge=0, lt=1)
+    vix_rise: float = Field(default=0.4, ge=0, le=10)
+    losses: int = Field(default=4, ge=0, le=1000)
+    losses_window_h: float = Field(default=24.0, gt=0, le=168)
+    broker_down_s: float = Field(default=300.0, ge=0, le=86400)
+    stale_share: float = Field(default=0.5, ge=0, le=1)
+    stale_s: float = Field(default=300.0, ge=0, le=86400)
+    rejects: int = Field(default=3, ge=0, le=1000)
+    rejects_window_min: float = Field(default=10.0, gt=0, le=1440)
+    reconcile: bool = True
+    calm_s: float = Field(default=60.0, ge=0, le=86400)
+    unknown_s: float = Field(default=300.0, ge=0, le=86400)
+    half_open_min: float = Field(default=15.0, ge=0, le=1440)
+    flatten_on: tuple[Event, ...] = ()
+    statechart: bool = True
+
+    @field_validator("flatten_on")
+    @classmethod
+    def _are_trips(cls, events: tuple[Event, ...]) -> tuple[Event, ...]:
+        if wrong := [event.value for event in events if event not in TRIPS]:
+            known = ", ".join(event.value for event in TRIPS)
+            raise ValueError(f"{', '.join(wrong)} is no condition that trips; there are {known}")
+        return events
+
+
 class LakeSettings(Strict):
     """`uri` says where the lake lies; empty: in the home. Keys to a bucket never stand in optiond.toml.
 
@@ -153,6 +187,7 @@ class Settings(BaseSettings):
 
     broker: BrokerSettings = BrokerSettings()
     trading: TradingSettings = TradingSettings()
+    breaker: BreakerSettings = BreakerSettings()
     simulation: SimulationSettings = SimulationSettings()
     sync: SyncSettings = SyncSettings()
     reload: ReloadSettings = ReloadSettings()

@@ -22,7 +22,10 @@ _WORDS = {
         "Working orders are cancelled and nothing new is opened. Open positions stay protected: "
         "the rules may still close them.",
     ),
-    "resume": ("Resume trading", "The daemon may open positions again."),
+    "resume": (
+        "Resume trading",
+        "The daemon may open positions again: one at a time for a while, then as usual.",
+    ),
 }
 
 

@@ -12,6 +12,7 @@ from dashboard.sight import Sight
 
 _CONNECTION_TONES = {"up": "good", "connecting": "poor", "lost": "bad", "down": "bad"}
 _CELLS = ("Broker since", "Lines", "Data age", "Beat p99", *lake_cells.NAMES, "Rules", "Alerts")
+_RESUMABLE = ("tripped", "halted", "frozen")
 SLOW_BEAT_MS = 250.0
 OLD_DATA_S = 30.0
 
@@ -35,7 +36,7 @@ def account(sight: Sight) -> str:
 
 
 def breaker(sight: Sight) -> str | None:
-    """`armed`, `halted` (protects, opens nothing) or `frozen` (sends nothing); None when nobody knows."""
+    """The mode of trading, from `armed` to `frozen`; None when nobody knows."""
     if sight.status:
         return sight.status.breaker.state
     recorded = sight.books.breaker if sight.books else None
@@ -44,7 +45,7 @@ def breaker(sight: Sight) -> str | None:
 
 def next_switch(sight: Sight) -> Literal["halt", "resume"]:
     """What the button in the header would do."""
-    return "halt" if breaker(sight) in (None, "armed") else "resume"
+    return "resume" if breaker(sight) in _RESUMABLE else "halt"
 
 
 def header(sight: Sight) -> list[Component]:

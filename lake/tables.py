@@ -10,6 +10,7 @@ from lake.schemas import TEXTS, TIME, Column, Gone, TableSchema
 _UNKNOWN = "not known"
 _NONE = "there is none"
 _OLDER = "recorded by an older optiond"
+_OLDER_OR_LAKE = f"{_OLDER}, or a lake_ event"
 
 
 def _text(name: str, meaning: str, null: str | None = None) -> Column:
@@ -272,10 +273,19 @@ _TABLES = (
         "breaker event",
         (),
         (
-            _text("event", "human_halt, human_reset; lake_stop to lake_release: no entries"),
-            _text("state", "the owner's brake after it: armed, halted or frozen; lake_ events leave it"),
-            _text("actor", "who did it; lake: the daemon, because of the disk", _UNKNOWN),
+            _text(
+                "event", "what befell the breaker; lake_stop to lake_release: no entries for the disk's sake"
+            ),
+            _text("state", "the mode after it, armed to frozen; lake_ events leave it"),
+            _text(
+                "actor", "who did it; breaker: the daemon; lake: the daemon, because of the disk", _UNKNOWN
+            ),
             _text("reason", "why", _NONE),
+            _int("number", "its number in the journal, from 1", _OLDER_OR_LAKE),
+            _text("before", "the mode before it", _OLDER_OR_LAKE),
+            _text("facts", "JSON of what was known: every condition, and those that stand", _OLDER_OR_LAKE),
+            _text("doubt", "why the mode is not simply what the table says", _NONE),
+            _time("decided", "the moment of the event", _OLDER_OR_LAKE),
         ),
     ),
     TableSchema(

@@ -16,6 +16,8 @@ from broker.gateway.faults.requests import Request
 from broker.gateway.markets.model.scenarios import SCENARIOS
 from lake import LEDGER, TableSchema
 from rules import CATALOGUE
+from rules.breaker import MODES, described
+from rules.breaker.table import MODE_MEANING
 from rules.schema import RULE_KEYS, TEST_KEYS, as_json, rules_schema, series_schema
 from sync.tables import LAKE_TABLES
 
@@ -72,6 +74,17 @@ def main() -> int:
 def _facts() -> str:
     rows = ((f"`{fact.name}`", str(fact.unit), fact.scope, fact.meaning, fact.computed) for fact in CATALOGUE)
     return _table(("fact", "unit", "scope", "meaning", "computed"), rows)
+
+
+def _breaker() -> str:
+    return _table(
+        ("event", "when", *(f"from {mode.value}" for mode in MODES)),
+        ((f"`{event}`", when, *leads) for event, when, *leads in described()),
+    )
+
+
+def _breaker_modes() -> str:
+    return _table(("mode", "meaning"), ((f"`{mode.value}`", MODE_MEANING[mode]) for mode in MODES))
 
 
 def _tables() -> str:
@@ -165,6 +178,8 @@ WHOLE: Mapping[str, Callable[[], str]] = {
 """Files of docs/ that are generated from their first to their last byte."""
 
 GENERATED: Mapping[str, Callable[[], str]] = {
+    "breaker": _breaker,
+    "breaker_modes": _breaker_modes,
     "facts": _facts,
     "faults": _faults,
     "requests": _requests,

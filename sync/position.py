@@ -34,6 +34,9 @@ class PositionEventKind(StrEnum):
     ROLLED = "rolled"
 
 
+REGROUPED = "regrouped"
+"""Why a position ended whose legs are held on as parts of others."""
+
 ENDING = frozenset({PositionEventKind.CLOSED, PositionEventKind.ROLLED})
 
 

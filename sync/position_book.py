@@ -29,6 +29,7 @@ from options import (
 )
 from sync.position import (
     ENDING,
+    REGROUPED,
     Position,
     PositionEvent,
     PositionEventKind,
@@ -308,7 +309,7 @@ class PositionBook:
             PositionEvent(
                 PositionEventKind.CLOSED,
                 position,
-                "assigned or exercised" if position.underlying in assigned else "regrouped",
+                "assigned or exercised" if position.underlying in assigned else REGROUPED,
                 unexpected=True,
             )
             for position in touched

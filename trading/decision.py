@@ -129,11 +129,16 @@ def recorded(verdict: Verdict, kind: str, reason: str, moment: Moment) -> Decisi
         reason=reason,
         explanation=moment.explain(BOOK if verdict.is_book else position).text(verdict.rule),
         time=moment.time,
-        facts=json.dumps({name: _exact(value) for name, value in facts.items()}, allow_nan=False),
+        facts=facts_text(facts),
         state=RuleState(mine).to_json(),
         contributors=contributors,
         rules_revision=moment.book.revision,
     )
+
+
+def facts_text(facts: Mapping[str, Any]) -> str:
+    """Facts as a decision keeps them: JSON, exactly as the rules saw them."""
+    return json.dumps({name: _exact(value) for name, value in facts.items()}, allow_nan=False)
 
 
 def decision_id(verdict: Verdict, now: datetime) -> str:

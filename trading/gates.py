@@ -35,7 +35,7 @@ class Check:
 @dataclass(frozen=True, slots=True)
 class OpeningFacts:
     """What the opening gates look at; USD. None = unknown, and unknown never passes. `lake`: why what is
-    opened might not be recorded; empty when all is well."""
+    opened might not be recorded, `breaker`: why nothing may be opened; both empty when all is well."""
 
     holdings: tuple[Leg, ...]
     nlv_usd: float | None
@@ -44,7 +44,7 @@ class OpeningFacts:
     margin_change_usd: float | None
     max_loss_usd: float | None
     quotes_live: bool
-    halted: bool
+    breaker: str = ""
     lake: str = ""
 
 
@@ -113,7 +113,7 @@ def opening_checks(intent: Intent, facts: OpeningFacts, now: datetime) -> list[C
         free = facts.available_funds_usd - facts.margin_change_usd
     return [
         hours_check(now),
-        Check("halted", not facts.halted, "halted" if facts.halted else "armed", "armed"),
+        Check("breaker", not facts.breaker, facts.breaker or "armed", "armed"),
         Check("lake", not facts.lake, facts.lake or "well", "a disk that keeps up"),
         Check("quotes", facts.quotes_live, "live" if facts.quotes_live else "not live", "all legs live"),
         Check("naked_short", not new_naked, ", ".join(new_naked) or "none", "none"),

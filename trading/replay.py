@@ -10,8 +10,10 @@ import polars as pl
 
 from options import RuleError
 from rules import FACTS, Rulebook, RuleState
+from rules.breaker import REVISION
 from rules.scalar import known
 from rules.state import BOOK
+from trading.breaker import action_again
 from trading.decision import DECIDED, DECIDED_ON, Moment, Row, decision_id, hash_of
 from trading.verdict import CONTRIBUTORS, Verdict, verdicts_of
 
@@ -76,6 +78,25 @@ class Replay:
             return ""
         judged = BOOK if self.verdict.is_book else self.verdict.position
         return moment_of(self.row, self.book).explain(judged).text(self.verdict.rule)
+
+
+def breaker_again(row: Row) -> Replay:
+    """Decide a decision of the breaker again, by its table."""
+    if row["rules_revision"] != REVISION:
+        why = f"it was decided by another table of the breaker ({row['rules_revision']})"
+        return Replay(row, Outcome.CANNOT, why)
+    changed = "" if hash_of(row, DECIDED_ON) == row["inputs_hash"] else _CHANGED
+    try:
+        again = {**row, "action": action_again(row)}
+    except _UNREADABLE as error:
+        outcome = Outcome.DIFFERENT if changed else Outcome.CANNOT
+        return Replay(row, outcome, changed or f"its facts or its state cannot be read ({error})")
+    differences = tuple(Difference(n, row[n], again[n]) for n in ("action",) if row[n] != again[n])
+    hash_now = hash_of(again, DECIDED)
+    why = changed or ("another action" if differences else "")
+    if not why and hash_now != row["hash"]:
+        why = "its reason, its kind, its explanation or its hash was changed after it was recorded"
+    return Replay(row, Outcome.DIFFERENT if why else Outcome.SAME, why, None, hash_now, differences)
 
 
 def decided_again(row: Row, book: Rulebook, recorded_facts: Sequence[Row] | None = None) -> Replay:

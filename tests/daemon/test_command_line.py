@@ -26,7 +26,9 @@ PRINTING = (
     *READING,
     "status",
     "halt",
+    "reset",
     "resume",
+    "breaker",
     "doctor",
     "demo",
     "rules check",
@@ -420,7 +422,7 @@ def test_a_halt_without_a_daemon_keeps_to_the_time_of_a_simulated_lake(
 ) -> None:
     last = LakeReader.open(copy).last_time
     halted = ask("halt", "--home", copy, "--reason", "sleep", "--json").json()
-    assert halted == {"state": "halted", "running": False}
+    assert (halted["state"], halted["running"]) == ("halted", False)
     frozen = ask("halt", "--home", copy, "--freeze", "--reason", "sleep well")
     assert frozen.out == "trading is frozen; no daemon runs now, the next one starts like this\n"
     rows = LakeReader.open(copy).table("breaker").collect()
@@ -443,7 +445,8 @@ def test_a_halt_stands_across_restarts_until_somebody_resumes(home: Any, replay:
     text = home.ask("status").stdout
     assert "trading     halted by" in text
     assert "New York" in text
-    assert home.json("resume", "--reason", "good morning") == {"state": "armed", "running": True}
+    resumed = home.json("resume", "--reason", "good morning")
+    assert (resumed["state"], resumed["running"]) == ("half_open", True)
     assert home.ask("halt", "--reason", "lunch").stdout == "trading is halted\n"
     helpers.stop(daemon)
     again = home.start()
@@ -451,7 +454,7 @@ def test_a_halt_stands_across_restarts_until_somebody_resumes(home: Any, replay:
     assert (status["breaker"]["state"], status["breaker"]["reason"]) == ("halted", "lunch")
     helpers.stop(again)
     states = LakeReader.open(home.path).table("breaker").sort("seq").select(pl.col("state")).collect()
-    assert states["state"].to_list() == ["halted", "armed", "halted"]
+    assert states["state"].to_list() == ["halted", "half_open", "halted"]
 
 
 def test_the_doctor_finds_what_is_wrong(copy: Path, ask: Callable[..., Answer]) -> None:

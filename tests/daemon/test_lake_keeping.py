@@ -33,10 +33,10 @@ from daemon.settings import LakeSettings, Settings, SyncSettings
 from lake import Lake, LakeReader, Step, UpkeepReport
 from lake.upkeep import TableUpkeep
 from options import NEW_YORK, ConId, Contract, LakeError, Right, SecType, SettingsError
+from rules.breaker import Event
 from sync.line_budget import LineBudget
 from sync.quote_board import QuoteBoard
 from sync.tables import LAKE_TABLES
-from trading.breaker import Breaker, BreakerState
 from trading.desk import Desk
 from trading.intent import Intent, IntentKind, IntentState
 from trading.price_walk import Urgency
@@ -346,13 +346,13 @@ def test_the_bar_fills_with_what_is_done() -> None:
 @pytest.mark.parametrize("bench", [NarrowLake], indirect=True)
 async def test_pictures_that_find_no_room_stop_entries_until_they_do(bench: Bench) -> None:
     engine, now = bench.engine, bench.clock.time
-    brake = Breaker(BreakerState.HALTED, "lunch", "me", now)
+    brake = Event.HUMAN_HALT, "lunch", "me", now
     picture = LAKE_TABLES["facts"].fit(pl.DataFrame({"position": ["XYZ-1"]}))
     async with bench.at_work(upkeep=False) as caretaker:
         watch = bench.watch(caretaker, Settings(lake=LakeSettings(min_free_mb=0, upkeep=False)))
         engine.records.add_frame("facts", picture)
-        await engine.brake(brake, now)
-        await engine.brake(brake, now)
+        await engine.brake(*brake)
+        await engine.brake(*brake)
         await watch.look()
         assert bench.figure("unflushed_commits") == 2, "also while no flush goes through"
         assert watch.status()["pressure"] == {"refused": "cannot write to the journal (/x): no room"}
@@ -360,6 +360,6 @@ async def test_pictures_that_find_no_room_stop_entries_until_they_do(bench: Benc
         assert isinstance(bench.lake, NarrowLake)
         bench.lake.is_narrow = False
         engine.records.add_frame("facts", picture)
-        await engine.brake(brake, now)
+        await engine.brake(*brake)
         await watch.look()
         assert not watch.status()["entries_stopped"]

@@ -84,7 +84,7 @@ def test_a_newcomer_sees_it_trade_stops_it_and_lets_it_go_on(
     expect(desktop.get_by_text(re.compile(r"SPY 2026-04-17 \d+ [CP]")).first).to_be_visible(timeout=WAIT_MS)
 
     token = (home / "control.token").read_text().strip()
-    for order, state in (("HALT", "halted"), ("RESUME", "armed")):
+    for order, state in (("HALT", "halted"), ("RESUME", "half_open")):
         expect(desktop.locator("#switch")).to_have_text(order)
         desktop.locator("#switch").click()
         if order == "HALT":

@@ -28,7 +28,7 @@ def intent(kind: IntentKind, legs: tuple[ComboLeg, ...], quantity: int = 2) -> I
 
 CLOSE = intent(IntentKind.CLOSE, (ComboLeg(PUT_LONG, -1), ComboLeg(PUT_SHORT, 1)))
 OPEN = intent(IntentKind.OPEN, (ComboLeg(PUT_LONG, 1), ComboLeg(PUT_SHORT, -1)))
-HEALTHY = OpeningFacts((), 100_000.0, -100.0, 80_000.0, 2_000.0, 1_500.0, quotes_live=True, halted=False)
+HEALTHY = OpeningFacts((), 100_000.0, -100.0, 80_000.0, 2_000.0, 1_500.0, quotes_live=True)
 
 
 def failed(facts: OpeningFacts, what: Intent = OPEN) -> set[str]:
@@ -51,7 +51,7 @@ def test_closing_what_is_held_passes_and_turning_it_over_does_not() -> None:
 @pytest.mark.parametrize(
     ("change", "gate"),
     [
-        ({"halted": True}, "halted"),
+        ({"breaker": "tripped"}, "breaker"),
         ({"lake": "the disk is nearly full"}, "lake"),
         ({"quotes_live": False}, "quotes"),
         ({"max_loss_usd": 5_001.0}, "max_loss"),
@@ -83,8 +83,10 @@ def test_a_short_that_was_naked_before_does_not_block_an_unrelated_opening() -> 
 
 def test_a_refusal_names_every_failed_gate_with_value_and_limit() -> None:
     with pytest.raises(GateRefusal) as refusal:
-        refuse_unless_passed(opening_checks(OPEN, replace(HEALTHY, halted=True, max_loss_usd=None), NOON))
-    assert "halted: halted (limit armed)" in str(refusal.value)
+        refuse_unless_passed(
+            opening_checks(OPEN, replace(HEALTHY, breaker="halted by me", max_loss_usd=None), NOON)
+        )
+    assert "breaker: halted by me (limit armed)" in str(refusal.value)
     assert "max_loss: unknown (limit at most 5% of NLV)" in str(refusal.value)
 
 
