@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
+import rules
 from broker.gateway.desks.unsupported import UNSUPPORTED
 from broker.gateway.faults.catalogue import SUBJECTS
 from broker.gateway.faults.fault import ENDINGS, Fault, accepted
@@ -22,6 +23,7 @@ from rules.schema import RULE_KEYS, TEST_KEYS, as_json, rules_schema, series_sch
 from sync.tables import LAKE_TABLES
 
 FOLDER = Path(__file__).parents[1] / "docs"
+MISTAKES = Path(__file__).parents[1] / "tests" / "rules" / "mistakes"
 
 EXAMPLES: Mapping[str, object] = {
     "by_usd": 5.0,
@@ -85,6 +87,17 @@ def _breaker() -> str:
 
 def _breaker_modes() -> str:
     return _table(("mode", "meaning"), ((f"`{mode.value}`", MODE_MEANING[mode]) for mode in MODES))
+
+
+def _mistakes() -> str:
+    """Every mistake that the tests keep, with what is said of it."""
+    told: list[str] = []
+    for path in sorted(MISTAKES.glob("*.yaml")):
+        try:
+            rules.load(path)
+        except rules.RulesInvalid as error:
+            told.append(f"```text\n{str(error).replace(f'{MISTAKES}/', '')}\n```")
+    return "\n\n".join(told)
 
 
 def _tables() -> str:
@@ -182,6 +195,7 @@ GENERATED: Mapping[str, Callable[[], str]] = {
     "breaker_modes": _breaker_modes,
     "facts": _facts,
     "faults": _faults,
+    "mistakes": _mistakes,
     "requests": _requests,
     "rule_keys": lambda: _keys(RULE_KEYS),
     "scenarios": _scenarios,

@@ -36,8 +36,10 @@ class ActionReader:
             self.problems.add(node.mark, f"unknown action {word}: {did_you_mean(word, ACTIONS)}")
             return None
         if (word == "block_entries") != self.checker.book_only:
-            where = "a rule with `scope: book`" if word == "block_entries" else "a rule about positions"
-            self.problems.add(node.mark, f"{word} belongs to {where}: use another action or scope")
+            advice = "a rule about positions: write block_entries, or leave `scope: book` out"
+            if word == "block_entries":
+                advice = "a rule with `scope: book`: add that, or write close, reduce or roll"
+            self.problems.add(node.mark, f"{word} belongs to {advice}")
             return None
         if word == "close":
             return self._close(argument)

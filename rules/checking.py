@@ -5,7 +5,7 @@ percentile; with a decimal point it may also be a ratio; zero may be anything. E
 unit written, so that `profit >= 80` is refused instead of meaning 8,000 %.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
@@ -116,7 +116,8 @@ class Checker:
     """Checks the conditions of one place: what names, macros and parameters mean there.
 
     `units`: facts and tracked values. `macros`: already checked, None when that noted a problem.
-    `parameters`: base values. `book_only`: only facts of the book are known there.
+    `parameters`: base values. `book_only`: only facts of the book are known there. `macros_below`: the macro
+    that is being read, and those that come after it.
     """
 
     units: Mapping[str, Unit]
@@ -125,6 +126,7 @@ class Checker:
     parameters: Mapping[str, Literal] = field(default_factory=dict)
     book_only: bool = False
     parameters_allowed: bool = True
+    macros_below: Sequence[str] = ()
     size: Size = field(default_factory=Size)
     _visited: int = 0
     _within: Name | None = None
@@ -136,10 +138,7 @@ class Checker:
             return None
         resolved, kind = checked
         if kind is not Loose.CONDITION:
-            self.problems.add(
-                node.source.at,
-                f"{node.source.text} is {described(kind)}, not a condition: compare it with something",
-            )
+            self.problems.add(node.source.at, _no_condition(node, kind))
             return None
         return resolved
 
@@ -207,12 +206,20 @@ class Checker:
         if node.name in self.macros:
             return self._macro(node, self.macros[node.name])
         if node.name not in self.units:
-            hint = did_you_mean(node.name, [*self.units, *self.macros])
-            raise self._fail(node, f"unknown fact {node.name}: {hint}")
+            raise self._fail(node, self._unknown(node.name))
         fact = FACTS.get(node.name)
         if self.book_only and (fact is None or fact.scope != "book"):
             raise self._fail(node, f"{node.name} is not of the book: a book rule uses vix, regime and book_…")
         return node, self.units[node.name]
+
+    def _unknown(self, name: str) -> str:
+        if name in self.macros_below:
+            if name == self.macros_below[0]:
+                return f"the macro {name} cannot stand for itself: write out what it means"
+            return f"the macro {name} stands further below: move it above this one"
+        if any(name in fact.values for fact in FACTS.values()):
+            return f"{name} is text: write '{name}'"
+        return f"unknown fact {name}: {did_you_mean(name, [*self.units, *self.macros])}"
 
     def _macro(self, node: Name, condition: Node | None) -> tuple[Node, Type]:
         if condition is None:
@@ -243,8 +250,7 @@ class Checker:
             if kind is Loose.CONDITION:
                 resolved.append(checked)
             else:
-                said = f"{part.source.text} is {described(kind)}, not a condition"
-                self.problems.add(part.source.at, f"{said}: compare it with something")
+                self.problems.add(part.source.at, _no_condition(part, kind))
         if len(resolved) < len(parts):
             raise CheckFailed
         return tuple(resolved)
@@ -261,18 +267,23 @@ class Checker:
         kind = _result(node.operator, left_kind, right_kind)
         if kind is None:
             doing = {"+": "add", "-": "subtract", "*": "multiply", "/": "divide"}[node.operator]
+            advice = {
+                "*": "one of them must be a plain number or a ratio",
+                "/": "divide by a plain number, a ratio or the same unit",
+            }.get(node.operator, "use the same unit")
             raise self._fail(
                 node,
                 f"cannot {doing} {node.left.source.text} ({described(left_kind)}) and "
-                f"{node.right.source.text} ({described(right_kind)}): use the same unit",
+                f"{node.right.source.text} ({described(right_kind)}): {advice}",
             )
         return replace(node, left=left, right=right), kind
 
     def _call(self, node: Call) -> tuple[Node, Type]:
         wanted = 1 if node.function == "abs" else 2
         if len(node.arguments) != wanted:
-            values = "one value" if wanted == 1 else "two values"
-            raise self._fail(node, f"{node.function} takes {values}: write {node.function}(…)")
+            values, more = ("one value", "") if wanted == 1 else ("two values", ", …")
+            example = f"{node.function}({node.arguments[0].source.text}{more})"
+            raise self._fail(node, f"{node.function} takes {values}: write {example}")
         resolved: list[Node] = []
         kinds: list[Type] = []
         for argument in node.arguments:
@@ -281,14 +292,14 @@ class Checker:
             resolved.append(checked)
             kinds.append(kind)
         if not fits(kinds[0], kinds[-1]):
-            raise self._fail(node, _mismatch(node.arguments[0], kinds[0], node.arguments[1], kinds[1]))
+            raise self._fail(node, self._mismatch(node.arguments[0], kinds[0], node.arguments[1], kinds[1]))
         return replace(node, arguments=tuple(resolved)), _joined(kinds[0], kinds[-1])
 
     def _compare(self, node: Compare) -> tuple[Node, Type]:
         left, left_kind = self._check(node.left)
         right, right_kind = self._check(node.right)
         if not fits(left_kind, right_kind):
-            message = _mismatch(node.left, left_kind, node.right, right_kind)
+            message = self._mismatch(node.left, left_kind, node.right, right_kind)
             loose_left = isinstance(left_kind, Loose) and isinstance(right_kind, Unit)
             raise self._fail(node.left if loose_left else node.right, message)
         if Unit.TEXT in (left_kind, right_kind):
@@ -298,6 +309,24 @@ class Checker:
             self._known_text(right, left)
         return replace(node, left=left, right=right), Loose.CONDITION
 
+    def _mismatch(self, left: Node, left_kind: Type, right: Node, right_kind: Type) -> str:
+        for one, kind, other, unit in (
+            (right, right_kind, left, left_kind),
+            (left, left_kind, right, right_kind),
+        ):
+            if isinstance(one, Literal) and isinstance(unit, Unit):
+                said = f"{other.source.text} is {described(unit)}, {one.source.text} is {described(kind)}"
+                return f"{said}: write {how_to_write(one.source.text, unit)}"
+            if isinstance(one, Parameter) and isinstance(unit, Unit) and isinstance(other, Name):
+                value = self.parameters[one.name].source
+                said = f"{other.source.text} is {described(unit)}, ${one.name} is {described(kind)}"
+                place = f"({value.text} in line {value.at.line})"
+                return f"{said} {place}: write {how_to_write(value.text, unit)} there"
+        return (
+            f"{left.source.text} is {described(left_kind)}, {right.source.text} is {described(right_kind)}: "
+            "only equal units can be compared"
+        )
+
     def _known_text(self, name: Node, other: Node) -> None:
         if not isinstance(name, Name) or name.name not in FACTS:
             return
@@ -306,6 +335,25 @@ class Checker:
         if isinstance(value, Literal) and known and value.value not in known:
             hint = did_you_mean(str(value.value), known)
             raise self._fail(other, f"{name.name} is never '{value.value}': {hint}")
+
+
+_EXAMPLES = {
+    Unit.RATIO: ">= 50%",
+    Unit.DAYS: "<= 21d",
+    Unit.SECONDS: ">= 30s",
+    Unit.USD: ">= $500",
+    Unit.POINTS: ">= 30vol",
+    Unit.PERCENTILE: ">= 50",
+    Unit.NUMBER: ">= 1",
+    Unit.TEXT: "== '…'",
+}
+
+
+def _no_condition(node: Node, kind: Type) -> str:
+    said = f"{node.source.text} is {described(kind)}, not a condition"
+    if isinstance(node, Name) and isinstance(kind, Unit):
+        return f"{said}: compare it, such as {node.name} {_EXAMPLES[kind]}"
+    return f"{said}: compare it with something"
 
 
 def _joined(one: Type, other: Type) -> Type:
@@ -331,17 +379,3 @@ def _result(operator: str, left: Type, right: Type) -> Type | None:
     if right in scales:
         return left if isinstance(left, Unit) else right
     return Unit.RATIO if left == right else None
-
-
-def _mismatch(left: Node, left_kind: Type, right: Node, right_kind: Type) -> str:
-    for one, kind, other, unit in (
-        (right, right_kind, left, left_kind),
-        (left, left_kind, right, right_kind),
-    ):
-        if isinstance(one, Literal) and isinstance(unit, Unit):
-            said = f"{other.source.text} is {described(unit)}, {one.source.text} is {described(kind)}"
-            return f"{said}: write {how_to_write(one.source.text, unit)}"
-    return (
-        f"{left.source.text} is {described(left_kind)}, {right.source.text} is {described(right_kind)}: "
-        "only equal units can be compared"
-    )

@@ -11,8 +11,9 @@ from functools import cache
 from pathlib import Path
 
 from lark import Lark, Token, Tree
-from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedToken
+from lark.exceptions import UnexpectedInput, UnexpectedToken
 
+from rules.advice import UNITS_HINT, syntax_advice, unit_advice
 from rules.facts import Unit
 from rules.problem import Mark, Problems
 
@@ -136,7 +137,6 @@ _SUFFIXES: dict[str, tuple[Unit, float]] = {
     "s": (Unit.SECONDS, 1.0),
     "vol": (Unit.POINTS, 1.0),
 }
-UNITS_HINT = "write 50%, 3x, 21d, 2h, 2m, 30s, 5vol, $500 or a plain number"
 
 
 def parse_literal(text: str, at: Mark) -> Literal:
@@ -156,12 +156,12 @@ def parse_literal(text: str, at: Mark) -> Literal:
         raise ValueError(f"{text} is too large for a number: write a smaller one")
     if dollar:
         if suffix:
-            raise ValueError(f"{text}: an amount of USD has no unit behind it: write ${digits}")
+            raise ValueError(unit_advice(text, dollar, digits, suffix))
         return Literal(number, Unit.USD, source)
     if not suffix:
         return Literal(number, None, source)
     if suffix not in _SUFFIXES:
-        raise ValueError(f"unknown unit {suffix!r} in {text}: {UNITS_HINT}")
+        raise ValueError(unit_advice(text, dollar, digits, suffix))
     unit, factor = _SUFFIXES[suffix]
     # 80 / 100 is the float a trader means by 80 %; 80 * 0.01 is not always.
     return Literal(number / 100 if suffix == "%" else number * factor, unit, source)
@@ -202,47 +202,10 @@ def parse_condition(text: str, place: Callable[[int], Mark], problems: Problems)
         offset = error.pos_in_stream if error.pos_in_stream is not None else len(text)
         if isinstance(error, UnexpectedToken) and error.token.type == "$END":
             offset = len(text.rstrip())
-        problems.add(place(max(offset, 0)), _syntax_advice(text, offset, error))
+        problems.add(place(max(offset, 0)), syntax_advice(text, offset, error))
     except _TooDeep:
         problems.add(place(0), f"nested more than {_MAX_DEPTH} deep: use `macros:` or {{any: […]}}")
     return None
-
-
-_ADVICE = (
-    ("&&", "write `and`"),
-    ("||", "write `or`"),
-    ("<>", "write `!=`"),
-    ("=>", "write `>=`"),
-    ("=<", "write `<=`"),
-    ("=", "write `==`"),
-    ("!", "write `not`"),
-    ("≥", "write `>=`"),
-    ("≤", "write `<=`"),
-    ("%", "a percent sign belongs right behind a number"),
-    ('"', "text stands in single quotes: 'iron_condor'"),
-    ("'", "the text is not closed: 'iron_condor'"),
-    ("$", "a parameter is written $name, an amount $500"),
-    ("[", "use ( ) in conditions"),
-    (",", "a comma is only used in ( ): inside a YAML list put the condition in quotes"),
-)
-
-
-def _syntax_advice(text: str, offset: int, error: UnexpectedInput) -> str:
-    rest = text[offset:]
-    if isinstance(error, UnexpectedToken) and error.token.type == "$END":
-        if text.count("(") > text.count(")"):
-            return "a ( is not closed: add ) (in a YAML list, put conditions with commas in quotes)"
-        return "the condition ends too early: something is missing here"
-    for sign, advice in _ADVICE:
-        if rest.startswith(sign):
-            return f"did not expect {sign} here: {advice}"
-    if isinstance(error, UnexpectedCharacters):
-        return f"did not expect {rest[0]!r} here: it is not part of the language"
-    word = re.match(r"\S+", rest)
-    shown = word.group(0) if word else rest[:1]
-    if re.match(r"<|>|==|!=", rest):
-        return f"did not expect {shown} here: compare two values at a time, or use `between … and …`"
-    return f"did not expect {shown} here: an operator (and, or, >=, …) or a value is missing before it"
 
 
 class _Reader:

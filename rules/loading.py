@@ -8,13 +8,13 @@ from pathlib import Path
 
 from rules.chain import Chain, Link, chain_of_text, read_chain
 from rules.checking import Checker, Size, described, fits
-from rules.expression import Call, Node, parse_condition
+from rules.expression import Call, Name, Node, parse_condition, walk
 from rules.extending import MAX_RULES, check_unique, merged, removed_ids, replaces
 from rules.facts import FACTS, Unit
 from rules.mute_reader import MuteReader
 from rules.problem import Mark, Problems, raise_noted
 from rules.rule_reader import RuleReader
-from rules.rulebook import Mute, Rule, Rulebook, Tracked, Value
+from rules.rulebook import Example, Mute, Rule, Rulebook, Tracked, Value
 from rules.scalar import any_of, parameters_for, truth
 from rules.source import Mapping, Scalar, Sequence, check_keys, place_in
 
@@ -99,7 +99,7 @@ def _draft_of(link: Link, top: Mapping, extended: _Draft) -> _Draft:
     rules = _rules(top, reader, extended.rules) if "extends" in top.items else _own_rules(top, reader)
     by_id = {rule.id: rule for rule in rules}
     mutes = [mute for mute in extended.mutes if mute.rule in by_id]
-    mutes += MuteReader(by_id, problems).mutes(top.get("mutes"))
+    mutes += MuteReader(by_id, reader.ids, problems).mutes(top.get("mutes"))
     return _Draft(rules, tracked, macros, mutes)
 
 
@@ -129,7 +129,8 @@ def _tracked(top: Mapping, text: str, extended: dict[str, Tracked], problems: Pr
     checker = Checker(units, problems, parameters_allowed=False)
     for name, (key, value) in node.items.items():
         if (name in FACTS and not FACTS[name].tracked) or name in _RESERVED or not name.isidentifier():
-            problems.add(key.mark, f"{name} cannot be tracked under this name: choose another")
+            why = f"{name} is the name of a fact" if name in FACTS else f"{name} is no name for a value"
+            problems.add(key.mark, f"{why}: track it under another, such as best_profit")
             continue
         parsed = (
             parse_condition(value.text, place_in(text, value), problems)
@@ -178,12 +179,14 @@ def _macros(
     if not isinstance(node, Mapping):
         problems.add(node.mark, "macros is a mapping: write {name: condition}")
         return extended
-    macros = dict(extended)
+    macros, names = dict(extended), [name for name in node.items if name not in extended]
     for name, (key, value) in node.items.items():
         if name in units or name in _RESERVED or not name.isidentifier():
-            problems.add(key.mark, f"{name} cannot be the name of a macro: choose another")
+            why = f"{name} is the name of a fact" if name in units else f"{name} is no name for a macro"
+            problems.add(key.mark, f"{why}: give the macro another")
             continue
-        checker = Checker(units, problems, macros, parameters_allowed=False, size=size)
+        below = names[names.index(name) :] if name in names else []
+        checker = Checker(units, problems, macros, parameters_allowed=False, macros_below=below, size=size)
         condition = RuleReader(text, units, macros, problems, size).condition(value, checker)
         if name in extended and extended[name] != condition:
             problems.add(key.mark, f"{name} is a macro of the extended file already: choose another name")
@@ -197,6 +200,7 @@ def _own_rules(top: Mapping, reader: RuleReader) -> list[Rule]:
     for key in ("replace", "append", "remove"):
         if key in top.items:
             problems.add(top.items[key][0].mark, f"`{key}` goes with `extends:`; here write `rules:`")
+            return []
     node = top.get("rules")
     if not isinstance(node, Sequence) or not node.items:
         problems.add((node or top).mark, "`rules:` needs a list with at least one rule")
@@ -245,12 +249,21 @@ def result_on(rule: Rule, facts: ByName[str, Value]) -> bool | None:
     return any_of([truth(tier.when, facts, parameters) for tier in rule.tiers])
 
 
+def _left_out(rule: Rule, example: Example) -> str:
+    """The facts that the rule asks for and the example does not give."""
+    asked = {part.name for tier in rule.tiers for part in walk(tier.when) if isinstance(part, Name)}
+    return ", ".join(sorted(name for name in asked if example.facts.get(name) is None))
+
+
 def _run_examples(rules: Iterable[Rule], problems: Problems) -> None:
     for rule in rules:
         for example in rule.examples:
             result = result_on(rule, example.facts)
             fires = rule.fires_when_unknown if result is None else result
             if fires != example.fires:
-                why = "is unknown with" if result is None else "fires on" if fires else "is quiet on"
+                why = "fires on" if fires else "is quiet on"
+                advice = "change one of them"
+                if result is None:
+                    why, advice = "is unknown on", f"say more in it ({_left_out(rule, example)})"
                 wanted = "fires" if example.fires else "quiet"
-                problems.add(example.mark, f"{rule.id} {why} this example of {wanted}: change one of them")
+                problems.add(example.mark, f"{rule.id} {why} this example of {wanted}: {advice}")

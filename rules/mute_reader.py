@@ -1,6 +1,7 @@
 """What stands under `mutes:`, read into Mutes."""
 
 import re
+from collections.abc import Collection
 from collections.abc import Mapping as ByName
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -29,9 +30,10 @@ _MAX_REASON = 500
 
 @dataclass(frozen=True, slots=True)
 class MuteReader:
-    """Reads the mutes of one file; `rules` are those that it may name."""
+    """Reads the mutes of one file. `rules`: those that it may name; `wrong`: those that are not sound."""
 
     rules: ByName[str, Rule]
+    wrong: Collection[str]
     problems: Problems
 
     def mutes(self, node: source.Node | None) -> list[Mute]:
@@ -54,7 +56,9 @@ class MuteReader:
         rule, on, until, reason = (self._word(node, key) for key in _KEYS)
         ends = self._until(until) if until else None
         if rule and rule.text not in self.rules:
-            self.problems.add(rule.mark, f"unknown rule {rule.text}: {did_you_mean(rule.text, self.rules)}")
+            known = {*self.rules, *self.wrong}
+            if rule.text not in known:
+                self.problems.add(rule.mark, f"unknown rule {rule.text}: {did_you_mean(rule.text, known)}")
         elif rule and on:
             self._check_target(on, self.rules[rule.text])
         if reason and len(reason.text) > _MAX_REASON:

@@ -92,11 +92,18 @@ def raise_noted(noted: Iterable[Problems], files: Iterable[Path] = ()) -> None:
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """A hint to append to a message: the nearest known words, or all of them when they are few."""
     candidates = sorted(known)
-    few = len(candidates) <= 20
-    near = get_close_matches(word, candidates, n=2, cutoff=0.6 if few else 0.4)
+    if not candidates:
+        return "there is none"
+    if word.lower() in candidates:
+        return f"did you mean {word.lower()}?"
+    near = get_close_matches(word.lower(), candidates, n=2, cutoff=0.6)
+    if not near:
+        # Part of a name is often what is remembered of it: earnings, days_to_earnings.
+        near = [name for name in candidates if word.lower() in name.split("_")][:3]
     if near:
         return f"did you mean {' or '.join(near)}?"
-    return f"known are: {', '.join(candidates)}" if few else "look it up in the catalogue of facts"
+    few = len(candidates) <= 20
+    return f"known are: {', '.join(candidates)}" if few else "`optiond rules facts` lists what there is"
 
 
 def rendered(problem: Problem, lines: Sequence[str]) -> str:

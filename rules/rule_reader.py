@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal as OneOf
 from typing import TypeVar
 
@@ -51,13 +51,17 @@ _SECONDS = {Unit.SECONDS: 1.0, Unit.DAYS: 86_400.0}
 
 @dataclass(frozen=True, slots=True)
 class RuleReader:
-    """What the entries of one file have in common. `units`: facts and tracked values by name."""
+    """What the entries of one file have in common. `units`: facts and tracked values by name.
+
+    `ids`: those that it came across, also of rules that are wrong.
+    """
 
     text: str
     units: Mapping[str, Unit]
     macros: Mapping[str, Node | None]
     problems: Problems
     size: Size
+    ids: set[str] = field(default_factory=set)
 
     def rule(self, node: source.Node) -> Rule | None:
         """The rule; None when it is too broken to go on with (the problems say why)."""
@@ -98,8 +102,12 @@ class RuleReader:
         if not isinstance(value, Scalar):
             self.problems.add((value or node).mark, "a rule needs a name: add `id: take_profit`")
             return None
+        self.ids.add(value.text)
         if not _WORD.fullmatch(value.text):
-            self.problems.add(value.mark, f"id {value.text!r}: use small letters, digits and _ only")
+            plain = re.sub(r"\W+", "_", value.text.lower()).strip("_")
+            better = f", such as {plain}" if _WORD.fullmatch(plain) else ""
+            said = f"id {value.text!r}: use small letters, digits and _ only{better}"
+            self.problems.add(value.mark, said)
         return value.text
 
     def _priority(self, node: MappingNode) -> int | None:
@@ -157,11 +165,11 @@ class RuleReader:
             return None
         return Literal(text.strip("'"), Unit.TEXT, Source(node.mark, text))
 
-    def _literals(self, node: source.Node | None, what: str) -> dict[str, Literal]:
+    def _literals(self, node: source.Node | None, what: str, example: str = "name") -> dict[str, Literal]:
         if node is None:
             return {}
         if not isinstance(node, MappingNode):
-            self.problems.add(node.mark, f"{what} is a mapping: write {{name: 50%}}")
+            self.problems.add(node.mark, f"{what} is a mapping: write {{{example}: 50%}}")
             return {}
         literals: dict[str, Literal] = {}
         for name, (key, value) in node.items.items():
@@ -189,7 +197,8 @@ class RuleReader:
         for target, (key, body) in value.items.items():
             if hint := meant(target, STRUCTURES_AND_REGIMES):
                 self.problems.add(key.mark, f"override for an unknown {target}: did you mean {hint}?")
-            overrides[target] = self._literals(body, f"the override for {target}")
+            example = next(iter(parameters), "name")
+            overrides[target] = self._literals(body, f"the override for {target}", example)
             for name, literal in overrides[target].items():
                 self._check_override(name, literal, parameters)
         return overrides
@@ -202,7 +211,8 @@ class RuleReader:
         base = type_of(parameters[name])
         if not fits(base, type_of(literal)):
             said = f"{name} is {described(base)}, {literal.source.text} is {described(type_of(literal))}"
-            advice = how_to_write(literal.source.text, base) if isinstance(base, Unit) else "the same unit"
+            text = literal.source.text
+            advice = how_to_write(text, base) if isinstance(base, Unit) else "both with the same unit"
             self.problems.add(literal.source.at, f"{said}: write {advice}")
 
     # Conditions
@@ -217,6 +227,10 @@ class RuleReader:
             return parse_condition(node.text, source.place_in(self.text, node), self.problems)
         if isinstance(node, Sequence):
             self.problems.add(node.mark, "a list of conditions: say {any: […]} or {all: […]}")
+            return None
+        if {"any", "all"} == set(node.items):
+            said = "any and all beside each other: put one into the other, {all: [profit >= 10%, {any: […]}]}"
+            self.problems.add(node.mark, said)
             return None
         if len(node.items) != 1 or not {"any", "all"} & set(node.items):
             self.problems.add(node.mark, "a condition is text, {any: […]} or {all: […]}")

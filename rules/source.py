@@ -120,10 +120,14 @@ def read_tree(text: str, problems: Problems, beginning: str = _BEGINNING) -> Map
             if not builder.take(event):
                 return None
     except MarkedYAMLError as error:
-        problems.add(_mark(text, error.problem_mark or error.context_mark), f"not YAML: {_advice(error)}")
+        place = error.problem_mark or error.context_mark
+        if "could not find expected ':'" in str(error.problem):
+            place = error.context_mark or place
+        problems.add(_mark(text, place), f"not YAML: {_advice(error)}")
         return None
     except ReaderError as error:
-        problems.add(_place(text, error.position), f"not text: character {error.character!r} is not allowed")
+        said = f"not text: the character U+{_code(error.character):04X} is not allowed: remove it"
+        problems.add(_place(text, error.position), said)
         return None
     except YAMLError as error:
         problems.add(Mark(1, 1), f"not YAML: {error}")
@@ -131,7 +135,7 @@ def read_tree(text: str, problems: Problems, beginning: str = _BEGINNING) -> Map
     if isinstance(builder.root, Mapping):
         return builder.root
     mark = builder.root.mark if builder.root else Mark(1, 1)
-    problems.add(mark, beginning)
+    problems.add(mark, f"nothing is in it: {beginning}" if not text.strip() else beginning)
     return None
 
 
@@ -210,12 +214,19 @@ def _is_long(text: str, problems: Problems) -> bool:
     return False
 
 
+def _code(character: str | int) -> int:
+    return character if isinstance(character, int) else ord(character)
+
+
 def _advice(error: MarkedYAMLError) -> str:
     said = str(error.problem or error.context)
     if "mapping values are not allowed" in said:
         return "a second `:` on this line; put the text in quotes, or start a new line"
     if "cannot start any token" in said:
-        return f"{said}; put the text in quotes"
+        sign = re.search(r"found character (\S+)", said)
+        return f"{sign.group(1) if sign else said} cannot start a value: put the text in quotes"
+    if "could not find expected ':'" in said:
+        return "a key needs a colon and a blank behind it: write `priority: 1`"
     if "expected ',' or ']'" in said or "expected ',' or '}'" in said:
         return "a bracket is not closed before this; put conditions that have commas in quotes"
     if "expected <block end>" in said:
@@ -267,12 +278,11 @@ class _Builder:
             return False
         tag = getattr(event, "tag", None)
         if tag is not None:
-            self._problems.add(mark, f"the tag {tag} is not used in rules: remove it")
+            shown = str(tag).replace("tag:yaml.org,2002:", "!!")
+            self._problems.add(mark, f"tags such as {shown} are not used in rules: remove it")
             return False
         if isinstance(event, ScalarEvent):
-            block = event.style in ("|", ">")
-            scalar = Scalar(mark, event.value, event.start_mark.index, event.end_mark.index, block)
-            return self._place_node(scalar)
+            return self._place_node(self._scalar(event, mark))
         assert isinstance(event, SequenceStartEvent | MappingStartEvent)
         kind = Sequence if isinstance(event, SequenceStartEvent) else Mapping
         node: Sequence | Mapping = kind(mark, event.start_mark.index, bool(event.flow_style))
@@ -283,6 +293,15 @@ class _Builder:
             return False
         self._open.append((node, None))
         return True
+
+    def _scalar(self, event: ScalarEvent, mark: Mark) -> Scalar:
+        start, end = event.start_mark.index, event.end_mark.index
+        key = self._open[-1][1] if self._open else None
+        if start == end and key is not None:
+            # ruamel has a value that is not there begin with what comes next: it is missing behind its key.
+            start = end = self._text.find(":", key.end) + 1
+            mark = _place(self._text, start)
+        return Scalar(mark, event.value, start, end, event.style in ("|", ">"))
 
     def _place_node(self, node: Node) -> bool:
         if not self._open:
