@@ -4,13 +4,21 @@ Everything is drawn from one seeded generator, so that a run can be repeated. Nu
 values on both sides, so that equality happens, and from all magnitudes, so that results overflow.
 """
 
+import json
 import math
 import random
 from dataclasses import dataclass, field
+from typing import Any
 
 import polars as pl
 
+import rules
+from rules import Rulebook, source
+from rules.checking import Checker, Size
+from rules.expression import Node
 from rules.facts import FACTS, Fact, Unit
+from rules.problem import Mark, Problems
+from rules.rule_reader import RuleReader
 
 _NUMBERS = {
     unit: tuple(fact.name for fact in FACTS.values() if fact.unit is unit)
@@ -38,6 +46,7 @@ _DIGITS = ("0", "1", "2", "3", "0.5", "7", "2.5", "0.1", "10", "50")
 _EXTREME = ("1e200", "1e-200", "1.5e308", "5e-324", "3e154")
 _ODD = (None, math.nan, math.inf, -math.inf, -0.0, 0.0)
 _OVERRIDDEN = ("iron_condor", "stock", "wheel", "IWM", "crash", "monthly")
+_OTHER_PARAMETERS = {"p_text": ("short_put", "iron_condor"), "lots": ("2", "3"), "to": ("45d", "30d")}
 _PARAMETERS = {unit: f"p_{unit.name.lower()}" for unit in Unit if unit is not Unit.TEXT}
 
 
@@ -149,108 +158,134 @@ class Author:
 
     # Files
 
-    def top(self, tracked: int, macros: int, depth: int) -> list[str]:
-        """The lines before the rules: so many tracked values and macros."""
+    def top(self, tracked: int, macros: int, depth: int) -> dict[str, Any]:
+        """What stands before the rules: so many tracked values and macros."""
         self.plain = True
-        lines = ["track:"]
+        values = {"peak_profit": "max(profit)"}
         for number in range(tracked):
-            unit = self.chance.choice(tuple(_NUMBERS))
-            name = f"t{number}"
+            unit, name = self.chance.choice(tuple(_NUMBERS)), f"t{number}"
             inner = self.value(unit, depth)
-            if not any(fact in inner for fact in FACTS):
-                continue
-            lines.append(f'  {name}: "{self.chance.choice(("min", "max"))}({inner})"')
-            self.tracked.setdefault(unit, []).append(name)
-        lines.append('  peak_profit: "max(profit)"')
-        lines.append("macros:")
-        for number in range(macros):
-            lines.append(f'  m{number}: "{_MACRO_TEXT.format(self.condition(1))}"')
-            self.macros.append(f"m{number}")
+            if any(fact in inner for fact in FACTS):
+                values[name] = f"{self.chance.choice(('min', 'max'))}({inner})"
+                self.tracked.setdefault(unit, []).append(name)
+        conditions = {f"m{number}": _MACRO_TEXT.format(self.condition(1)) for number in range(macros)}
+        self.macros += conditions
         self.plain = False
-        return [*lines, "rules:"]
+        return {"track": values, "macros": conditions}
 
-    def parameters(self) -> str:
-        written = {name: self.literal(unit) for unit, name in _PARAMETERS.items()}
-        texts = [f"{name}: {value}" for name, value in written.items()]
-        texts += [f"p_text: {self.chance.choice(_TEXTS['structure'])}", "lots: 2", "to: 45d"]
-        return f"{{{', '.join(texts)}}}"
+    def numbers(self, rule: dict[str, Any]) -> dict[str, Any]:
+        """The parameters that a rule uses, and where they differ."""
+        text = json.dumps(rule)
+        used = {name: unit for unit, name in _PARAMETERS.items() if f"${name}" in text}
+        written = {name: self.literal(unit) for name, unit in used.items()}
+        written |= {name: usual for name, (usual, _) in _OTHER_PARAMETERS.items() if f"${name}" in text}
+        if self.book_only or not written:
+            return {"params": written}
+        overrides = {}
+        for target in self.chance.sample(_OVERRIDDEN, self.chance.randint(1, 3)):
+            names = self.chance.sample(sorted(written), self.chance.randint(1, min(2, len(written))))
+            overrides[target] = {
+                name: self.literal(used[name]) if name in used else _OTHER_PARAMETERS[name][1]
+                for name in names
+            }
+        return {"params": written, "overrides": overrides}
 
-    def overrides(self) -> str:
-        targets = self.chance.sample(_OVERRIDDEN, self.chance.randint(1, 4))
-        return f"{{{', '.join(f'{target}: {self._overridden()}' for target in targets)}}}"
-
-    def _overridden(self) -> str:
-        units = self.chance.sample(tuple(_PARAMETERS), self.chance.randint(1, 3))
-        texts = [f"{_PARAMETERS[unit]}: {self.literal(unit)}" for unit in units]
-        texts += [self.chance.choice(("lots: 3", "to: 30d", f"p_text: {_TEXTS['structure'][0]}"))]
-        return f"{{{', '.join(texts)}}}"
-
-    def action(self) -> str:
+    def action(self) -> Any:
         if self.book_only:
-            return self.chance.choice(("block_entries", "{block_entries: reduce_largest}"))
-        return self.chance.choice(
-            ("close", "{close: market}", "{reduce: half}", "{reduce: $lots}", "{roll: {dte: $to}}")
-        )
+            return self.chance.choice(("block_entries", {"block_entries": "reduce_largest"}))
+        others = ({"close": "market"}, {"reduce": "half"}, {"reduce": "$lots"}, {"roll": {"dte": "$to"}})
+        return self.chance.choice(("close", *others))
 
-    def urgency(self, depth: int) -> str:
+    def urgency(self, depth: int) -> Any:
         if self.chance.random() < 0.5:
             return self.chance.choice(("normal", "high", "immediate"))
-        return f'{{high: "{self.condition(depth)}", immediate: "{self.condition(depth)}"}}'
+        return {"high": self.condition(depth), "immediate": self.condition(depth)}
 
-    def when(self, depth: int) -> str:
+    def when(self, depth: int) -> Any:
         if self.chance.random() < 0.8:
-            return f'"{self.condition(depth)}"'
-        listed = ", ".join(f'"{self.condition(depth - 1)}"' for _ in range(self.chance.randint(1, 3)))
-        return f"{{{self.chance.choice(('any', 'all'))}: [{listed}]}}"
+            return self.condition(depth)
+        listed = [self.condition(depth - 1) for _ in range(self.chance.randint(1, 3))]
+        return {self.chance.choice(("any", "all")): listed}
+
+    def tier(self, when_depth: int, urgency_depth: int) -> dict[str, Any]:
+        when, do, urgency = self.when(when_depth), self.action(), self.urgency(urgency_depth)
+        return {"when": when, "do": do, "urgency": urgency}
 
 
-def probes(chance: random.Random, rules: int) -> str:
-    """A file of rules without memory, one random condition each, and tracked values that show numbers."""
+def probes(chance: random.Random, count: int, revision: str) -> Rulebook:
+    """Rules without memory, one random condition each, and tracked values that show numbers.
+
+    They are not written as YAML, which would take most of the time of a comparison.
+    """
     author = Author(chance, extremes=chance.choice((0.0, 0.1, 0.4)))
-    lines = author.top(tracked=8, macros=3, depth=4)
-    for number in range(rules):
+    top = author.top(tracked=8, macros=3, depth=4)
+    first = {"id": "first", "priority": "1", "when": " and ".join(author.macros), "do": "close"}
+    tracked = rules.parse(written({**top, "rules": [first]})).tracked
+    units = {name: fact.unit for name, fact in FACTS.items()} | {item.name: item.unit for item in tracked}
+    problems = Problems(revision, "")
+    macros: dict[str, Node | None] = {}
+    reader = RuleReader("", units, macros, problems, Size())
+    for name, text in top["macros"].items():
+        macros[name] = reader.condition(_node(text), Checker(units, problems))
+    made = []
+    for number in range(count):
         author.book_only = chance.random() < 0.08
-        lines += [f"  - id: r{number}", f"    priority: {number + 1}", f"    when: {author.when(3)}"]
-        lines += [f"    params: {author.parameters()}", f"    do: {author.action()}"]
-        lines += [f"    urgency: {author.urgency(1)}"]
-        lines += ["    scope: book"] if author.book_only else [f"    overrides: {author.overrides()}"]
-    return "\n".join(lines)
+        rule = {"id": f"r{number}", "priority": f"{number + 1}", **author.tier(3, 1)}
+        rule |= {"scope": "book"} if author.book_only else {}
+        made.append(reader.rule(_node({**rule, **author.numbers(rule)})))
+    problems.raise_if_any()
+    return Rulebook("", "", revision, tuple(rule for rule in made if rule), tracked)
 
 
-def remembering(chance: random.Random, rules: int) -> str:
+def remembering(chance: random.Random, count: int) -> str:
     """A file of rules with all that they can remember, in every mode and muted."""
     author = Author(chance, extremes=0.02)
-    lines = author.top(tracked=3, macros=2, depth=1)
-    mutes = ["mutes:"]
-    priorities = chance.sample(range(1, 1000), rules)
-    for number, priority in enumerate(priorities):
+    top = author.top(tracked=3, macros=2, depth=1)
+    listed, mutes = [], []
+    for number, priority in enumerate(chance.sample(range(1, 1000), count)):
         author.book_only = chance.random() < 0.15
-        lines += [f"  - id: r{number}", f"    priority: {priority}", f"    params: {author.parameters()}"]
-        lines += ["    scope: book"] if author.book_only else [f"    overrides: {author.overrides()}"]
-        if chance.random() < 0.4:
-            lines += ["    tiers:", *(_tier(author) for _ in range(chance.randint(1, 3)))]
-        else:
-            lines += [f"    when: {author.when(1)}", f"    do: {author.action()}"]
-            lines += [f"    urgency: {author.urgency(0)}"]
-            lines += [f'    clear_when: "{author.condition(1)}"'] if chance.random() < 0.4 else []
-        lines += [f"    for: {chance.choice(('5s', '15s', '1m'))}"] if chance.random() < 0.4 else []
-        lines += [f"    cooldown: {chance.choice(('10s', '1m'))}"] if chance.random() < 0.4 else []
-        lines += [f"    mode: {chance.choice(('live', 'live', 'live', 'shadow', 'off'))}"]
-        lines += [f"    unknown: {chance.choice(('hold', 'hold', 'fire'))}"]
-        mutes += [_mute(author, number)] if chance.random() < 0.3 else []
-    return "\n".join([*lines, *mutes])
+        rule = {"id": f"r{number}", "priority": f"{priority}", **_remembering_rule(author)}
+        listed.append({**rule, **author.numbers(rule)})
+        if chance.random() < 0.3:
+            on = "book" if author.book_only else chance.choice(("A", "B", "IWM", "wheel", "iron_condor"))
+            until = f"2026-01-05T{chance.choice(('17:01', '17:05', '18:00', '23:00'))}:00Z"
+            mutes.append({"rule": f"r{number}", "on": on, "until": until, "reason": "earnings"})
+    return written({**top, "rules": listed, "mutes": mutes})
 
 
-def _mute(author: Author, rule: int) -> str:
-    on = "book" if author.book_only else author.chance.choice(("A", "B", "IWM", "wheel", "iron_condor"))
-    until = f"2026-01-05T{author.chance.choice(('17:01', '17:05', '18:00', '23:00'))}:00Z"
-    return f"  - {{rule: r{rule}, on: {on}, until: {until}, reason: earnings}}"
+def _remembering_rule(author: Author) -> dict[str, Any]:
+    chance = author.chance
+    rule: dict[str, Any] = {"scope": "book"} if author.book_only else {}
+    if chance.random() < 0.4:
+        once = ({"once": chance.choice(("true", "false"))} for _ in range(3))
+        rule["tiers"] = [{**author.tier(1, 0), **next(once)} for _ in range(chance.randint(1, 3))]
+    else:
+        rule |= author.tier(1, 0)
+        rule |= {"clear_when": author.condition(1)} if chance.random() < 0.4 else {}
+    rule |= {"for": chance.choice(("5s", "15s", "1m"))} if chance.random() < 0.4 else {}
+    rule |= {"cooldown": chance.choice(("10s", "1m"))} if chance.random() < 0.4 else {}
+    rule["mode"] = chance.choice(("live", "live", "live", "shadow", "off"))
+    return {**rule, "unknown": chance.choice(("hold", "hold", "fire"))}
 
 
-def _tier(author: Author) -> str:
-    once = author.chance.choice(("true", "false"))
-    when, urgency = author.when(1), author.urgency(0)
-    return f"      - {{when: {when}, do: {author.action()}, urgency: {urgency}, once: {once}}}"
+def written(content: dict[str, Any]) -> str:
+    """A file with this content: JSON is YAML too."""
+    return json.dumps(content, indent=1)
+
+
+def _node(content: Any) -> source.Node:
+    """The content as the YAML reader would hand it on."""
+    here = Mark(1, 1)
+    if isinstance(content, dict):
+        items = {name: (_scalar(name), _node(value)) for name, value in content.items()}
+        return source.Mapping(here, 0, flow=True, items=items)
+    if isinstance(content, list):
+        return source.Sequence(here, 0, flow=True, items=[_node(item) for item in content])
+    return _scalar(content)
+
+
+def _scalar(text: str) -> source.Scalar:
+    return source.Scalar(Mark(1, 1), text, 0, 0, block=False)
 
 
 # Facts

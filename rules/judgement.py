@@ -148,7 +148,9 @@ def _judge_rule(
 ) -> Judged:
     parameters = parameters_for(rule, seen)
     conditions = [evaluate(tier.when, seen, parameters) if mine else False for tier in rule.tiers]
-    latched = [bool(memory.get(latch_column(rule.id, index))) for index in range(len(rule.tiers))]
+    latched = [
+        tier.once and bool(memory.get(latch_column(rule.id, index))) for index, tier in enumerate(rule.tiers)
+    ]
     waiting: Waiting | None = None
     ready: list[bool] = []
     for index, condition in enumerate(conditions):

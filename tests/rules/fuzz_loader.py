@@ -6,6 +6,7 @@ by coverage.
 """
 
 import argparse
+import json
 import random
 import resource
 import time
@@ -75,7 +76,7 @@ def seeds() -> list[str]:
     """Files to start from: the twelve rules, and random ones."""
     chance = random.Random(1)
     twelve = rules.default_rules_path().read_text(encoding="utf-8")
-    written = [random_rules.remembering(chance, 3) for _ in range(5)] + [random_rules.probes(chance, 2)]
+    written = [random_rules.remembering(chance, 3) for _ in range(6)]
     return [twelve, *written, "version: 1\nrules:\n  - {id: a, priority: 1, when: dte < 1d, do: close}\n"]
 
 
@@ -143,7 +144,8 @@ def _condition_written(chance: random.Random, text: str, other: str) -> str:
         return text
     place = chance.choice(whens)
     before, _, _ = lines[place].partition("when:")
-    lines[place] = f"{before}when: {random_rules.Author(chance).when(chance.choice((1, 2, 3)))}"
+    written = json.dumps(random_rules.Author(chance).when(chance.choice((1, 2, 3))))
+    lines[place] = f"{before}when: {written}"
     return "\n".join(lines)
 
 

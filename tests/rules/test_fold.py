@@ -184,6 +184,18 @@ def test_an_edited_rules_file_keeps_the_memory_that_still_applies() -> None:
     assert decisions["rule"].to_list() == ["probe"]
 
 
+def test_a_tier_that_is_no_longer_once_acts_again_in_both_evaluators() -> None:
+    text = "rules:\n  - {{id: probe, priority: 1, tiers: [{{when: profit >= 50%, do: close{}}}]}}\n"
+    facts = pl.DataFrame({"position": ["A"], "profit": [0.5]})
+    once, edited = rules.parse(text.format(", once: true")), rules.parse(text.format(""))
+    state, _ = rules.step(once, rules.initial_state(), facts, {}, NOON)
+    for book, rule in ((once, None), (edited, "probe")):
+        _, decisions = rules.step(book, state, facts, {}, NOON)
+        judged = judge(book, state.position("A"), facts.row(0, named=True), {}, NOON)
+        assert decisions["rule"].to_list() == [rule]
+        assert (judged.winner.rule.id if judged.winner else None) == rule
+
+
 @pytest.mark.parametrize(
     ("facts", "market", "now", "said"),
     [
