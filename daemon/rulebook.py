@@ -5,6 +5,7 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ def check(arguments: argparse.Namespace) -> int:
         else:
             print(error, file=sys.stderr)
         return 1
-    lints = rules.lint(book)
+    lints = [*rules.lint(book), *rules.ended_mutes(book, datetime.now(UTC))]
     if arguments.json:
         answer = {"ok": True, "path": str(path), "revision": book.revision, "rules": len(book.rules)}
         print(json.dumps(answer | {"lints": lints_json(lints)}, ensure_ascii=False))

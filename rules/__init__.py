@@ -9,7 +9,7 @@ from rules.decide import DecideRun, decide_lines
 from rules.explanation import Explanation, explain
 from rules.facts import CATALOGUE, FACTS, Fact, Unit
 from rules.fold import step
-from rules.lints import Lint, lint
+from rules.lints import Lint, ended_mutes, lint
 from rules.loading import default_rules_path, load, parse, revision_of
 from rules.mutes import ended, mute_of, told
 from rules.plan import DECISIONS
@@ -35,6 +35,7 @@ __all__ = [
     "decide_lines",
     "default_rules_path",
     "ended",
+    "ended_mutes",
     "explain",
     "initial_state",
     "lint",

@@ -8,6 +8,7 @@ cannot settle is not reported. docs/decisions/005-lints-by-intervals.md tells ho
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from datetime import datetime
 
 from rules.chain import chain_of_text
 from rules.lints.conditions import always, dead_branches, dead_urgencies, impossible, rolls_again
@@ -16,10 +17,11 @@ from rules.lints.inquiry import Inquiry, Lint
 from rules.lints.overrides import overrides
 from rules.lints.shadows import shadowed
 from rules.lints.unused import unused_declarations, unused_parameters
+from rules.mutes import ended, told
 from rules.problem import Problem, rendered
 from rules.rulebook import Rule, Rulebook
 
-__all__ = ["Lint", "lint"]
+__all__ = ["Lint", "ended_mutes", "lint"]
 
 
 def lint(book: Rulebook) -> list[Lint]:
@@ -32,6 +34,24 @@ def lint(book: Rulebook) -> list[Lint]:
             found += [replace(one, path=rule.path or one.path) for one in _about(inquiry, rule)]
     order = {path: place for place, path in enumerate(texts)}
     found.sort(key=lambda one: (order.get(one.path, 0), one.line, one.column))
+    return [_with_text(one, texts) for one in found]
+
+
+def ended_mutes(book: Rulebook, now: datetime) -> list[Lint]:
+    """The mutes that mute nothing any more at `now`, in the order of the file."""
+    found = [
+        Lint(
+            path=mute.path,
+            line=mute.mark.line,
+            column=mute.mark.column,
+            kind="ended mute",
+            message=f"this mute has ended, {mute.rule} acts on {mute.on} again: remove it",
+            values=f"{mute.rule} was {told(mute)}",
+            proof={"until": mute.until.isoformat()},
+        )
+        for mute in ended(book, now)
+    ]
+    texts = _texts(book)
     return [_with_text(one, texts) for one in found]
 
 

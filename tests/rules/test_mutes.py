@@ -169,3 +169,15 @@ def test_a_wrong_mute_is_told_with_what_to_write(old: str, new: str, column: int
 def test_a_file_without_mutes_may_have_the_key() -> None:
     assert rules.parse(SOUND.replace(LINE, "")).mutes == ()
     assert rules.parse(SOUND.replace("mutes:\n" + LINE, "mutes: []\n")).mutes == ()
+
+
+def test_a_mute_that_has_ended_is_warned_of_with_its_line() -> None:
+    book = muted("IWM", until="2026-03-19")
+    assert rules.ended_mutes(book, NOON - timedelta(days=1)) == []
+    (warning,) = rules.ended_mutes(book, NOON)
+    assert warning.text == (
+        "rules.yaml:6:5: warning: this mute has ended, take acts on IWM again: remove it\n"
+        "    6 |   - {rule: take, on: IWM, until: 2026-03-19, reason: earnings}\n"
+        "            ^\n"
+        "      take was muted on IWM until the end of 2026-03-19: earnings"
+    )
