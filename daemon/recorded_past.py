@@ -28,10 +28,11 @@ class RecordedPast:
         wanted = dict.fromkeys([*MONEY, *(name for book in books for name in plan_of(book).facts)])
         self._wanted = [name for name in wanted if name in there and not FACTS[name].tracked]
 
-    def state_before(self) -> RuleState:
-        """What the rules remembered before the first beat; nothing when that was not recorded."""
+    def state_before(self) -> tuple[RuleState, str | None]:
+        """What the rules remembered before the first beat, and their revision; nothing when that was not
+        recorded."""
         first = self._facts.select(pl.col("seq").min()).collect().item()
-        return initial_state() if first is None else remembered_before(self._reader, first)
+        return (initial_state(), None) if first is None else remembered_before(self._reader, first)
 
     def endings(self) -> pl.DataFrame:
         """What was reduced, closed or rolled: `time`, `position`, `event`, `lots`, `realized_pnl_usd`, in

@@ -77,9 +77,19 @@ def _chosen(reader: LakeReader, decision: str | None, since: str | None, until: 
         wanted.append(pl.col("seq") >= first_seq(reader, since))
     if until is not None:
         wanted.append(pl.col("seq") <= last_seq(reader, until))
-    found = reader.table("decisions").filter(*wanted).sort("seq", maintain_order=True).collect()
-    if decision is not None and found.is_empty():
+    found = _decisions(reader, *wanted)
+    if decision is not None and not found:
         raise LakeError(f"there is no decision '{decision}' in the lake; `optiond decisions` lists them")
+    return found
+
+
+def decisions_between(reader: LakeReader, first: int, last: int, newest: int) -> list[Row]:
+    """The rows of `decisions` of commits `first` to `last`, so many of the newest at most, oldest first."""
+    return _decisions(reader, pl.col("seq").is_between(first, last))[-newest:]
+
+
+def _decisions(reader: LakeReader, *wanted: pl.Expr) -> list[Row]:
+    found = reader.table("decisions").filter(*wanted).sort("seq", maintain_order=True).collect()
     # A home that only an older optiond has written has no such columns at all.
     newer = dict.fromkeys((*DECIDED_ON, "inputs_hash", "hash"))
     return [{**newer, **row} for row in found.iter_rows(named=True)]

@@ -37,11 +37,13 @@ def remembered(reader: LakeReader) -> RuleState:
     return _told_on(last["time"][0], reader.table("rule_state"))
 
 
-def remembered_before(reader: LakeReader, seq: int) -> RuleState:
-    """What they remembered before a commit; nothing where that was not recorded."""
+def remembered_before(reader: LakeReader, seq: int) -> tuple[RuleState, str | None]:
+    """What they remembered before a commit, and the revision that did; nothing where that is not recorded."""
     earlier = reader.table("rule_state", max(0, seq - 1))
-    last: datetime | None = earlier.select(pl.col("time").max()).collect().item()
-    return initial_state() if last is None else _told_on(last, earlier)
+    last = earlier.filter(pl.col("seq") == pl.col("seq").max()).select("time", "revision").tail(1).collect()
+    if last.is_empty():
+        return initial_state(), None
+    return _told_on(last["time"][0], earlier), last["revision"][0]
 
 
 def _told_on(last: datetime, rows: pl.LazyFrame) -> RuleState:

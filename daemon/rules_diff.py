@@ -10,15 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import rules
-from daemon.comparison import Comparison, compare
+from daemon.comparison import REPLAYED, Comparison, compare
 from daemon.coverage import Coverage
 from daemon.reading import UNKNOWN, Columns, new_york, print_json, print_table
 from daemon.replay import first_seq, last_seq, rulebooks_of
 from daemon.rulebook import rules_path
+from daemon.rules_standing import standing_of
 from lake import LakeReader
 from options import RuleError, SettingsError
 from rules import Rulebook
 from trading.hindsight import Hindsight, Result, tallies
+from trading.replay import Outcome
 
 Row = Mapping[str, Any]
 
@@ -60,17 +62,18 @@ def _commits(reader: LakeReader, arguments: argparse.Namespace) -> tuple[int, in
 
 def _rulebook(name: str, home: Path, reader: LakeReader) -> Rulebook:
     """A rules file, the rules in force (`current`), or a revision that the lake keeps."""
-    kept = reader.table("rules_revisions").select("seq", "revision").collect().sort("seq")["revision"]
     if name == "current":
-        return _kept(reader, kept[-1]) if len(kept) else rules.load(rules_path(home))
+        standing = standing_of(reader, Path("the rules in force"))
+        return rules.load(rules_path(home)) if standing is None else standing.book
     if Path(name).is_file():
         return rules.load(Path(name))
-    like = kept.filter(kept.str.starts_with(name)).unique()
+    kept = reader.table("rules_revisions").select("revision").unique().collect()["revision"]
+    like = kept.filter(kept.str.starts_with(name))
     if len(like) == 1 and len(name) >= _BEGINNING_OF_A_HASH:
         return _kept(reader, like[0])
     raise SettingsError(
         f"{name} is neither a file nor one revision of the lake: name a rules file, `current`, or a revision "
-        "that `optiond lake as-of 9999-01-01 rules_revisions` shows"
+        "that `optiond rules revisions` shows"
     )
 
 
@@ -102,7 +105,7 @@ def _tell(compared: Comparison) -> None:
     if not compared.coverage.beats:
         print("no facts were recorded in that time")
         return
-    for line in coverage_told(compared.coverage):
+    for line in (*coverage_told(compared.coverage), *_replayed_told(compared)):
         print(line)
     looked_at = f"{compared.coverage.beats:,} beats, {len(compared.coverage.positions)} positions"
     if compared.changes.is_empty():
@@ -131,6 +134,15 @@ def coverage_told(coverage: Coverage) -> Iterator[str]:
         yield f"gaps in trading hours: {spans}{f', and {rest} that are shorter' if rest else ''}"
     if coverage.never_known:
         yield f"asked for and never known: {', '.join(coverage.never_known)}"
+
+
+def _replayed_told(compared: Comparison) -> Iterator[str]:
+    """Whether the same machinery finds again what was really decided."""
+    all_, same = compared.replayed.total(), compared.replayed[Outcome.SAME]
+    if all_:
+        which = f"the newest {all_}" if all_ == REPLAYED else f"{all_}"
+        rest = "" if same == all_ else "; `optiond replay --since T` tells of the others"
+        yield f"of {which} recorded decisions, {same} are found again by the rules of then{rest}"
 
 
 def total_told(found: Sequence[Hindsight]) -> Iterator[str]:
@@ -229,6 +241,7 @@ def _data(compared: Comparison) -> dict[str, Any]:
             "usual_pause_s": coverage.usual_pause_s,
             "gaps": [{"from": _iso(start), "to": _iso(end)} for start, end in coverage.gaps],
             "never_known": coverage.never_known,
+            "replayed": {outcome.value: compared.replayed[outcome] for outcome in Outcome},
         },
         "changes": [_change_data(row) for row in compared.changes.iter_rows(named=True)],
         "positions": [_position_data(one) for one in found],

@@ -1,14 +1,18 @@
 """`optiond rules diff`: two revisions over what the lake has recorded."""
 
+import asyncio
 import json
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from daemon.cli import main
+from lake import LakeReader
 from tests.daemon.answer import Answer
-from tests.daemon.small_past import SmallPast, take_rules
+from tests.daemon.small_past import OPENING, SmallPast, take_rules
+from tests.daemon.test_decision_replay import STORIES, Day, Story
 
 
 @pytest.fixture
@@ -123,7 +127,7 @@ def test_a_name_that_is_none_is_refused_in_one_line(past: SmallPast, diff: Any, 
     assert told.code == 1
     assert told.err == (
         f"optiond: {name} is neither a file nor one revision of the lake: name a rules file, `current`, or a "
-        "revision that `optiond lake as-of 9999-01-01 rules_revisions` shows\n"
+        "revision that `optiond rules revisions` shows\n"
     )
 
 
@@ -173,6 +177,38 @@ def test_what_the_rules_remembered_before_the_span_counts(past: SmallPast, tmp_p
     assert [(each["position"], each["b"]["rule"]) for each in said["changes"]] == [("A", "trail")]
 
 
+def test_an_edited_condition_has_not_held_before_it_was_there(
+    past: SmallPast, tmp_path: Path, diff: Any
+) -> None:
+    text = "rules: [{{id: take, priority: 1, when: profit >= {take}%, for: 30m, do: close}}]"
+    in_force = past.rules(-0.5, text.format(take=50))
+    memory = {"since:take:0": (OPENING - timedelta(minutes=29)).isoformat()}
+    state = json.dumps({"version": 1, "positions": {"A": memory}})
+    past.commit(0, "rule_state", {"position": None, "revision": in_force, "state": state})
+    for minute in (1, 16, 31):
+        past.seen(minute, A=0.7)
+    past.close()
+    file = tmp_path / "held.yaml"
+    file.write_text(text.format(take=60))
+    changes = diff(file, "--json").json()["changes"]
+    assert [(each["time"][11:16], bool(each["a"]), bool(each["b"])) for each in changes] == [
+        ("14:31", True, False),
+        ("15:01", False, True),
+    ]
+
+
+def test_rules_that_wait_for_a_human_are_not_in_force(past: SmallPast, diff: Any) -> None:
+    in_force, waiting = past.rules(-0.9, take_rules(50)), past.rules(-0.8, take_rules(40))
+    for event, revision in (("taken_up", in_force), ("waiting", waiting)):
+        row = {"event": event, "revision": revision, "path": "rules.yaml"}
+        past.commit(-0.5, "rules_changes", row)
+    past.seen(0, A=0.45)
+    past.close()
+    said = diff(waiting, "--json").json()
+    assert (said["a"]["revision"], said["b"]["revision"]) == (in_force, waiting)
+    assert [each["b"]["rule"] for each in said["changes"]] == ["take"]
+
+
 def test_a_close_without_quotes_is_carried_out_when_they_come(
     past: SmallPast, tmp_path: Path, diff: Any
 ) -> None:
@@ -220,3 +256,47 @@ def test_the_page_cannot_be_written_where_there_is_no_folder(
     told = diff(edited, "--html", past.home / "none" / "page.html")
     assert told.code == 1
     assert "cannot be written (No such file or directory); name a file of yours" in told.err
+
+
+REMEMBERED = ("trailing_stop", "take_profit", "dte_roll", "portfolio_limits")
+
+
+@pytest.mark.parametrize("story", [s for s in STORIES if s.rule in REMEMBERED], ids=lambda story: story.rule)
+def test_what_the_daemon_decided_is_what_its_rules_decide_over_its_records(
+    tmp_path: Path, story: Story, capsys: pytest.CaptureFixture[str]
+) -> None:
+    day = Day(tmp_path / "home")
+    day.hold(story)
+    for beat in story.beats:
+        day.beat(beat)
+        asyncio.run(day.engine.record_now(day.now))
+    day.close()
+    decided = LakeReader.open(day.home).table("decisions").collect()
+    never = tmp_path / "never.yaml"
+    never.write_text("rules: [{id: never, priority: 1, when: lots > 1000, do: close}]")
+    capsys.readouterr()
+    assert main(["rules", "diff", "current", str(never), "--json", "--home", str(day.home)]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["looked_at"]["replayed"] == {"same": decided.height, "different": 0, "cannot": 0}
+    found = {(each["time"], each["position"], each["a"]["rule"]) for each in said["changes"]}
+    # A rule of the book is told of the book; the daemon turns it on the position that it reduces.
+    assert found == {
+        (
+            row["decided"].isoformat(),
+            "" if row["rule"] == "portfolio_limits" else row["position"],
+            row["rule"],
+        )
+        for row in decided.iter_rows(named=True)
+    }
+
+
+def test_how_many_recorded_decisions_are_found_again_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    day = Day(tmp_path / "home")
+    day.hold(STORIES[0])
+    for beat in STORIES[0].beats:
+        day.beat(beat)
+    day.close()
+    assert main(["rules", "diff", "current", "current", "--home", str(day.home)]) == 0
+    assert "of 1 recorded decisions, 1 are found again by the rules of then\n" in capsys.readouterr().out
