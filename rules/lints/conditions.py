@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from rules.explanation_text import shown_value
 from rules.expression import All, AnyOf, Compare, Literal, Name, Node, Parameter
 from rules.facts import NEVER_KNOWN, UNDELIVERED, Unit
-from rules.lints.formula import Claim, Want
+from rules.lints.formula import Claim, Facts, Want
 from rules.lints.inquiry import Inquiry, Lint, is_true, met, names_of, tier_name, unmet
-from rules.lints.search import Answer, Facts
+from rules.lints.search import Answer
 from rules.lints.words import bounds, domain, facts_in, facts_shown, joined, with_values, written
 from rules.rulebook import Rule, Tier
 

@@ -24,8 +24,11 @@ from rules.expression import (
     walk,
 )
 from rules.facts import FACTS, Unit
-from rules.rulebook import Rule
+from rules.rulebook import Rule, Value
 from rules.scalar import OVERRIDE_FACTS
+
+Facts = Mapping[str, Value]
+"""Facts by name, None = unknown."""
 
 
 class Want(Enum):

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 from rules.expression import Node
-from rules.lints.formula import Claim, Want
+from rules.lints.formula import Claim, Facts, Want
 from rules.lints.inquiry import Inquiry, Lint, is_true, met
-from rules.lints.search import Answer, Facts
+from rules.lints.search import Answer
 from rules.lints.words import bounds, facts_in, facts_shown, with_values, written
 from rules.rulebook import Rule
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from rules.expression import Literal, Name, Node, walk
 from rules.facts import UNDELIVERED
-from rules.lints.formula import Claim, Want
-from rules.lints.search import Answer, Facts, Question, answer
+from rules.lints.formula import Claim, Facts, Want
+from rules.lints.search import Answer, Question, answer
 from rules.problem import Mark
 from rules.rulebook import Rule, Rulebook, Tier, Value
 

@@ -6,9 +6,9 @@ from dataclasses import replace
 from rules.expression import Literal
 from rules.facts import FACTS
 from rules.lints.conditions import clashing, when_known
-from rules.lints.formula import Claim, Want
+from rules.lints.formula import Claim, Facts, Want
 from rules.lints.inquiry import Inquiry, Lint, met, names_of, tier_name
-from rules.lints.search import Answer, Facts
+from rules.lints.search import Answer
 from rules.lints.words import bounds, domain, facts_in, facts_shown, with_values
 from rules.rulebook import Rule, Tier
 from rules.scalar import OVERRIDE_FACTS

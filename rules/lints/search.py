@@ -5,17 +5,18 @@ the evaluator of the rules itself. What a bounded search cannot settle is `Answe
 it.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from rules.expression import Arithmetic, Call, Literal, Name, Negative, Node, Parameter, walk
-from rules.facts import FACTS, NEVER_KNOWN, Unit
-from rules.lints.box import LARGEST, Box, World, is_whole
+from rules.facts import NEVER_KNOWN
+from rules.lints.box import LARGEST, Box, World
 from rules.lints.formula import (
     And,
     Choice,
     Claim,
+    Facts,
     Formula,
     Holds,
     Known,
@@ -27,15 +28,12 @@ from rules.lints.formula import (
     formula,
 )
 from rules.lints.intervals import Interval
-from rules.lints.nice import candidates
 from rules.lints.order import bases, contradicts
-from rules.rulebook import Rulebook, Tracked, Value
-from rules.scalar import all_of, any_of, number, parameters_for, truth
-
-Facts = Mapping[str, Value]
+from rules.lints.witnesses import Witnesses
+from rules.rulebook import Rulebook, Tracked
+from rules.scalar import all_of, any_of
 
 _STEPS = 6_000
-_LABELS = 60
 _SPLITS = 7
 
 
@@ -69,14 +67,6 @@ def answer(book: Rulebook, question: Question) -> tuple[Facts | Answer, int]:
     return search.answer(), search.steps
 
 
-_IS_TRUE = {
-    Want.TRUE: (True,),
-    Want.FALSE: (False,),
-    Want.NOT_TRUE: (False, None),
-    Want.NOT_FALSE: (True, None),
-}
-
-
 @dataclass(slots=True)
 class _State:
     """What is still to be looked at: formulas, choices between some, and comparisons that hold."""
@@ -97,7 +87,6 @@ class Search:
     """The search for one answer."""
 
     def __init__(self, book: Rulebook, question: Question) -> None:
-        self._claims = question.claims
         self._given = dict(question.given)
         choices: dict[str, Choice] = {}
         conditions: list[tuple[Node, Want]] = []
@@ -109,6 +98,7 @@ class Search:
         used = {part.name for part in named if isinstance(part, Parameter)}
         choices = {name: choice for name, choice in choices.items() if name in used}
         self._names = dict.fromkeys(part.name for part in named if isinstance(part, Name))
+        self._names |= dict.fromkeys(self._given)
         self._tracked = {one.name: one for one in book.tracked if one.name in self._names}
         self._world = World(
             choices,
@@ -122,7 +112,9 @@ class Search:
         for fact, _, _ in (case for choice in choices.values() for case in choice.cases):
             self._names[fact] = None
         self.steps = 0
-        self._labels = 0
+        self._witnesses = Witnesses(
+            question.claims, tuple(self._tracked.values()), tuple(self._names), self._count
+        )
 
     def _relation(self, one: Tracked) -> list[Formula]:
         """The highest so far is at least what is now, and known when that is."""
@@ -232,8 +224,7 @@ class Search:
         settled = [self._settled(state.box, atom) for atom in undecided]
         if contradicts(box, settled):
             return Answer.IMPOSSIBLE
-        self._labels = 0
-        found = self._labelled(state.copy(), list(self._order()), bool(undecided or state.infinite))
+        found = self._witnesses.facts(box, state.atoms if undecided or state.infinite else ())
         if found is not None:
             return found
         if not splits:
@@ -298,98 +289,6 @@ class Search:
         chosen = max(wide, key=lambda name: _width(box.number(name)))
         return self._first(halves(chosen), splits - 1)
 
-    # Finding facts
-
-    def _order(self) -> Iterator[str]:
-        """Texts first: they settle parameters."""
-        names = list(self._names)
-        yield from (name for name in names if _is_text(name))
-        yield from (name for name in names if not _is_text(name))
-
-    def _labelled(self, state: _State, names: list[str], narrowing: bool) -> Facts | None:
-        """Give one fact after the other a value, and see whether all claims come true."""
-        box = state.box
-        for place, name in enumerate(names):
-            values = self._values(state, name)
-            if len(values) == 1 or not narrowing:
-                if not values or not self._fix(box, name, values[0]):
-                    return None
-                continue
-            for value in values:
-                self._labels += 1
-                if self._labels > _LABELS:
-                    return None
-                one = state.copy()
-                if not self._fix(one.box, name, value) or not one.box.hold(one.atoms):
-                    self._count(one.box)
-                    continue
-                self._count(one.box)
-                found = self._labelled(one, names[place + 1 :], narrowing)
-                if found is not None:
-                    return found
-            return None
-        facts = {name: self._value(box, name) for name in self._names}
-        return facts if self._is_right(facts) else None
-
-    def _values(self, state: _State, name: str) -> list[Value]:
-        box = state.box
-        known = box.known.get(name)
-        if known is False or (known is None and self._defaults_to_unknown(box, name)):
-            return [None]
-        if _is_text(name):
-            return list(_words(box, name))
-        inside, usual = box.number(name), self._world.numbers(name)
-        if not inside.low < 0 < inside.high:
-            return list(candidates(inside, usual, is_whole(name)))
-        found: list[Value] = []
-        for half in (Interval(0.0, inside.high), Interval(inside.low, 0.0)):
-            one = box.copy()
-            if one.narrow_number(name, half) and one.hold(state.atoms):
-                found += candidates(one.number(name), half, is_whole(name))
-            self._count(one)
-        return list(dict.fromkeys(found))
-
-    def _defaults_to_unknown(self, box: Box, name: str) -> bool:
-        if name in self._world.unknowable or name == "strategy":
-            return True
-        structures = self._world.never_known.get(name, frozenset())
-        return bool(structures) and box.text("structure").without(structures).is_empty
-
-    @staticmethod
-    def _fix(box: Box, name: str, value: Value) -> bool:
-        if value is None:
-            return box.unknow(name)
-        if not box.know(name):
-            return False
-        if isinstance(value, str):
-            return box.narrow_text(name, box.text(name).only(frozenset({value})))
-        return box.narrow_number(name, Interval(value, value))
-
-    @staticmethod
-    def _value(box: Box, name: str) -> Value:
-        if box.known.get(name) is not True:
-            return None
-        if _is_text(name):
-            return next(iter(_words(box, name)), None)
-        return box.number(name).low
-
-    def _is_right(self, facts: Facts) -> bool:
-        """Whether the rules' own evaluator says the same."""
-        for claim in self._claims:
-            parameters = parameters_for(claim.rule, facts) if claim.rule else {}
-            if truth(claim.condition, facts, parameters) not in _IS_TRUE[claim.want]:
-                return False
-        return all(self._is_extreme(one, facts) for one in self._tracked.values())
-
-    @staticmethod
-    def _is_extreme(one: Tracked, facts: Facts) -> bool:
-        now, extreme = number(one.node, facts, {}), facts[one.name]
-        if not isinstance(now, float):
-            return True
-        if not isinstance(extreme, float):
-            return False
-        return now <= extreme if one.function == "max" else now >= extreme
-
 
 def _verdict(box: Box, one: Formula) -> bool | None:
     """True when it holds in all of the box, False when nowhere, None when that is not known."""
@@ -410,20 +309,6 @@ def _verdict(box: Box, one: Formula) -> bool | None:
         case And(parts=parts):
             return all_of([_verdict(box, part) for part in parts])
     return any_of([_verdict(box, part) for part in one.parts])
-
-
-def _is_text(name: str) -> bool:
-    return name in FACTS and FACTS[name].unit is Unit.TEXT
-
-
-def _words(box: Box, name: str) -> list[str]:
-    """Words that the fact may be, the plainest first."""
-    texts = box.text(name)
-    if not texts.inside:
-        return [next(word for word in ("other", "another", "else", *map(str, range(99))) if texts.has(word))]
-    known = FACTS[name].values
-    usual = sorted(known, key=lambda word: word != "normal")
-    return [word for word in usual if word in texts.words] or sorted(texts.words)
 
 
 def _width(interval: Interval) -> float:

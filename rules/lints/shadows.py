@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from rules.expression import AnyOf, Node
 from rules.facts import FACTS, NEVER_KNOWN, UNDELIVERED, Unit
-from rules.lints.formula import Claim, Want
+from rules.lints.formula import Claim, Facts, Want
 from rules.lints.inquiry import Inquiry, Lint, is_true, met, names_of, tier_name, unmet
-from rules.lints.search import Answer, Facts
+from rules.lints.search import Answer
 from rules.lints.words import duration, facts_in, facts_shown, joined
 from rules.rulebook import Rule, Tier
 from rules.scalar import number, parameters_for, truth

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping
 from rules.explanation_text import shown_value
 from rules.expression import All, AnyOf, Compare, Literal, Node, Not, Parameter, walk
 from rules.facts import FACTS, Unit
+from rules.lints.formula import Facts
 from rules.lints.inquiry import names_of
-from rules.lints.search import Facts
 from rules.rulebook import Rule, Rulebook, Value
 from rules.scalar import OVERRIDE_FACTS, parameters_for
 
