@@ -11,6 +11,7 @@ from rules.expression import Arithmetic, Call, Literal, Name, Negative, Node, Pa
 from rules.facts import FACTS, NEVER_KNOWN
 from rules.lints.formula import Choice, Holds
 from rules.lints.intervals import (
+    WHOLE,
     Interval,
     above,
     below,
@@ -19,6 +20,7 @@ from rules.lints.intervals import (
     operand_ranges,
     whole_numbers,
 )
+from rules.rulebook import Tracked
 
 # No fact of the trade is larger; keeps products finite.
 LARGEST = 1e15
@@ -58,13 +60,13 @@ class Texts(NamedTuple):
 class World:
     """What may be at all.
 
-    `choices`: parameters that differ by position. `tracked`: the expressions behind tracked values.
+    `choices`: parameters that differ by position. `tracked`: what is folded per position.
     `unknowable`: facts that are always unknown. `doubtful`: facts that may be unknown; every other is
     known, except where it is `never_known` for a structure, and strategy, which adopted positions lack.
     """
 
     choices: Mapping[str, Choice] = field(default_factory=dict)
-    tracked: Mapping[str, Node] = field(default_factory=dict)
+    tracked: Mapping[str, Tracked] = field(default_factory=dict)
     unknowable: frozenset[str] = frozenset()
     doubtful: frozenset[str] = frozenset()
     never_known: Mapping[str, frozenset[Structure]] = field(default_factory=lambda: NEVER_KNOWN)
@@ -73,7 +75,7 @@ class World:
         """All values that a number can have in this world."""
         fact = FACTS.get(name)
         if fact is None:
-            return Box(self).range_of(self.tracked[name])
+            return Box(self).range_of(self.tracked[name].node)
         low = -LARGEST if fact.low is None else fact.low
         return Interval(low, LARGEST if fact.high is None else fact.high)
 
@@ -85,7 +87,7 @@ class World:
     def may_be_unknown(self, name: str) -> bool:
         """Whether it can be unknown whatever the structure is."""
         if name in self.tracked:
-            inside = list(walk(self.tracked[name]))
+            inside = list(walk(self.tracked[name].node))
             return any(
                 isinstance(part, Arithmetic)
                 or (
@@ -108,6 +110,7 @@ def is_whole(name: str) -> bool:
 @dataclass(slots=True)
 class Box:
     """`numbers` and `texts`: what a fact may be if it is known. `known`: facts of which that is settled.
+    `changed`: those narrowed since all comparisons were looked at.
 
     Methods that narrow return False when nothing is left.
     """
@@ -117,10 +120,16 @@ class Box:
     texts: dict[str, Texts] = field(default_factory=dict)
     known: dict[str, bool] = field(default_factory=dict)
     steps: int = 0
-    changes: int = 0
+    changed: set[str] = field(default_factory=set)
 
     def copy(self) -> "Box":
-        return Box(self.world, dict(self.numbers), dict(self.texts), dict(self.known))
+        return Box(
+            self.world,
+            dict(self.numbers),
+            dict(self.texts),
+            dict(self.known),
+            changed=set(self.changed),
+        )
 
     # Looking
 
@@ -174,6 +183,8 @@ class Box:
                 if one.is_empty or other.is_empty:
                     return _EMPTY, True
                 result, overflows = calculated(operator, one, other)
+                if operator == "-":
+                    result = result.intersected(self._difference(left, right))
                 return result, bad or worse or overflows
             case Negative(operand=operand):
                 inner, bad = self._range(operand)
@@ -189,6 +200,19 @@ class Box:
                 (one, _), (other, _) = ranges
                 return Interval(chosen(one.low, other.low), chosen(one.high, other.high)), bad
         raise TypeError(f"{type(node).__name__} is not a number")
+
+    def _difference(self, left: Node, right: Node) -> Interval:
+        """What is known of left - right because of what they are."""
+        if left == right:
+            return Interval(0.0, 0.0)
+        low, high = WHOLE
+        for one in self.world.tracked.values():
+            is_max = one.function == "max"
+            if (left, right) == (one.node, Name(one.name, left.source)):
+                low, high = (low, 0.0) if is_max else (0.0, high)
+            if (left, right) == (Name(one.name, left.source), one.node):
+                low, high = (0.0, high) if is_max else (low, 0.0)
+        return Interval(low, high)
 
     def decides(self, atom: Holds) -> bool | None:
         """Whether the comparison is true, or false, of all known values in the box."""
@@ -265,7 +289,7 @@ class Box:
         if is_whole(name) and not after.is_empty:
             after = whole_numbers(after)
         self.numbers[name] = after
-        self.changes += 1
+        self.changed.add(name)
         return not after.is_empty or self.unknow(name)
 
     def narrow_text(self, name: str, to: Texts) -> bool:
@@ -273,7 +297,7 @@ class Box:
         if to == self.texts.get(name) and not to.is_empty:
             return True
         self.texts[name] = to
-        self.changes += 1
+        self.changed.add(name)
         return not to.is_empty or self.unknow(name)
 
     def admit(self, *values: Node) -> bool:
@@ -281,13 +305,16 @@ class Box:
         parts = (part for value in values for part in walk(value))
         return all(self.know(part.name) for part in parts if isinstance(part, Name))
 
-    def hold(self, atoms: Sequence[Holds]) -> bool:
-        """Narrow by all comparisons until nothing changes, or until it would take long."""
+    def hold(self, atoms: Sequence[Holds], new: Sequence[Holds] = ()) -> bool:
+        """Narrow by all comparisons until nothing changes, or until it would take long; those that are not
+        `new` only if something has changed for them since the last time."""
+        pending = [*new, *(atom for atom in atoms if atom.hangs_on(self.changed))]
         for _ in range(_ROUNDS):
-            before = self.changes
-            if not all(self._hold(atom) for atom in atoms):
+            self.changed = set()
+            if not all(self._hold(atom) for atom in pending):
                 return False
-            if before == self.changes:
+            pending = [atom for atom in (*atoms, *new) if atom.hangs_on(self.changed)]
+            if not pending:
                 break
         return True
 

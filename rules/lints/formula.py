@@ -4,9 +4,10 @@ Three-valued conditions become two-valued by naming the cases: a comparison that
 one of its facts is unknown, or its arithmetic has no finite result.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, replace
 from enum import Enum
+from functools import cached_property
 from typing import Literal as OneOf
 
 from rules.expression import (
@@ -50,7 +51,7 @@ _NEGATED = {"<": ">=", ">=": "<", ">": "<=", "<=": ">", "==": "!=", "!=": "=="}
 _SWAPPED = {">": "<", ">=": "<="}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Holds:
     """Both sides are known, and `operator` (one of < <= == !=) is true of them; != only of texts."""
 
@@ -58,6 +59,24 @@ class Holds:
     left: Node
     right: Node
     text: bool
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The facts in it."""
+        parts = (*walk(self.left), *walk(self.right))
+        return tuple(dict.fromkeys(part.name for part in parts if isinstance(part, Name)))
+
+    @cached_property
+    def parameters(self) -> tuple[str, ...]:
+        """The parameters with overrides in it."""
+        parts = (*walk(self.left), *walk(self.right))
+        return tuple(dict.fromkeys(part.name for part in parts if isinstance(part, Parameter)))
+
+    def hangs_on(self, facts: Set[str]) -> bool:
+        """Whether one of these facts has to do with it."""
+        if not facts.isdisjoint(self.names):
+            return True
+        return bool(self.parameters) and not facts.isdisjoint(OVERRIDE_FACTS)
 
 
 @dataclass(frozen=True, slots=True)

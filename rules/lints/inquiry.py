@@ -10,7 +10,7 @@ from rules.lints.search import Answer, Question, answer
 from rules.problem import Mark
 from rules.rulebook import Rule, Rulebook, Tier, Value
 
-_STEPS_IN_ALL = 250_000
+_STEPS_IN_ALL = 200_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,7 +102,7 @@ class Search:
         self._tracked = {one.name: one for one in book.tracked if one.name in self._names}
         self._world = World(
             choices,
-            {one.name: one.node for one in book.tracked},
+            {one.name: one for one in book.tracked},
             question.unknowable,
             question.doubtful,
             NEVER_KNOWN if question.by_nature else {},
@@ -142,8 +142,8 @@ class Search:
         if not self._settle(state):
             return Answer.IMPOSSIBLE
         if state.either:
-            chosen = min(state.either, key=lambda one: len(one.parts))
-            state.either.remove(chosen)
+            # In the order of the claims: what a rule does settles what those above it may still do.
+            chosen = state.either.pop(0)
             return self._first((state.copy(part) for part in chosen.parts), splits)
         return self._leaf(state, splits)
 
@@ -162,10 +162,13 @@ class Search:
         """Work off everything that leaves no choice; False when nothing is possible."""
         box = state.box
         while state.todo:
+            known = len(state.atoms)
             while state.todo:
                 if not self._take(state, state.todo.pop(0)):
                     return False
-            if not box.hold(state.atoms) or not all(box.may_overflow(one) for one in state.infinite):
+            if not box.hold(state.atoms[:known], state.atoms[known:]) or not all(
+                box.may_overflow(one) for one in state.infinite
+            ):
                 return False
             self._count(box)
             if not self._reduce(state):
@@ -186,7 +189,7 @@ class Search:
                 return state.box.admit(value)
             case Holds():
                 state.atoms.append(one)
-                return state.box.admit(one.left, one.right)
+                return all(state.box.know(name) for name in one.names)
         return True
 
     def _reduce(self, state: _State) -> bool:
@@ -207,7 +210,7 @@ class Search:
         return True
 
     def _count(self, box: Box) -> None:
-        self.steps += box.steps + 1
+        self.steps += box.steps + 8
         box.steps = 0
         if self.steps > _STEPS:
             raise OutOfSteps
@@ -217,10 +220,9 @@ class Search:
     def _leaf(self, state: _State, splits: int) -> Facts | Answer:
         box = state.box
         undecided = [atom for atom in state.atoms if box.decides(atom) is None]
-        for atom in undecided:
-            for part in (*walk(atom.left), *walk(atom.right)):
-                if isinstance(part, Parameter) and len(set(box.values_of(part.name))) > 1:
-                    return self._by_choice(state, self._world.choices[part.name], splits)
+        for name in (name for atom in undecided for name in atom.parameters):
+            if len(set(box.values_of(name))) > 1:
+                return self._by_choice(state, self._world.choices[name], splits)
         settled = [self._settled(state.box, atom) for atom in undecided]
         if contradicts(box, settled):
             return Answer.IMPOSSIBLE
@@ -268,12 +270,7 @@ class Search:
     def _halved(self, state: _State, undecided: Sequence[Holds], splits: int) -> Facts | Answer:
         """Split the widest number in two, at zero first."""
         box = state.box
-        names = {
-            part.name: None
-            for atom in undecided
-            for part in (*walk(atom.left), *walk(atom.right))
-            if isinstance(part, Name) and not atom.text
-        }
+        names = dict.fromkeys(name for atom in undecided if not atom.text for name in atom.names)
         wide = [name for name in names if box.number(name).low < box.number(name).high]
         if not wide:
             return Answer.OPEN
@@ -299,11 +296,10 @@ def _verdict(box: Box, one: Formula) -> bool | None:
                 return None if is_known or box.can_be_unknown(name) else False
             return settled == is_known
         case Holds():
-            names = [part.name for part in (*walk(one.left), *walk(one.right)) if isinstance(part, Name)]
-            if any(box.known.get(name) is False for name in names):
+            if any(box.known.get(name) is False for name in one.names):
                 return False
             decided = box.decides(one)
-            return decided if not decided or all(box.known.get(name) for name in names) else None
+            return decided if not decided or all(box.known.get(name) for name in one.names) else None
         case NotFinite(value=value):
             return None if box.may_overflow(value) else False
         case And(parts=parts):

@@ -193,12 +193,30 @@ def _while_unknown(inquiry: Inquiry, firing: list[list[Claim]], above: Sequence[
     """The facts that let the tier win while they are unknown; "" when nothing does."""
     claims = [claim for way in firing for claim in way] + [claim for one in above for claim in one.quiet()]
     names = names_of(claim.condition for claim in claims)
-    if _never(inquiry, firing, above, frozenset(names)):
-        return ""
-    alone = [name for name in names if not _never(inquiry, firing, above, frozenset({name}))]
-    if alone and _never(inquiry, firing, above, frozenset(names) - frozenset(alone)):
-        return f"{joined(alone, 'or')} {'is' if len(alone) == 1 else 'are'} unknown"
-    return "facts are unknown"
+    alone: list[str] = []
+    while True:
+        free = _free(inquiry, firing, above, frozenset(names) - frozenset(alone))
+        if free is Answer.IMPOSSIBLE:
+            return f"{joined(alone, 'or')} {'is' if len(alone) == 1 else 'are'} unknown" if alone else ""
+        unknown = [] if isinstance(free, Answer) else [name for name in names if free.get(name, 0) is None]
+        enough = [name for name in unknown if not _never(inquiry, firing, above, frozenset({name}))]
+        if not enough:
+            return "facts are unknown"
+        alone += enough
+
+
+def _free(
+    inquiry: Inquiry, firing: list[list[Claim]], above: Sequence[_Above], doubtful: frozenset[str]
+) -> Facts | Answer:
+    """Facts, some unknown, on which the tier fires and nothing above; or that there are none, or neither."""
+    quiet = [claim for one in above for claim in one.quiet()]
+    answers = [
+        inquiry.ask(*way, *quiet, doubtful=doubtful, today=today) for way in firing for today in (False, True)
+    ]
+    found = [one for one in answers if one is not Answer.IMPOSSIBLE]
+    return next(
+        (one for one in found if not isinstance(one, Answer)), found[0] if found else Answer.IMPOSSIBLE
+    )
 
 
 def _lint(inquiry: Inquiry, rule: Rule, condition: Node, what: str, shadow: _Shadow) -> Lint:

@@ -1,6 +1,7 @@
 """Rulebooks as nobody would write them, and facts close to their thresholds."""
 
 import random
+import re
 from typing import Any
 
 import rules
@@ -139,6 +140,22 @@ def facts(chance: random.Random, unknown: float) -> dict[str, Value]:
         if lacking or chance.random() < unknown:
             row[name] = None
     return row
+
+
+def sixty_rules() -> str:
+    """Five times the twelve, without their examples: most of the copies can never win."""
+    head, body = rules.default_rules_path().read_text(encoding="utf-8").split("rules:\n", 1)
+    lines: list[str] = []
+    for copy in range(5):
+        is_example = False
+        for line in body.splitlines():
+            is_example = line.startswith(("    examples:", "      ")) if is_example else "examples:" in line
+            if not is_example:
+                line = re.sub(r"^(  - id: \w+)", rf"\1_{copy}", line)  # noqa: PLW2901
+                lines.append(
+                    re.sub(r"^    priority: (\d+)", lambda m: f"    priority: {12 * copy + int(m[1])}", line)  # noqa: B023
+                )
+    return head + "rules:\n" + "\n".join(lines) + "\n"
 
 
 assert {rules.FACTS[name].unit for name in NUMBERS} >= {Unit.RATIO, Unit.DAYS, Unit.NUMBER}
