@@ -17,14 +17,18 @@ import polars as pl
 
 import rules
 from benchmarks import random_rules
+from rules.chain import split_text
 from rules.rule_reader import _KEYS, _TIER_KEYS
 
+EXTENDED = "\n#--- extended: base.yaml ---\n"
+_MISTAKES = Path(__file__).with_name("mistakes")
 NOON = datetime(2026, 1, 5, 17, 0, tzinfo=UTC)
 LONGEST_S = 1.0
 MEMORY_MB = 1_500
 _ONE = pl.DataFrame({"position": ["A"], "profit": [0.5], "structure": ["iron_condor"], "dte": [20]})
 
 SHAPES = (
+    EXTENDED,
     "[", "]", "{", "}", "{}", "[]", "- ", "? ", ": ", ":", ",", "#", " #", "|", ">", "|2-", "&a ", "*a",
     "!!str ", "!x ", "!<", "%YAML 1.1\n", "%YAML ", "%TAG ! a\n", "---\n", "...\n", "'", '"', "''", "\\",
     "\\x41", "\\u12", "@", "`", "\t", "\r", "\r\n", "\n", "\n\n", "  ", "\ufeff", "\x00", "\x07", "\x85",
@@ -61,23 +65,35 @@ def judged(text: str, longest_s: float = LONGEST_S) -> str:
 
 
 def _check_places(text: str, error: rules.RulesInvalid) -> None:
-    lines = text.split("\n")
+    files = [piece.split("\n") for piece in split_text(text)]
     assert error.problems, "a refusal without a problem"
     for problem in error.problems:
-        assert 1 <= problem.line <= len(lines), f"no such line: {problem}"
-        assert 1 <= problem.column <= len(lines[problem.line - 1]) + 1, f"no such column: {problem}"
+        # Of a text that holds several files the path names the one; the first is by far the most common.
+        places = files[:1] if "(" not in problem.path else files[1:]
+        assert any(_is_in(problem, lines) for lines in places), f"no such place: {problem}"
         assert problem.message.strip(), f"no message: {problem}"
     longest = max(len(problem.message) for problem in error.problems)
     assert longest <= 1_000, f"a message of {longest} characters"
     assert len(str(error)) <= 100_000, f"{len(str(error))} characters of messages"
 
 
+def _is_in(problem: rules.Problem, lines: list[str]) -> bool:
+    return 1 <= problem.line <= len(lines) and 1 <= problem.column <= len(lines[problem.line - 1]) + 1
+
+
+_SOUND = 9
+
+
 def seeds() -> list[str]:
-    """Files to start from: the twelve rules, and random ones."""
+    """Files to start from: nine that are sound, the twelve rules first, then those with one mistake each."""
     chance = random.Random(1)
     twelve = rules.default_rules_path().read_text(encoding="utf-8")
+    mistakes = [path.read_bytes().decode("utf-8", "replace") for path in sorted(_MISTAKES.glob("*.yaml"))]
+    short = [text for text in mistakes if len(text) < 5_000]
     written = [random_rules.remembering(chance, 3) for _ in range(6)]
-    return [twelve, *written, "version: 1\nrules:\n  - {id: a, priority: 1, when: dte < 1d, do: close}\n"]
+    own = "extends: base.yaml\nappend:\n  - {id: b, priority: 2, when: dte < 2d, do: close}\n"
+    base = "version: 1\nrules:\n  - {id: a, priority: 1, when: dte < 1d, do: close}\n"
+    return [twelve, base, f"{own}{EXTENDED}{base}", *written, *short]
 
 
 def mutated(chance: random.Random, text: str, other: str) -> str:
@@ -166,7 +182,8 @@ def fuzz(seed: int, minutes: float, findings: Path) -> int:
     chance, corpus, count, sound = random.Random(seed), seeds(), 0, 0
     end = time.monotonic() + 60 * minutes
     while time.monotonic() < end:
-        text = mutated(chance, chance.choice(corpus), chance.choice(corpus))
+        start = chance.choice(corpus if chance.random() < 0.5 else corpus[1:_SOUND])
+        text = mutated(chance, start, chance.choice(corpus))
         try:
             sound += judged(text) == "sound"
         except BaseException:

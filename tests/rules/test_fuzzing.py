@@ -14,7 +14,7 @@ RULE = "rules:\n  - {{id: a, priority: 1, when: {}, do: close}}\n"
 
 
 @settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
-@given(number=st.integers(0, 2**32), start=st.sampled_from(STARTS[1:]))
+@given(number=st.integers(0, 2**32), start=st.sampled_from(STARTS[1:20]))
 def test_a_damaged_file_is_refused_with_places(number: int, start: str) -> None:
     chance = random.Random(number)
     judged(mutated(chance, start, chance.choice(STARTS)))
