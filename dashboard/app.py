@@ -15,7 +15,7 @@ import structlog
 from dash import Dash
 from werkzeug.serving import ThreadedWSGIServer
 
-from dashboard import callbacks, layout, rules_desk
+from dashboard import callbacks, layout, rules_desk, rules_gate
 from dashboard.control import Control
 from dashboard.sight import Watch
 from ops.systemd import notify, watchdog_interval_s
@@ -53,8 +53,10 @@ def create_app(home: Path, control_url: str, title: str) -> Dash:
     )
     control = Control(control_url)
     app.layout = layout.page(title)
-    callbacks.register(app, Watch(home, control, lambda: datetime.now(UTC)), control)
+    watch = Watch(home, control, lambda: datetime.now(UTC))
+    callbacks.register(app, watch, control)
     rules_desk.register(app, control)
+    rules_gate.register(app, watch, control)
     return app
 
 

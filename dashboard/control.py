@@ -79,10 +79,46 @@ class LakeState(BaseModel):
     upkeep: Upkeep | None = None
 
 
+class NewFire(BaseModel):
+    """A position on which rules that wait would act; `params` is JSON."""
+
+    position: str
+    rule: str
+    action: str
+    params: str
+    at_once: bool
+    profit: float | None
+    profit_usd: float | None
+
+
+class Replayed(BaseModel):
+    """How many decisions on the last beats other rules would have made otherwise."""
+
+    beats: int
+    changed: int
+
+
+class WaitingRules(BaseModel):
+    revision: str
+    since: datetime | None
+    summary: str
+    fires: list[NewFire]
+    lints: list[str]
+    replayed: Replayed | None
+
+
 class Rules(BaseModel):
+    """`step` None: the daemon does not say how they came into force. `ignored`: revision of the file."""
+
     revision: str
     path: str = ""
     error: str | None = None
+    since: datetime | None = None
+    step: str | None = None
+    actor: str | None = None
+    before: str | None = None
+    ignored: str | None = None
+    waiting: WaitingRules | None = None
 
 
 class RuleInFile(BaseModel):
@@ -190,13 +226,20 @@ class Control:
 
         Raises ChangeRefused (wrong token, a change that does not check) and DaemonSilent.
         """
+        self._order(f"/rules/file/{what}", change, token)
+
+    def say_of_rules(self, word: str, about: dict[str, Any], token: str) -> None:
+        """Approve or reject the rules that wait, or go back (`rollback`) to others; raises as above."""
+        self._order(f"/rules/{word}", about, token)
+
+    def _order(self, path: str, body: dict[str, Any], token: str) -> None:
         if not (token.isascii() and token.isprintable()):
             raise ChangeRefused(_WRONG_TOKEN)
         answer = self._send(
             self._http.build_request(
                 "POST",
-                f"{self.url}/rules/file/{what}",
-                json={**change, "actor": "page"},
+                f"{self.url}{path}",
+                json={**body, "actor": "page"},
                 headers={"Authorization": f"Bearer {token}"},
                 timeout=CHANGE_WITHIN_S,
             )

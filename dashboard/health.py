@@ -7,7 +7,7 @@ from dash import html
 from dash.development.base_component import Component
 
 from dashboard import lake_cells, notation, pieces
-from dashboard.control import Status
+from dashboard.control import Rules, Status
 from dashboard.sight import Sight
 
 _CONNECTION_TONES = {"up": "good", "connecting": "poor", "lost": "bad", "down": "bad"}
@@ -159,6 +159,16 @@ def _lake_banner(sight: Sight) -> Component | None:
     return _banner("poor", head, sight.lake_trouble)
 
 
+def _rules_banners(rules: Rules) -> list[Component]:
+    if rules.waiting:
+        head = f"Rules {rules.waiting.revision} wait for you."
+        return [_banner("bad", head, f"They would {rules.waiting.summary}. See under Rules.")]
+    if rules.ignored:
+        head = f"Rules {rules.revision} are in force, not those of the file."
+        return [_banner("poor", head, f"The file holds {rules.ignored}, ignored until it is saved again.")]
+    return []
+
+
 def _trouble_banners(sight: Sight) -> list[Component]:
     status = sight.status
     if status is None or sight.daemon_trouble:
@@ -182,6 +192,7 @@ def _trouble_banners(sight: Sight) -> list[Component]:
     if status.rules.error:
         head = f"The rules file has an error; revision {status.rules.revision[:10]} stays in force."
         lines.append(_banner("poor", head, status.rules.error))
+    lines += _rules_banners(status.rules)
     if status.connection.state != "up":
         where = f"{status.connection.host}:{status.connection.port}"
         head = f"The broker connection at {where} is {status.connection.state}."

@@ -5,7 +5,7 @@ from typing import Any
 from dash import dcc, html
 from dash.development.base_component import Component
 
-from dashboard import pieces, rules_desk
+from dashboard import pieces, rules_desk, rules_gate
 from dashboard.figures import GREEKS, NLV, Series
 
 REFRESH_EVERY_MS = 2000
@@ -31,6 +31,7 @@ def page(title: str) -> Component:
             dcc.Interval(id="tick", interval=REFRESH_EVERY_MS),
             dcc.Store(id="shown", data={}),
             dcc.Store(id="switched", data=0),
+            dcc.Store(id="gate-shown", data=None),
             html.Header(
                 [
                     html.H1(title),
@@ -63,7 +64,7 @@ def page(title: str) -> Component:
                         "Account and book Greeks",
                         html.Div([_chart(series) for series in CHARTS], className="charts"),
                     ),
-                    _section("Rules", html.Div(id="rules")),
+                    _section("Rules", html.Div([html.Div(id="rules-gate"), html.Div(id="rules")])),
                     _section("Alerts", html.Div(id="alerts")),
                 ]
             ),
@@ -72,6 +73,7 @@ def page(title: str) -> Component:
             ),
             _dialog(),
             rules_desk.dialog(),
+            rules_gate.dialog(),
         ],
         className="page",
     )

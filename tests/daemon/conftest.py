@@ -179,6 +179,11 @@ class Home:
     path: Path
     running: list[subprocess.Popen[str]] = field(default_factory=list)
 
+    @property
+    def rules(self) -> Path:
+        """Its rules file."""
+        return self.path / "rules.yaml"
+
     def settle(self, gateway: Gateway, **tables: dict[str, Any]) -> None:
         """Write `optiond.toml` for a gateway that somebody else runs."""
         sections: dict[str, dict[str, Any]] = {

@@ -17,6 +17,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from werkzeug.serving import make_server
 
 import rules
+from daemon.rules_control import RollBack, RulesHand, Word, rules_routes
 from daemon.rules_edit_control import edit_routes
 from dashboard.app import create_app
 from lake import TABLES, Lake
@@ -342,6 +343,8 @@ class Daemon:
     changes: dict[str, Any] = field(default_factory=dict)
     orders: list[dict[str, str]] = field(default_factory=list)
     stop: Callable[[], None] = lambda: None
+    hand: RulesHand | None = None
+    """Set: the rules are those of its engine."""
 
     def status(self) -> dict[str, Any]:
         said = {
@@ -375,6 +378,8 @@ class Daemon:
             "open_intents": 0,
             "alerts": 1,
         }
+        if self.hand is not None:
+            said["rules"] = self.hand.status()
         return {**said, **self.changes}
 
 
@@ -383,9 +388,34 @@ def _owner(authorization: Annotated[str, Header()] = "") -> None:
         raise HTTPException(401, "wrong token")
 
 
+class _Hand:
+    """Hands over to the engine that the test gives the daemon."""
+
+    def __init__(self, daemon: Daemon) -> None:
+        self._daemon = daemon
+
+    @property
+    def _hand(self) -> RulesHand:
+        assert self._daemon.hand is not None
+        return self._daemon.hand
+
+    def status(self) -> dict[str, Any]:
+        return self._hand.status()
+
+    async def approve(self, word: Word) -> str:
+        return await self._hand.approve(word)
+
+    async def reject(self, word: Word) -> str:
+        return await self._hand.reject(word)
+
+    async def roll_back(self, wish: RollBack) -> str:
+        return await self._hand.roll_back(wish)
+
+
 def _api(daemon: Daemon, rules_path: Path) -> FastAPI:
     app = FastAPI()
     app.include_router(edit_routes(_owner, rules_path, lambda: NOW))
+    app.include_router(rules_routes(_owner, _Hand(daemon)))
 
     @app.get("/status")
     def status() -> dict[str, Any]:
