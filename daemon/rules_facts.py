@@ -6,6 +6,7 @@ from operator import itemgetter
 from typing import Any
 
 from daemon.reading import Columns, new_york, print_json, print_table
+from daemon.rule_memory import remembered
 from lake import LakeReader
 from options import LakeError, RuleError
 from rules import CATALOGUE, FACTS, Fact
@@ -50,12 +51,15 @@ def _named(name: str) -> Fact:
 def _now(arguments: argparse.Namespace) -> _Now:
     """Raises LakeError or RuleError when a position is asked for and not there."""
     try:
-        frame = LakeReader.open(arguments.home).newest("facts")
+        reader = LakeReader.open(arguments.home)
+        rows = {row["position"]: row for row in reader.newest("facts").iter_rows(named=True)}
+        tracked = remembered(reader).tracked().iter_rows(named=True)
     except LakeError as error:
         if arguments.position is not None:
             raise
         return _Now(missing=str(error))
-    rows = {row["position"]: row for row in frame.iter_rows(named=True)}
+    for row in tracked:
+        rows.get(row["position"], {}).update({name: row[name] for name in row if name in FACTS})
     if not rows:
         return _Now(missing="no facts have been recorded yet")
     time = new_york(next(iter(rows.values()))["time"])

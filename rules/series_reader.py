@@ -22,8 +22,8 @@ KEYS = ("rules", "tests")
 TEST_KEYS = ("name", "every", "position", "series", "positions", "book", "expect", "never")
 DEFAULT_EVERY_S = 60.0
 MAX_EVERY_S = 30 * 86_400.0
-MAX_BEATS = 10_000  # of a whole file: some ten seconds
-_MAX_VALUES = 100_000
+MAX_BEATS = 3_000  # of a whole file: some ten seconds
+_MAX_VALUES = 30_000
 
 _ONLY = "position"
 _RESERVED = ("", "rule", "action", "urgency")

@@ -326,32 +326,6 @@ def test_rules_decide_goes_on_from_a_saved_state(
     assert ask("rules", "decide", "-", *rules).json()["rule"] is None, "without the state there is no peak"
 
 
-def test_the_catalogue_of_facts_is_told_with_and_without_a_lake(
-    tmp_path: Path, ask: Callable[..., Answer], finished: Any
-) -> None:
-    everything = ask("rules", "facts", "--home", tmp_path)
-    assert (everything.code, everything.err) == (0, "")
-    assert re.search(r"^profit +ratio +position +unrealized P&L", everything.out, re.M)
-    one = ask("rules", "facts", "regime", "--home", tmp_path).out
-    assert "crash, high_vol, normal, low_vol" in one
-    assert "no lake at" in one
-    (told,) = ask("rules", "facts", "profit", "--home", tmp_path, "--json").json()
-    assert (told["unit"], told["scope"], told["time"], told["now"]) == ("ratio", "position", None, {})
-    assert "did you mean profit" in ask("rules", "facts", "proft", "--home", tmp_path).err
-
-    (now,) = ask("rules", "facts", "profit", "--home", finished.home, "--json").json()
-    ((position, profit),) = now["now"].items()
-    assert position.startswith("XYZ-")
-    assert profit == pytest.approx(0.85, abs=0.05)
-    shown = ask("rules", "facts", "--home", finished.home, "--position", position).out
-    assert re.search(rf"^profit .* {100 * profit:.6g} %$", shown, re.M)
-    assert re.search(r"^vix .* unknown$", shown, re.M), "unknown is not zero"
-    assert f"  {position}  iron_condor" in ask("rules", "facts", "structure", "--home", finished.home).out
-    missing = ask("rules", "facts", "--home", finished.home, "--position", "ABC")
-    assert (missing.code, missing.out) == (1, "")
-    assert "no position ABC in the facts of" in missing.err
-
-
 def test_the_schemas_for_editors_are_printed(ask: Callable[..., Answer]) -> None:
     assert ask("rules", "schema").out == (ROOT / "docs" / "rules.schema.json").read_text(encoding="utf-8")
     tests = ask("rules", "schema", "--tests").out

@@ -1,5 +1,6 @@
 """Tests of rules: what a `*_test.yaml` may say, what fails, and what is said about it."""
 
+import random
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,9 @@ import pytest
 import rules
 from rules.series import judge_series, rules_of, run_series, series_beside
 from rules.series_reader import read_series
+from tests.rules.fuzz_series import judged, mutated, seeds
 
+STARTS = seeds()
 RULES = """
 rules:
   - id: gives_back
@@ -218,7 +221,7 @@ def test_a_file_of_tests_may_name_its_rules(tmp_path: Path) -> None:
         (("series: {profit: 10%*0}", "never: roll"), "3:22: 10%*0: a value is repeated so: 10%*5"),
         (
             ("series: {profit: 10%*999999999999}", "never: roll"),
-            "more than 100,000 values in one file: split it",
+            "more than 30,000 values in one file: split it",
         ),
         (
             ("series: {profit: nan}", "never: roll"),
@@ -341,8 +344,8 @@ def test_all_mistakes_of_a_file_are_told_at_once() -> None:
 
 
 def test_a_file_cannot_ask_for_endless_beats() -> None:
-    tests = "".join(f"  - {{name: t{n}, series: {{dte: 3d*2000}}, never: roll}}\n" for n in range(6))
-    assert "more than 10,000 beats in one file: split it" in problems(f"tests:\n{tests}")[0]
+    tests = "".join(f"  - {{name: t{n}, series: {{dte: 3d*600}}, never: roll}}\n" for n in range(6))
+    assert "more than 3,000 beats in one file: split it" in problems(f"tests:\n{tests}")[0]
 
 
 def test_a_file_that_cannot_be_read_is_refused_like_rules(tmp_path: Path) -> None:
@@ -370,3 +373,14 @@ def test_every_shipped_rule_has_a_moment_at_which_it_should_win(default_rules: r
     tests = read_series(default_rules, path.read_text(encoding="utf-8"), str(path))
     wanted = {one.rule.id for test in tests for what in test.expectations for one in what.wanted}
     assert wanted == {rule.id for rule in default_rules.rules}
+
+
+# --- damaged files --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", range(100))
+def test_a_damaged_file_of_tests_is_run_or_refused_with_places(
+    number: int, default_rules: rules.Rulebook
+) -> None:
+    chance = random.Random(number)
+    judged(default_rules, mutated(chance, chance.choice(STARTS)))

@@ -105,7 +105,9 @@ def _told(words: list[str]) -> str:
     out = io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
         optiond(words)
-    return "".join(f"{row.rstrip()}\n" for row in out.getvalue().splitlines())
+    # A version counts commits, of which the page says nothing.
+    text = re.sub(r" \(version \d+\)", "", out.getvalue())
+    return "".join(f"{row.rstrip()}\n" for row in text.splitlines())
 
 
 if __name__ == "__main__":
