@@ -90,6 +90,8 @@ def standing_of(reader: LakeReader, path: Path) -> Standing | None:
 
     Rules that wait are among it, when they can be read.
     """
+    if "rules_changes" not in reader.names():
+        return _of_older_optiond(reader, path)
     changes = reader.table("rules_changes").sort("seq", maintain_order=True).collect()
     in_force = changes.filter(pl.col("event").is_in(IN_FORCE)).tail(1)
     if not in_force.height:

@@ -209,6 +209,17 @@ def test_rules_that_wait_for_a_human_are_not_in_force(past: SmallPast, diff: Any
     assert [each["b"]["rule"] for each in said["changes"]] == ["take"]
 
 
+def test_in_the_lake_of_an_older_optiond_the_rules_taken_up_last_are_in_force(
+    tmp_path: Path, edited: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    older = SmallPast(tmp_path / "older", without="rules_changes")
+    older.rules(-1, take_rules(40))
+    in_force = older.rules(-0.5, take_rules(50))
+    older.seen(0, A=0.5)
+    assert main(["rules", "diff", str(edited), "--json", "--home", str(older.close())]) == 0
+    assert json.loads(capsys.readouterr().out)["a"]["revision"] == in_force
+
+
 def test_a_close_without_quotes_is_carried_out_when_they_come(
     past: SmallPast, tmp_path: Path, diff: Any
 ) -> None:
