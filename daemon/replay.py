@@ -128,7 +128,7 @@ def _rulebook(revision: str | None, texts: Sequence[str]) -> Rulebook | str:
     if not sound:
         return f"the stored rules of revision {revision} were changed: their text does not fit that hash"
     try:
-        return rules.parse(sound[0], f"rules {revision}")
+        return rules.parse_stored(sound[0], f"rules {revision}")
     except RuleError as error:
         return f"this optiond does not read the rules of revision {revision}: {str(error).splitlines()[0]}"
 

@@ -105,7 +105,7 @@ def _rulebook(revision: str | None, text: str | None) -> Rulebook:
     """The rules that were in force."""
     if text is None:
         raise RuleError("the lake does not have the rules of then: name a file with --rules")
-    return rules.parse(text, f"rules {revision}")
+    return rules.parse_stored(text, f"rules {revision}")
 
 
 def _check_rule(explanation: Explanation, rule: str | None) -> None:

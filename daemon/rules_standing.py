@@ -122,7 +122,7 @@ def book_of(reader: LakeReader, revision: str, path: Path) -> Rulebook:
     sound = [text for text in texts if rules.revision_of(text) == revision]
     if not sound:
         raise RuleError(f"the lake has no rules of revision {revision}; optiond rules revisions shows all")
-    return rules.parse(sound[0], str(path))
+    return rules.parse_stored(sound[0], str(path))
 
 
 def rules_named(home: Path, revision: str, path: Path) -> Rulebook:
@@ -151,7 +151,7 @@ def _of_older_optiond(reader: LakeReader, path: Path) -> Standing | None:
     if not last.height or rules.revision_of(last["text"][0]) != last["revision"][0]:
         return None
     try:
-        return Standing(rules.parse(last["text"][0], str(path)), since=last["time"][0])
+        return Standing(rules.parse_stored(last["text"][0], str(path)), since=last["time"][0])
     except RuleError:
         return None
 

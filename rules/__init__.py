@@ -10,7 +10,7 @@ from rules.explanation import Explanation, explain
 from rules.facts import CATALOGUE, FACTS, Fact, Unit
 from rules.fold import step
 from rules.lints import Lint, ended_mutes, lint
-from rules.loading import default_rules_path, load, parse, revision_of
+from rules.loading import default_rules_path, load, parse, parse_stored, revision_of
 from rules.mutes import ended, mute_of, told
 from rules.plan import DECISIONS
 from rules.problem import Problem, RulesInvalid
@@ -42,6 +42,7 @@ __all__ = [
     "load",
     "mute_of",
     "parse",
+    "parse_stored",
     "patience_s",
     "revision_of",
     "step",

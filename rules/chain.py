@@ -65,9 +65,9 @@ def joined_text(like: str, texts: Sequence[str]) -> str:
     return "".join(part for pair in zip(texts, [*marks, ""], strict=True) for part in pair)
 
 
-def chain_of_text(text: str, path: str) -> Chain:
-    """The files that are in a text; `path` names the first."""
-    links = _links_of(text, path, path)
+def chain_of_text(text: str, path: str, stored: bool = False) -> Chain:
+    """The files that are in a text; `path` names the first. `stored` as of Problems."""
+    links = _links_of(text, path, path, stored)
     last = links[-1]
     if last.extends and len(links) <= MAX_FILES:
         said = f"{last.extends.text} is not part of this text: load the file that this text is from"
@@ -104,12 +104,13 @@ def _why_not(path: Path, files: Sequence[Path]) -> str:
         return str(error)
 
 
-def _links_of(text: str, name: str, path: str) -> list[Link]:
+def _links_of(text: str, name: str, path: str, stored: bool = False) -> list[Link]:
     """The files in a text. Of a text with endless parts only the first few are looked at."""
     pieces = _MARKED.split(text)[: 2 * MAX_FILES + 1]
-    links = [_link(name, path, pieces[0])]
+    links = [_link(name, path, pieces[0], stored)]
     links += [
-        _link(part, f"{path} ({part})", piece) for part, piece in zip(pieces[1::2], pieces[2::2], strict=True)
+        _link(part, f"{path} ({part})", piece, stored)
+        for part, piece in zip(pieces[1::2], pieces[2::2], strict=True)
     ]
     for link, following in pairwise(links):
         if link.tree and not link.extends:
@@ -129,8 +130,8 @@ def _links_at(path: Path, name: str) -> list[Link]:
         return [Link(name, str(path), "", None, problems)]
 
 
-def _link(name: str, path: str, text: str) -> Link:
-    problems = Problems(path, text)
+def _link(name: str, path: str, text: str, stored: bool) -> Link:
+    problems = Problems(path, text, stored)
     return Link(name, path, text, read_tree(text, problems), problems)
 
 

@@ -54,11 +54,15 @@ class RulesInvalid(RuleError):
 
 
 class Problems:
-    """Collects the mistakes of one file, so that all are reported at once."""
+    """Collects the mistakes of one file, so that all are reported at once.
 
-    def __init__(self, path: str, text: str) -> None:
+    `stored`: the file was accepted once, so that only what cannot be read is a mistake.
+    """
+
+    def __init__(self, path: str, text: str, stored: bool = False) -> None:
         self.path = path
         self.text = text
+        self._stored = stored
         self._found: dict[Problem, None] = {}
 
     def add(self, mark: Mark, message: str) -> None:
@@ -69,6 +73,11 @@ class Problems:
         self._found[Problem(self.path, mark.line, mark.column, message)] = None
         if len(self._found) >= _MOST:
             self.raise_if_any()
+
+    def add_newer(self, mark: Mark, message: str) -> None:
+        """Note a mistake that an earlier optiond did not know of."""
+        if not self._stored:
+            self.add(mark, message)
 
     def raise_if_any(self) -> None:
         """Raise RulesInvalid when anything was noted."""

@@ -196,7 +196,8 @@ class RuleReader:
         overrides: dict[str, dict[str, Literal]] = {}
         for target, (key, body) in value.items.items():
             if hint := meant(target, STRUCTURES_AND_REGIMES):
-                self.problems.add(key.mark, f"override for an unknown {target}: did you mean {hint}?")
+                said = f"override for an unknown {target}: did you mean {hint}?"
+                self.problems.add_newer(key.mark, said)
             example = next(iter(parameters), "name")
             overrides[target] = self._literals(body, f"the override for {target}", example)
             for name, literal in overrides[target].items():

@@ -140,3 +140,10 @@ def test_a_file_saved_on_windows_is_read_like_any_other(tmp_path: Path) -> None:
 def test_a_file_with_endless_lists_is_given_up_early() -> None:
     with pytest.raises(rules.RulesInvalid, match="more than 10000 keys and values"):
         rules.parse("rules:\n" + "- a\n" * 11_000)
+
+
+def test_what_was_accepted_once_is_read_again_whatever_is_checked_since() -> None:
+    text = SOUND.replace("80%", "$p") + "    params: {p: 80%}\n    overrides: {iron_condr: {p: 50%}}\n"
+    with pytest.raises(rules.RulesInvalid, match="override for an unknown iron_condr"):
+        rules.parse(text)
+    assert rules.parse_stored(text).revision == rules.revision_of(text)
