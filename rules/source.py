@@ -123,7 +123,9 @@ def read_tree(text: str, problems: Problems, beginning: str = _BEGINNING) -> Map
         place = error.problem_mark or error.context_mark
         if "could not find expected ':'" in str(error.problem):
             place = error.context_mark or place
-        problems.add(_mark(text, place), f"not YAML: {_advice(error)}")
+        mark = _mark(text, place)
+        lines = text.split("\n")[: mark.line]
+        problems.add(mark, f"not YAML: {_advice(error, lines)}")
         return None
     except ReaderError as error:
         said = f"not text: the character U+{_code(error.character):04X} is not allowed: remove it"
@@ -218,7 +220,8 @@ def _code(character: str | int) -> int:
     return character if isinstance(character, int) else ord(character)
 
 
-def _advice(error: MarkedYAMLError) -> str:
+def _advice(error: MarkedYAMLError, lines: list[str]) -> str:
+    """What is wrong and what to do; `lines`: those up to the one where it is."""
     said = str(error.problem or error.context)
     if "mapping values are not allowed" in said:
         return "a second `:` on this line; put the text in quotes, or start a new line"
@@ -229,6 +232,9 @@ def _advice(error: MarkedYAMLError) -> str:
         return "a key needs a colon and a blank behind it: write `priority: 1`"
     if "expected ',' or ']'" in said or "expected ',' or '}'" in said:
         return "a bracket is not closed before this; put conditions that have commas in quotes"
+    goes_on = lines and not re.match(r"\s*(- )?[\w'\"]+:", lines[-1])
+    if "expected <block end>" in said and goes_on and " #" in "".join(lines[-2:-1]):
+        return "the comment in the line above ends what stands before it: put it in a line of its own"
     if "expected <block end>" in said:
         return "this line is indented differently from the lines it belongs to"
     return said

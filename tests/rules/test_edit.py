@@ -233,3 +233,79 @@ def test_examples_that_hold_stay_and_those_that_cannot_be_mended_are_told() -> N
     )
     with pytest.raises(rules.RulesInvalid, match="take is quiet on this example of fires"):
         with_parameter(twice, "take", "full", "90%", move_examples=True)
+
+
+# However a file is laid out
+
+COMMENTS = st.sampled_from(["", "   # mine", "  # 12.34 % of it, {not: this}", "  #"])
+QUOTES = st.sampled_from(["", "'", '"'])
+
+
+@st.composite
+def layouts(draw: st.DrawFn) -> tuple[str, str, str | None]:
+    """A rules file with `p: 12.34%` once in it, how that is written, and the override that has it."""
+    end, step = draw(st.sampled_from(["\n", "\r\n"])), " " * draw(st.sampled_from([1, 2, 4]))
+    quote, target = draw(QUOTES), draw(st.sampled_from([None, "IWM", "iron_condor"]))
+    mine = f"{quote}12.34%{quote}"
+    base, special = ("70%", mine) if target else (mine, "70%")
+    other = target or "IWM"
+
+    def mapping(pairs: list[tuple[str, str]], indent: str) -> str:
+        if draw(st.booleans()):
+            gap = draw(st.sampled_from([" ", "   "]))
+            return " {" + f",{gap}".join(f"{key}:{gap}{value}" for key, value in pairs) + "}"
+        return "".join(f"{end}{indent}{key}: {value}{draw(COMMENTS)}" for key, value in pairs)
+
+    inner = f"  {step}{step}"
+    overrides = draw(
+        st.sampled_from(
+            [f" {{{other}: {{p: {special}}}}}", f"{end}{inner}{other}: {{p: {special}}}{draw(COMMENTS)}"]
+        )
+    )
+    keys = draw(
+        st.permutations(
+            [
+                "id: r",
+                "priority: 1",
+                f"when: profit >= $p{end}{inner}and dte <= $late",
+                f"params:{mapping([('p', base), ('late', '9d')], inner)}",
+                f"overrides:{overrides}",
+                "do: {close: mid}",
+            ]
+        )
+    )
+    lines = [f"{'- ' if place == 0 else '  '}{key}{draw(COMMENTS)}" for place, key in enumerate(keys)]
+    body = draw(st.sampled_from(["", end])).join(f"{step}{line}{end}" for line in lines)
+    return f"version: 1{end}# 12.34%{end}rules:{draw(COMMENTS)}{end}{body}", mine, target
+
+
+@settings(max_examples=40, deadline=None)
+@given(layouts(), st.sampled_from(["1%", "99.999%", "3x", "0.5"]))
+def test_however_a_file_is_laid_out_only_that_value_changes(
+    layout: tuple[str, str, str | None], value: str
+) -> None:
+    text, written, target = layout
+    place = text.index(f"p: {written}") if f"p: {written}" in text else text.index(f"p:   {written}")
+    start = text.index(written, place)
+    expected = text[:start] + value + text[start + len(written) :]
+    assert with_parameter(text, "r", "p", value, target) == expected
+    shadow = with_mode(text, "r", "shadow")
+    added = re.search(r"\r?\n *mode: shadow(?=\r?\n)", shadow)
+    assert added is not None
+    assert shadow[: added.start()] + shadow[added.end() :] == text
+    muted = with_mute(text, "r", "IWM", "2026-03-20", "x")
+    assert muted.startswith(text)
+    assert rules.parse(without_mute(muted, "r", "IWM")).rules == rules.parse(text).rules
+
+
+COOKBOOK = sorted((Path(__file__).parents[2] / "docs" / "cookbook").glob("[!_]*.yaml"))
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in COOKBOOK if "_test" not in path.name], ids=lambda path: path.stem
+)
+def test_numbers_of_the_cookbook_are_found_where_they_stand(path: Path) -> None:
+    text = rules.load(path).text
+    for rule in rules.load(path).rules:
+        for name, literal in list(rule.parameters.items())[-1:]:
+            assert with_parameter(text, rule.id, name, literal.source.text) == text
