@@ -28,7 +28,7 @@ from rules.expression import (
     Not,
     Parameter,
 )
-from rules.facts import FACTS, NEVER_KNOWN, Unit
+from rules.facts import FACTS, NEVER_KNOWN, ZERO_OF_STOCK, Unit
 from rules.lints.box import LARGEST, is_whole
 from rules.lints.formula import Want
 from rules.lints.search import Answer, Question, answer
@@ -72,6 +72,9 @@ class Z3:
                 self.solver.add(z3.Implies(fine, z3.And(self.known[one.name], order)))
         for name in list(self.values):
             self.limit(name)
+        for name in ZERO_OF_STOCK & self.values.keys() if "structure" in self.values else ():
+            is_stock = z3.And(self.known["structure"], self.values["structure"] == self.word("stock"))
+            self.solver.add(z3.Implies(is_stock, self.values[name] == 0))
 
     def limit(self, name: str) -> None:
         """What the fact can be at all, and whether it can be unknown."""

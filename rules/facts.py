@@ -293,3 +293,6 @@ NEVER_KNOWN: dict[str, frozenset[Structure]] = {
     "max_profit_usd": frozenset({Structure.LONG_CALL, Structure.LONG_STRANGLE, Structure.LONG_STRADDLE}),
 }
 """Structures for which a fact is null by nature: no expiry, no short option, no limit."""
+
+ZERO_OF_STOCK = frozenset({"gamma", "theta", "vega", "gamma_usd", "theta_usd", "vega_usd"})
+"""Facts that are zero, if known, for shares alone."""

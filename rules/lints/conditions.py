@@ -8,7 +8,7 @@ from rules.facts import NEVER_KNOWN, UNDELIVERED, Unit
 from rules.lints.formula import Claim, Facts, Want
 from rules.lints.inquiry import Inquiry, Lint, is_true, met, names_of, tier_name, unmet
 from rules.lints.search import Answer
-from rules.lints.words import bounds, domain, facts_in, facts_shown, joined, with_values, written
+from rules.lints.words import background, bounds, facts_in, facts_shown, joined, with_values, written
 from rules.rulebook import Rule, Tier
 
 
@@ -97,13 +97,11 @@ def _clash(inquiry: Inquiry, rule: Rule, condition: Node, head: str) -> Lint:
     told = joined([written(part) for part in core])
     together = "is never true" if len(core) == 1 else "are never true together"
     shown = ", ".join(with_values(part, rule, {}) for part in core)
-    names, tracked = names_of(core), {one.name for one in inquiry.book.tracked}
-    limits = domain(inquiry.book, names if len(core) == 1 else set(names) & tracked)
     return inquiry.lint(
         "unsatisfiable",
         condition.source.at,
         f"{head}: {told} {together}: change it, or remove it",
-        "; ".join([shown, *limits]),
+        "; ".join([shown, *background(inquiry.book, core)]),
         bounds(core, rule, {}),
     )
 
@@ -147,15 +145,14 @@ def always(inquiry: Inquiry, rule: Rule, tier: Tier) -> Lint | None:
         )
     if isinstance(facts, Answer) or not inquiry.never(claim):
         return None
-    names = names_of([condition])
     when = when_known(inquiry, rule, condition)
     values = facts_shown(inquiry.book, seen, [condition], rule)
-    limits = "".join(f"; {one}" for one in domain(inquiry.book, names))
+    known = "".join(f"; {one}" for one in background(inquiry.book, [condition]))
     return inquiry.lint(
         "always true",
         condition.source.at,
         f"{what} fires {where}{when}: {written(condition)} is never false",
-        f"{values}: it fires{limits}",
+        f"{values}: it fires{known}",
         facts_in(seen, [condition], rule),
     )
 

@@ -31,7 +31,9 @@ def round_up(low: float, high: float) -> float:
     size = -1 if is_tiny else math.floor(math.log10(abs(low)))
     for digits in range(1, 12):
         unit = 10.0 ** (size - digits)
-        rounded = float(f"{math.ceil(low / unit) * unit:.12g}")
-        if low <= rounded <= high:
-            return rounded
+        units = math.ceil(low / unit)
+        for count in (units, units + 1):
+            rounded = float(f"{count * unit:.12g}")
+            if low <= rounded <= high:
+                return rounded
     return low

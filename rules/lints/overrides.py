@@ -7,9 +7,9 @@ from rules.expression import Literal
 from rules.facts import FACTS
 from rules.lints.conditions import clashing, when_known
 from rules.lints.formula import Claim, Facts, Want
-from rules.lints.inquiry import Inquiry, Lint, met, names_of, tier_name
+from rules.lints.inquiry import Inquiry, Lint, met, tier_name
 from rules.lints.search import Answer
-from rules.lints.words import bounds, domain, facts_in, facts_shown, with_values
+from rules.lints.words import background, bounds, facts_in, facts_shown, with_values
 from rules.rulebook import Rule, Tier
 from rules.scalar import OVERRIDE_FACTS
 
@@ -88,12 +88,11 @@ def _never(inquiry: Inquiry, rule: Rule, tier: Tier, fact: str, target: str) -> 
     seen = {fact: target}
     core = clashing(inquiry, rule, tier.when, given=((fact, target),))
     shown = ", ".join(with_values(part, rule, seen) for part in core)
-    limits = domain(inquiry.book, names_of(core)) if len(core) == 1 else []
     return inquiry.lint(
         "contradictory override",
         _mark_of(rule, target).source.at,
         f"with its override for {target}, {tier_name(rule, tier)} can never fire there: change the override",
-        "; ".join([shown, *limits]),
+        "; ".join([shown, *background(inquiry.book, core)]),
         {fact: target} | bounds(core, rule, seen),
     )
 

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
-from rules.expression import Arithmetic, Call, Literal, Name, Negative, Node, Parameter, walk
-from rules.facts import NEVER_KNOWN
+from options import Structure
+from rules.expression import Arithmetic, Call, Literal, Name, Negative, Node, Parameter, Source, walk
+from rules.facts import NEVER_KNOWN, ZERO_OF_STOCK, Unit
 from rules.lints.box import LARGEST, Box, World
 from rules.lints.formula import (
     And,
@@ -30,6 +31,7 @@ from rules.lints.formula import (
 from rules.lints.intervals import Interval
 from rules.lints.order import bases, contradicts
 from rules.lints.witnesses import Witnesses
+from rules.problem import Mark
 from rules.rulebook import Rulebook, Tracked
 from rules.scalar import all_of, any_of
 
@@ -109,6 +111,7 @@ class Search:
         )
         self._start = [formula(node, want, choices) for node, want in conditions]
         self._start += [part for one in self._tracked.values() for part in self._relation(one)]
+        self._start += self._of_stock()
         for fact, _, _ in (case for choice in choices.values() for case in choice.cases):
             self._names[fact] = None
         self.steps = 0
@@ -125,6 +128,24 @@ class Search:
         missing: list[Formula] = [Known(other, False) for other in inside]
         missing.append(NotFinite(one.node))
         return [Or((Holds("<=", low, high, False), *missing))]
+
+    def _of_stock(self) -> list[Formula]:
+        """Shares have a delta and no other Greek."""
+        if "structure" not in self._names:
+            return []
+        made: list[Formula] = []
+        for name in sorted(ZERO_OF_STOCK.intersection(self._names)):
+            nowhere = Source(Mark(1, 1), name)
+            structure, greek = Name("structure", nowhere), Name(name, nowhere)
+            stock = Literal(Structure.STOCK.value, Unit.TEXT, nowhere)
+            cases = (
+                Holds("!=", structure, stock, True),
+                Holds("==", greek, _zero(greek), False),
+                Known("structure", False),
+                Known(name, False),
+            )
+            made.append(Or(cases))
+        return made
 
     def answer(self) -> Facts | Answer:
         box = Box(self._world)

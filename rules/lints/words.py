@@ -1,10 +1,10 @@
 """Conditions and facts as a trader reads them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from rules.explanation_text import shown_value
 from rules.expression import All, AnyOf, Compare, Literal, Node, Not, Parameter, walk
-from rules.facts import FACTS, Unit
+from rules.facts import FACTS, ZERO_OF_STOCK, Unit
 from rules.lints.formula import Facts
 from rules.lints.inquiry import names_of
 from rules.rulebook import Rule, Rulebook, Value
@@ -94,21 +94,33 @@ def _names(facts: Facts, conditions: Iterable[Node], about: Iterable[Rule]) -> l
     return list(dict.fromkeys(name for name in names if name in facts))
 
 
-def domain(book: Rulebook, names: Iterable[str]) -> list[str]:
-    """What is known of the facts beforehand: `dte is never below 0 d`."""
+def background(book: Rulebook, core: Sequence[Node]) -> list[str]:
+    """What is known beforehand of the facts in parts that exclude each other: `dte is never below 0 d`.
+
+    Limits are only told of a part that is impossible by itself: two that clash speak for themselves.
+    """
     said: list[str] = []
     tracked = {one.name: one for one in book.tracked}
+    names = names_of(core)
     for name in names:
-        fact, one = FACTS.get(name), tracked.get(name)
-        if one is not None:
-            side = "below" if one.function == "max" else "above"
-            said.append(f"{name} is never {side} {one.node.source.text}")
-        if fact is None or (fact.low is None and fact.high is None):
-            continue
-        low = "" if fact.low is None else f"below {shown_value(fact.low, fact.unit)}"
-        high = "" if fact.high is None else f"above {shown_value(fact.high, fact.unit)}"
-        said.append(f"{name} is never {' or '.join(word for word in (low, high) if word)}")
+        if name in tracked:
+            side = "below" if tracked[name].function == "max" else "above"
+            said.append(f"{name} is never {side} {tracked[name].node.source.text}")
+        if name in ZERO_OF_STOCK and "structure" in names:
+            said.append(f"{name} of stock is 0")
+        if len(core) == 1:
+            said += limits(name)
     return said
+
+
+def limits(name: str) -> list[str]:
+    """Between which values a fact lies; nothing when it has no limits."""
+    fact = FACTS.get(name)
+    if fact is None or (fact.low is None and fact.high is None):
+        return []
+    low = [] if fact.low is None else [f"below {shown_value(fact.low, fact.unit)}"]
+    high = [] if fact.high is None else [f"above {shown_value(fact.high, fact.unit)}"]
+    return [f"{name} is never {' or '.join(low + high)}"]
 
 
 def duration(seconds: float) -> str:

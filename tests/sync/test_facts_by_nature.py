@@ -7,7 +7,7 @@ import pytest
 
 from broker.events import QuoteChanged
 from options import ConId, Contract, Leg, Right, SecType, Structure, UsdPerContract, classify
-from rules.facts import FACTS, NEVER_KNOWN, UNDELIVERED
+from rules.facts import FACTS, NEVER_KNOWN, UNDELIVERED, ZERO_OF_STOCK
 from sync.facts import NOT_COMPUTED, book_facts, facts_frame, position_columns
 from sync.position import Position
 from sync.quote_board import QuoteBoard
@@ -75,6 +75,8 @@ def test_what_the_lints_hold_for_never_known_is_null_and_the_rest_is_not(structu
     if structure is Structure.STOCK:  # sold short it has another limit
         null &= {name for name, value in _facts(structure, {STOCK: -100}).items() if value is None}
     assert null == {name for name, structures in NEVER_KNOWN.items() if structure in structures}
+    if structure is Structure.STOCK:
+        assert {facts[name] for name in ZERO_OF_STOCK} == {0.0}
     for name, value in facts.items():
         fact = FACTS.get(name)
         if fact is None or isinstance(value, str) or value is None:

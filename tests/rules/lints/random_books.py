@@ -117,8 +117,9 @@ class Writer:
         return "rules:\n" + "\n".join(self.rule(priority) for priority in range(1, rules_ + 1)) + "\n"
 
 
-def facts(chance: random.Random, unknown: float) -> dict[str, Value]:
-    """Facts of an open position: near the thresholds, within the catalogue's limits."""
+def facts(chance: random.Random, unknown: float, consistent: bool = False) -> dict[str, Value]:
+    """Facts of an open position: near the thresholds, within the catalogue's limits. `consistent`: no profit
+    is above its peak, as the rules see it once they have folded the peak."""
     row: dict[str, Value] = {
         "structure": chance.choice(STRUCTURES),
         "regime": chance.choice((*REGIMES, "low_vol")),
@@ -133,8 +134,10 @@ def facts(chance: random.Random, unknown: float) -> dict[str, Value]:
             value += chance.choice((0.0, 1.0, -1.0))
         value = max(value, fact.low if fact.low is not None else value)
         row[name] = min(value, fact.high if fact.high is not None else value)
-    if chance.random() < 0.7:
+    if consistent or chance.random() < 0.7:
         row["peak_profit"] = max(row["profit"], row["peak_profit"])
+    if row["structure"] == "stock":
+        row["gamma"] = 0.0
     for name in row:
         lacking = row["structure"] in NEVER_KNOWN.get(name, ())
         if lacking or chance.random() < unknown:

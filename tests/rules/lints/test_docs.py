@@ -39,11 +39,3 @@ def test_the_page_shows_what_the_check_says_of_the_v6_order() -> None:
 
 def test_every_kind_of_warning_is_on_the_page() -> None:
     assert len(_rows()) == 10
-
-
-@pytest.mark.parametrize(
-    "path", sorted((PAGE.parent / "cookbook").glob("*[!t].yaml")), ids=lambda path: path.stem
-)
-def test_the_cookbook_warns_of_nothing_but_facts_that_are_not_delivered_yet(path: Path) -> None:
-    said = [one.message for one in rules.lint(rules.load(path))]
-    assert [message for message in said if "for now" not in message] == []

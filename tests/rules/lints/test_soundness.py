@@ -9,10 +9,20 @@ import pytest
 
 import rules
 from rules.judgement import Judgement, judge
+from rules.lints import inquiry
+from rules.lints.formula import Facts, Want
+from rules.lints.search import Answer, Question, answer
+from rules.scalar import parameters_for, truth
 from tests.rules.lints.random_books import Writer, facts
 
 NOON = datetime(2026, 1, 5, 17, 0, tzinfo=UTC)
 _NEVER = re.compile(r"(?:tier (?P<tier>\d+) of )?(?P<rule>rule_\d+) can never (?:win|fire|act)(?! for now)")
+_TRUTHS = {
+    Want.TRUE: (True,),
+    Want.FALSE: (False,),
+    Want.NOT_TRUE: (False, None),
+    Want.NOT_FALSE: (True, None),
+}
 _WITNESSED = ("always true", "shadowed", "redundant")
 
 
@@ -65,6 +75,48 @@ def _holds_on_its_proof(book: rules.Rulebook, one: rules.Lint) -> None:
         assert above is not None
         other = judged[above[1]]
         assert other.holds or (other.holds is None and other.rule.fires_when_unknown), one.text
+
+
+def _asked(book: rules.Rulebook, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Question, Facts | Answer]]:
+    """All that linting asks of a rulebook, with the answers."""
+    asked: list[tuple[Question, Facts | Answer]] = []
+
+    def answer_and_note(book: rules.Rulebook, question: Question) -> tuple[Facts | Answer, int]:
+        found, steps = answer(book, question)
+        asked.append((question, found))
+        return found, steps
+
+    monkeypatch.setattr(inquiry, "answer", answer_and_note)
+    rules.lint(book)
+    return asked
+
+
+def _all_hold(question: Question, row: Facts) -> bool:
+    for claim in question.claims:
+        parameters = parameters_for(claim.rule, row) if claim.rule else {}
+        if truth(claim.condition, row, parameters) not in _TRUTHS[claim.want]:
+            return False
+    return True
+
+
+@pytest.mark.parametrize("seed", range(500, 530))
+def test_what_is_proven_impossible_is_not_found_and_what_is_found_is_so(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chance = random.Random(seed)
+    book = rules.parse(Writer(seed).book(chance.randint(2, 4)))
+    rows = [facts(chance, unknown=0.0, consistent=True) for _ in range(150)]
+    for question, found in _asked(book, monkeypatch):
+        if not isinstance(found, Answer):
+            assert _all_hold(question, found)
+        if found is not Answer.IMPOSSIBLE or not question.by_nature:
+            continue
+        for row in rows:
+            if any(row.get(name) != word for name, word in question.given):
+                continue
+            hidden = dict.fromkeys(question.unknowable)
+            hidden |= dict.fromkeys(name for name in sorted(question.doubtful) if chance.random() < 0.3)
+            assert not _all_hold(question, {**row, **hidden})
 
 
 @pytest.mark.parametrize("start", range(0, 60, 20))
