@@ -133,7 +133,7 @@ class Reload:
         standing, journal = self.standing, self._journal
         if not standing.is_recorded:
             journal.text(standing.book)
-            journal.row(Step.TAKEN_UP, standing.book.revision, self._saved, reason="in force at the start")
+            journal.note(Step.TAKEN_UP, standing.book.revision, self._saved, reason="in force at the start")
             standing.is_recorded, standing.since = True, now
         journal.say(_described(standing.book), now)
         if standing.waiting is not None:
@@ -144,7 +144,7 @@ class Reload:
         standing = self.standing
         standing.error, standing.candidate, standing.ignored = error, None, None
         self._journal.clear("rules_waiting", "rules_ignored")
-        self._journal.row(Step.REFUSED, None, self._saved, reason=error)
+        self._journal.note(Step.REFUSED, None, self._saved, reason=error)
         self._journal.refused(error, now)
 
     def _consider(self, found: Candidate, now: datetime) -> None:
@@ -163,7 +163,7 @@ class Reload:
         journal.clear("rules_waiting", "rules_ignored")
         if is_news:
             journal.text(found.book)
-            journal.row(Step.SEEN, revision, found.saved, replayed=found.replayed)
+            journal.note(Step.SEEN, revision, found.saved, replayed=found.replayed)
         if not is_in_force:
             standing.candidate = found
             journal.warns(found, now)
@@ -176,7 +176,9 @@ class Reload:
             return
         try:
             fires = await self._fires(candidate.book, now)
-        except (RuleError, pl.exceptions.PolarsError) as error:
+        except (Exception, pl.exceptions.PanicException) as error:
+            # Else they would end this daemon, and every one that finds them at its start.
+            log.exception("rules.gate_failed", revision=candidate.book.revision)
             self._refuse(f"{self._file.path}: cannot be applied to what is known now ({error})", now)
             return
         if len(fires) > self._settings.max_new_fires:
@@ -217,7 +219,7 @@ class Reload:
             text = f"meanwhile it would also {in_words(others)}"
             self._wait(waiting, fires, actor, text, now)
             raise RuleError(f"{text}; look again, then approve {waiting.book.revision} again")
-        self._journal.row(Step.APPROVED, waiting.book.revision, waiting.saved, actor=actor, fires=fires)
+        self._journal.note(Step.APPROVED, waiting.book.revision, waiting.saved, actor=actor, fires=fires)
         self._take_up(waiting.book, Step.TAKEN_UP, actor, f"approved by {actor}", fires, now)
         return waiting.book.revision
 
@@ -227,7 +229,7 @@ class Reload:
         standing, waiting = self.standing, self._journal.waiting_named(revision)
         standing.candidate, standing.ignored = None, (waiting.book.revision, waiting.saved)
         self._journal.clear("rules_waiting")
-        self._journal.row(Step.REJECTED, waiting.book.revision, waiting.saved, actor=actor, reason=reason)
+        self._journal.note(Step.REJECTED, waiting.book.revision, waiting.saved, actor=actor, reason=reason)
         self._journal.say(f"revision {waiting.book.revision} is rejected by {actor}: {reason}", now)
         self._journal.ignores(now)
         return waiting.book.revision
@@ -280,7 +282,7 @@ class Reload:
         standing.since, standing.step, standing.actor = now, step, actor
         self._has_swapped = True
         journal.clear("rules_waiting", "rules_ignored")
-        journal.row(
+        journal.note(
             step,
             book.revision,
             self._saved,
@@ -303,7 +305,7 @@ class Reload:
         """Ask a human; the rules in force stay until then."""
         waiting = replace(candidate, fires=fires, since=now)
         self.standing.candidate = waiting
-        self._journal.row(
+        self._journal.note(
             Step.WAITING,
             waiting.book.revision,
             waiting.saved,

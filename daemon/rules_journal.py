@@ -62,9 +62,12 @@ class RulesJournal:
             "replayed": replayed,
         }
         self.records.add("rules_changes", row)
-        log.info(
-            f"rules.{step.value}", **{name: row[name] for name in ("revision", "before", "actor", "reason")}
-        )
+
+    def note(self, step: Step, revision: str | None, saved: datetime | None, **about: Any) -> None:
+        """`row`, and a line in the log."""
+        self.row(step, revision, saved, **about)
+        words = {name: about[name] for name in ("before", "actor", "reason") if about.get(name)}
+        log.info(f"rules.{step.value}", revision=revision, **words)
 
     def waiting_named(self, revision: str) -> Candidate:
         """The rules that wait, if these words name them; raises RuleError."""
