@@ -124,8 +124,11 @@ def _without_daemon(breaker: Breaker) -> dict[str, Any]:
 def _entries(reader: LakeReader, last: int) -> list[dict[str, Any]]:
     """The last entries, newest first."""
     rows = reader.table("breaker").sort("seq", maintain_order=True).tail(last).collect()
-    wanted = ("time", "number", "event", "before", "state", "actor", "reason", "doubt")
-    return [{name: row.get(name) for name in wanted} for row in rows.reverse().iter_rows(named=True)]
+    wanted = ("number", "event", "before", "state", "actor", "reason", "doubt")
+    return [
+        {"time": row["time"].isoformat(), **{name: row.get(name) for name in wanted}}
+        for row in rows.reverse().iter_rows(named=True)
+    ]
 
 
 def _text(told: dict[str, Any], mode: Mode) -> str:
