@@ -15,6 +15,7 @@ import polars as pl
 
 import rules
 from benchmarks import rule_closures, rule_rivals, twelve_rules
+from benchmarks.breaker import quiet_look_s
 from benchmarks.figure import Figure, show
 from benchmarks.twelve_rules import BEAT, after_beats, positions
 from rules import Rulebook, RuleState
@@ -70,6 +71,13 @@ def main() -> None:
     _show_rivals(scenes[_MANY], ours)
     _show_explain(scenes[_MANY], scalar)
     _show_replay(book)
+    _show_breaker(seconds[_MANY])
+
+
+def _show_breaker(step_s: float) -> None:
+    """A look is due once a second, so on the other beats the breaker costs nothing that can be measured."""
+    look_s = quiet_look_s(_MANY)
+    show(Figure("breaker, nothing happens / step, 10,000 positions", 1e3 * look_s, 1e3 * step_s, limit=0.02))
 
 
 def _show_scalar(scene: Scene, ours: float) -> float:

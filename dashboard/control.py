@@ -150,11 +150,24 @@ class RulesFile(BaseModel):
     mutes: list[MuteInFile]
 
 
+class Condition(BaseModel):
+    """`holds` None: not known. `stands`: it has begun and is not over."""
+
+    holds: bool | None
+    stands: bool
+    text: str
+
+
 class Breaker(BaseModel):
+    """`means` says what the mode allows, `trial_ends` when a half-open one may be armed."""
+
     state: str
+    means: str = ""
     reason: str | None = None
     actor: str | None = None
     since: datetime | None = None
+    trial_ends: datetime | None = None
+    conditions: dict[str, Condition] = {}
 
 
 class Status(BaseModel):

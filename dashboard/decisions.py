@@ -32,7 +32,7 @@ def _entry(decision: Row) -> Component:
 
 
 def _line(decision: Row) -> list[Component]:
-    about = title(decision["underlying"], decision["structure"])
+    about = title(decision["underlying"], decision["structure"]) if decision["position"] else "the whole book"
     outcome = decision["outcome"]
     tags = [] if decision["kind"] == "decision" else [pieces.badge(decision["kind"], _kind_tone(decision))]
     if outcome:

@@ -7,7 +7,7 @@ from dash import html
 from dash.development.base_component import Component
 
 from dashboard import lake_cells, notation, pieces
-from dashboard.control import Rules, Status
+from dashboard.control import Breaker, Rules, Status
 from dashboard.sight import Sight
 
 _CONNECTION_TONES = {"up": "good", "connecting": "poor", "lost": "bad", "down": "bad"}
@@ -128,7 +128,7 @@ def _breaker(sight: Sight) -> tuple[str, str]:
         return "breaker unknown", "calm"
     if sight.daemon_trouble:
         return f"last {state}", "calm"
-    return state, "good" if state == "armed" else "bad"
+    return state, {"armed": "good", "half_open": "poor"}.get(state, "bad")
 
 
 def _clock(sight: Sight) -> datetime | None:
@@ -169,19 +169,28 @@ def _rules_banners(rules: Rules) -> list[Component]:
     return []
 
 
+def _breaker_banner(breaker: Breaker) -> Component:
+    """The mode of trading with its reason, what it allows, and which conditions stand or are not known."""
+    since = f" since {notation.moment(breaker.since)}" if breaker.since else ""
+    who = f" by {breaker.actor}" if breaker.actor else ""
+    told = [breaker.reason or "", breaker.means]
+    if breaker.trial_ends:
+        told.append(f"armed again from {notation.moment(breaker.trial_ends)} on at the earliest")
+    for name, condition in breaker.conditions.items():
+        if condition.stands or condition.holds is None:
+            word = "stands" if condition.stands else "is not known"
+            told.append(f"{notation.words(name).lower()} {word}: {condition.text}")
+    tone = "poor" if breaker.state == "half_open" else "bad"
+    return _banner(tone, f"Trading is {breaker.state.upper()}{since}{who}.", " · ".join(filter(None, told)))
+
+
 def _trouble_banners(sight: Sight) -> list[Component]:
     status = sight.status
     if status is None or sight.daemon_trouble:
         return []
     lines = []
     if status.breaker.state != "armed":
-        since = f" since {notation.moment(status.breaker.since)}" if status.breaker.since else ""
-        who = f" by {status.breaker.actor}" if status.breaker.actor else ""
-        lines.append(
-            _banner(
-                "bad", f"Trading is {status.breaker.state.upper()}{since}{who}.", status.breaker.reason or ""
-            )
-        )
+        lines.append(_breaker_banner(status.breaker))
     if status.lake.entries_stopped:
         begun = status.lake.entries_stopped_since
         head = "Nothing new is opened" + (f" since {notation.moment(begun)}" if begun else "")

@@ -8,6 +8,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import Locator, Page, Route, expect
 
+from rules.breaker import Event, Mode
+from trading.breaker import Entry
+
 DECISION = "[data-keep='decision-d-1']"
 CHART = ".chart:has(.js-line)"
 POSITION = "[data-keep='position-{}-1']"
@@ -190,6 +193,51 @@ def test_the_right_token_halts_and_later_resumes(opened: Page, daemon: Any) -> N
     opened.locator("#reason").fill("all is well")
     opened.locator("#reason").press("Enter")
     expect(opened.locator("#header .breaker")).to_have_text("armed")
+    expect(opened.locator("#switch")).to_have_text("HALT")
+
+
+TRIPPED: dict[str, Any] = {
+    "state": "tripped",
+    "means": "no entries; the rules protect; a human must look",
+    "reason": "VIX +43.1% since its close",
+    "actor": "breaker",
+    "since": "2026-02-04T15:31:05+00:00",
+    "trial_ends": None,
+    "conditions": {
+        "vix_shock": {"holds": True, "stands": True, "text": "VIX +43.1% since its close"},
+        "data_stale": {"holds": False, "stands": False, "text": "0% of the positions without live quotes"},
+        "daily_loss": {"holds": None, "stands": False, "text": "the loss of the day is unknown"},
+    },
+}
+
+
+def test_a_tripped_breaker_says_why_what_it_allows_and_what_is_not_known(
+    opened: Page, daemon: Any, trader: Any
+) -> None:
+    entry = Entry(
+        1, trader.time, Event.VIX_SHOCK, Mode.ARMED, Mode.TRIPPED, "breaker", "VIX +43.1% since its close", {}
+    )
+    trader.commit(decisions=[entry.decision_row()])
+    daemon.breaker = TRIPPED
+    expect(opened.locator("#header .breaker")).to_have_text("tripped")
+    banner = opened.locator("#banners .banner").first
+    expect(banner).to_contain_text("Trading is TRIPPED since 4 Feb 10:31:05 by breaker.")
+    expect(banner).to_contain_text("no entries; the rules protect; a human must look")
+    expect(banner).to_contain_text("vix shock stands: VIX +43.1% since its close")
+    expect(banner).to_contain_text("daily loss is not known: the loss of the day is unknown")
+    expect(banner).not_to_contain_text("data stale")
+    expect(opened.locator("#switch")).to_have_text("RESUME")
+    decided = opened.locator("summary").filter(has_text="tripped the whole book")
+    decided.click()
+    expect(opened.locator("pre.explanation").first).to_contain_text("breaker armed → tripped on vix_shock")
+
+
+def test_a_breaker_on_trial_can_be_halted_and_tells_until_when(opened: Page, daemon: Any) -> None:
+    ends = "2026-02-04T15:46:05+00:00"
+    daemon.breaker = {**TRIPPED, "state": "half_open", "trial_ends": ends, "conditions": {}}
+    expect(opened.locator("#header .breaker")).to_have_text("half_open")
+    banner = opened.locator("#banners .banner").first
+    expect(banner).to_contain_text("armed again from 4 Feb 10:46:05 on at the earliest")
     expect(opened.locator("#switch")).to_have_text("HALT")
 
 
