@@ -98,7 +98,8 @@ def _panel(compared: Comparison, one: Hindsight) -> Iterator[str]:
     yield f"<h2>{escape(name)}</h2><p>{escape(results)}; {really}</p>"
     yield f'<svg viewBox="0 0 {_WIDTH} {height}" role="img" aria-label="{escape(name)}">'
     yield from _ground(scale)
-    whole = " ".join(_runs(line.drop_nulls("profit_usd"), scale))
+    known_points = line.select("time", "profit_usd").drop_nulls("profit_usd").iter_rows()
+    whole = " ".join(_point(scale, moment, value) for moment, value in known_points)
     yield f'<polyline class="line between" points="{whole}"/>'
     yield from (f'<polyline class="line" points="{points}"/>' for points in _runs(line, scale))
     for row_of_flags, side in enumerate(SIDES):
@@ -143,24 +144,33 @@ def _midnight(day: date) -> datetime:
 
 
 def _runs(line: pl.DataFrame, scale: Scale) -> Iterator[str]:
-    """The line, broken where the P&L was not known."""
+    """The line, broken where the P&L was not known, and at night."""
     points: list[str] = []
+    day: date | None = None
     for moment, value in line.select("time", "profit_usd").iter_rows():
-        if value is not None:
-            points.append(f"{scale.x(moment):.1f},{scale.y(value):.1f}")
-        elif points:
+        if points and (value is None or moment.date() != day):
             yield " ".join(points)
             points = []
+        if value is not None:
+            points.append(_point(scale, moment, value))
+        day = moment.date()
     if points:
         yield " ".join(points)
+
+
+def _point(scale: Scale, moment: datetime, value: float) -> str:
+    return f"{scale.x(moment):.1f},{scale.y(value):.1f}"
 
 
 def _marks(
     decided: pl.DataFrame, line: pl.DataFrame, scale: Scale, side: str, flag_y: float, one: Hindsight
 ) -> Iterator[str]:
-    """Every decision of one revision: a mark on the line, and its flag where there is room for the words."""
-    free_from = 0.0
-    for row in decided.drop_nulls(f"{side}_rule").iter_rows(named=True):
+    """Every decision of one revision: a mark on the line, and its flag where there is room for the words.
+
+    The last one is served first: that is where the story ends.
+    """
+    taken: list[tuple[float, float]] = []
+    for row in reversed(decided.drop_nulls(f"{side}_rule").to_dicts()):
         x = scale.x(row["time"])
         value = row["profit_usd"]
         y = scale.y(_near(line, row["time"]) if value is None else value)
@@ -168,15 +178,19 @@ def _marks(
         words = said(row, side, one)
         told = f"{_LETTERS[side]} {new_york(row['time'])} {words}, P&L {usd(value)} USD"
         yield f'<g class="{side}"><title>{escape(told)}</title>'
-        if not is_shadow and x >= free_from:
-            ends = x > _WIDTH * 0.7
-            yield f'<line class="pole" x1="{x:.1f}" x2="{x:.1f}" y1="{flag_y - 8}" y2="{y:.1f}"/>'
-            yield (
-                f'<text class="flag" x="{x - 4 if ends else x + 4:.1f}" y="{flag_y}" '
-                f'text-anchor="{"end" if ends else "start"}">{_LETTERS[side]} {escape(words)}</text>'
-            )
-            free_from = x + 7 * len(words)
+        length = 7.0 * len(words)
+        span = (x - length, x) if x > _WIDTH * 0.7 else (x, x + length)
+        if not is_shadow and all(span[1] < start or end < span[0] for start, end in taken):
+            taken.append(span)
+            yield from _flag(f"{_LETTERS[side]} {words}", x, y, flag_y, points_left=span[0] < x)
         yield _mark(side, x, y, is_shadow) + "</g>"
+
+
+def _flag(words: str, x: float, y: float, top: float, points_left: bool) -> Iterator[str]:
+    """Words at the top, on a pole that stands on the line."""
+    at, anchor = (x - 4, "end") if points_left else (x + 4, "start")
+    yield f'<line class="pole" x1="{x:.1f}" x2="{x:.1f}" y1="{top - 8}" y2="{y:.1f}"/>'
+    yield f'<text class="flag" x="{at:.1f}" y="{top}" text-anchor="{anchor}">{escape(words)}</text>'
 
 
 def _near(line: pl.DataFrame, moment: datetime) -> float:
