@@ -104,7 +104,7 @@ class ExpectationReader:
             return
         for name, (key, value) in node.items.items():
             if name not in self.positions:
-                hint = did_you_mean(name, self.positions)
+                hint = did_you_mean(name, self.positions) if self.positions else "write `positions:`"
                 self.problems.add(key.mark, f"no position {name} in this test: {hint}")
                 continue
             yield Expectation(value.mark, beats, self._all_wanted(value, name), name)
@@ -128,10 +128,13 @@ class ExpectationReader:
             if one.rule.scope == "book" and position is not None:
                 self.problems.add(item.mark, f"{one.rule.id} is of the book: write it without a position")
             if one.rule.scope != "book" and position is None and self.positions is not None:
-                name = next(iter(self.positions), "A")
-                said = f"{one.rule.id} wins on which position? write {{{name}: {one.rule.id}}}"
-                self.problems.add(item.mark, said)
+                self.problems.add(item.mark, self._which_position(one.rule.id))
         return tuple(wanted.values())
+
+    def _which_position(self, rule: str) -> str:
+        if not self.positions:
+            return f"{rule} is about positions, and this test has none: add `position:`"
+        return f"{rule} wins on which position? write {{{self.positions[0]}: {rule}}}"
 
     def _wanted(self, node: source.Node) -> Wanted | None:
         if not isinstance(node, MappingNode):

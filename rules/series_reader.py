@@ -136,7 +136,7 @@ class _Reader:
         if self._beats > MAX_BEATS:
             self.problems.add(node.mark, f"more than {MAX_BEATS:,} beats in one file: split it")
             return None
-        names = tuple(positions) if "positions" in node.items else None
+        names = None if _ONLY in positions and "positions" not in node.items else tuple(positions)
         reader = ExpectationReader(beats, every_s, self._rules, names, self.problems)
         expectations, never = reader.expectations(node.get("expect")), reader.never(node.get("never"))
         if "expect" not in node.items and "never" not in node.items:

@@ -284,6 +284,10 @@ def test_a_file_of_tests_may_name_its_rules(tmp_path: Path) -> None:
             "3:27: `at` names every beat already: remove `otherwise`",
         ),
         (
+            ("book: {vix: 20}", "expect: {at 0m: roll}"),
+            "4:21: roll is about positions, and this test has none: add `position:`",
+        ),
+        (
             ("positions: {A: {dte: 3d}}", "expect: {at 0m: {B: roll}}"),
             "4:22: no position B in this test: known are: A",
         ),
