@@ -40,6 +40,21 @@ def test_any_text_is_refused_with_places(text: str) -> None:
     judged(text)
 
 
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(
+    content=st.binary(max_size=200), start=st.sampled_from(("", "rules:\n", "\ufeff", "version: 1\n# é\n"))
+)
+def test_any_bytes_in_a_file_are_refused_with_places(
+    tmp_path_factory: pytest.TempPathFactory, content: bytes, start: str
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "bytes.yaml"
+    path.write_bytes(start.encode() + content)
+    with pytest.raises(rules.RulesInvalid) as caught:
+        rules.load(path)
+    lines = path.read_bytes().count(b"\n") + 1
+    assert all(1 <= problem.line <= lines and problem.column >= 1 for problem in caught.value.problems)
+
+
 @pytest.mark.parametrize("end", ["\r", "\x85", "\u2028"])
 def test_only_what_editors_call_a_line_counts_as_one(end: str) -> None:
     with pytest.raises(rules.RulesInvalid, match="1:2: a rules file is a mapping"):
