@@ -5,6 +5,7 @@ closures, by zen-engine and by durable_rules. All must take the same decisions, 
 """
 
 import gc
+import random
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -18,7 +19,13 @@ from benchmarks import rule_closures, rule_rivals, twelve_rules
 from benchmarks.breaker import quiet_look_s
 from benchmarks.figure import Figure, show
 from benchmarks.twelve_rules import BEAT, after_beats, positions
+from daemon.settings import BreakerSettings
+from daemon.statechart import Statechart
+from daemon.tripwires import Readings, Standing, conditions, looked
 from rules import Rulebook, RuleState
+from rules.breaker import EVENTS, Mode, after
+from rules.breaker.statechart import walk
+from rules.breaker.table import plain
 from rules.judgement import judge
 
 _MANY = 10_000
@@ -70,6 +77,7 @@ def main() -> None:
     scalar = _show_scalar(scenes[_MANY], ours)
     _show_rivals(scenes[_MANY], ours)
     _show_explain(scenes[_MANY], scalar)
+    _show_breaker(seconds[_MANY])
     _show_replay(book)
     _show_breaker(seconds[_MANY])
 
@@ -135,6 +143,25 @@ def _show_explain(scene: Scene, scalar: float) -> None:
     looked_up = best_of(500, lambda: alone.position(row["position"]))
     show(Figure("explain / one scalar evaluation", 1e6 * (explained - looked_up), 1e6 * judged, 1.0, "µs"))
     show(Figure("explain with its look-up of the state", 1e6 * explained, unit="µs"))
+
+
+def _show_breaker(step: float) -> None:
+    """What the breaker does on every beat, and what an event costs, of which there are a few a day."""
+    limits, begun = BreakerSettings(), twelve_rules.START
+    readings = Readings(begun, 100_000.0, 101_000.0, 0.05, 0.0, 0.01, 0.0)
+
+    def beat() -> None:
+        looked(Standing(), conditions(readings, limits), limits.calm_s, begun)
+
+    show(Figure("breaker on a beat / step of 10,000", 1e6 * best_of(500, beat), 1e6 * step, 0.02, "µs"))
+    chance = random.Random(7)
+    events = [chance.choice(EVENTS) for _ in range(1_000)]
+    table = best_of(20, lambda: after(events)) / len(events)
+    chart = best_of(3, lambda: walk(plain(), Mode.ARMED.value, [event.value for event in events]))
+    each = 1e6 * (table + chart / len(events))
+    show(Figure("an event by table and durable_rules", each, unit="µs"))
+    asked = best_of(3, lambda: Statechart().opinion(Mode.ARMED, (EVENTS[0],)))
+    show(Figure("an event asked of durable_rules in a process of its own, as the daemon does", 1e3 * asked))
 
 
 def _show_replay(book: Rulebook) -> None:
