@@ -16,9 +16,7 @@ def impossible(inquiry: Inquiry, rule: Rule, tier: Tier) -> Lint | None:
     """The tier's condition is never true."""
     what, verb = tier_name(rule, tier), "fire" if len(rule.tiers) == 1 else "act"
     head = f"{what} can never {verb}"
-    if rule.fires_when_unknown and not inquiry.never(
-        met(rule, tier.when), doubtful=frozenset(names_of([tier.when]))
-    ):
+    if rule.fires_when_unknown and not inquiry.never(met(rule, tier.when), unknown=True):
         head = f"{what} {verb}s only while facts are unknown"
     return _never_true(inquiry, rule, tier.when, head, waits=rule.fires_when_unknown)
 
@@ -38,7 +36,7 @@ def dead_branches(inquiry: Inquiry, rule: Rule, tier: Tier) -> Iterator[Lint]:
         for other_place, other in enumerate(tier.when.parts):
             if other_place == place or other_place in dropped:
                 continue
-            if inquiry.never(is_true(rule, branch), Claim(rule, other, Want.NOT_TRUE)):
+            if inquiry.never(is_true(rule, branch), Claim(rule, other, Want.NOT_TRUE), unknown=True):
                 dropped.add(place)
                 yield _redundant(inquiry, rule, branch, other)
                 break
@@ -160,7 +158,7 @@ def always(inquiry: Inquiry, rule: Rule, tier: Tier) -> Lint | None:
 def when_known(inquiry: Inquiry, rule: Rule, condition: Node) -> str:
     """Appended to what always fires: when it does not without some facts."""
     names = names_of([condition])
-    if inquiry.never(unmet(rule, condition), doubtful=frozenset(names)):
+    if inquiry.never(unmet(rule, condition), unknown=True):
         return ""
     return f" when {joined(names)} {'is' if len(names) == 1 else 'are'} known"
 
@@ -171,7 +169,7 @@ def dead_urgencies(inquiry: Inquiry, rule: Rule, tier: Tier) -> Iterator[Lint]:
     for word, condition in tier.urgent_when:
         fires, urgent = met(rule, tier.when), is_true(rule, condition)
         above = [Claim(rule, node, Want.NOT_TRUE) for _, node in earlier]
-        if rule.clear_when is None and inquiry.never(fires, urgent, *above):
+        if rule.clear_when is None and inquiry.never(fires, urgent, *above, unknown=True):
             yield _dead_urgency(inquiry, rule, tier, word, condition)
         earlier.append((word, condition))
 
@@ -199,7 +197,7 @@ def rolls_again(inquiry: Inquiry, rule: Rule, tier: Tier) -> Lint | None:
     goal = target if isinstance(target, Parameter) else Literal(float(target), Unit.DAYS, like)
     there = is_true(rule, Compare("==", Name("dte", like), goal, like))
     facts = inquiry.ask(there, met(rule, tier.when))
-    if isinstance(facts, Answer) or not inquiry.never(there, unmet(rule, tier.when)):
+    if isinstance(facts, Answer) or not inquiry.never(there, unmet(rule, tier.when), unknown=True):
         return None
     dte = shown_value(facts["dte"], Unit.DAYS)
     return inquiry.lint(

@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 
 from rules.expression import Node
+from rules.facts import UNDELIVERED
 from rules.lints.formula import Claim, Facts, Want
-from rules.lints.inquiry import Inquiry, Lint, is_true, met
+from rules.lints.inquiry import Inquiry, Lint, is_true, met, names_of
 from rules.lints.search import Answer
-from rules.lints.words import bounds, facts_in, facts_shown, with_values, written
+from rules.lints.words import bounds, facts_in, facts_shown, joined, with_values, written
 from rules.rulebook import Rule
 
 
@@ -19,8 +20,8 @@ def hysteresis(inquiry: Inquiry, rule: Rule) -> Iterator[Lint]:
         yield inquiry.lint(
             "hysteresis",
             clear.source.at,
-            f"{rule.id} never clears: {written(clear)} is never true, so once it has fired it goes on for as "
-            "long as the position is open: change clear_when",
+            f"{rule.id} never clears: {written(clear)} {_why_never(inquiry, rule, clear)}, so once it has "
+            "fired it goes on for as long as the position is open: change clear_when",
             with_values(clear, rule, {}),
             bounds([clear], rule, {}),
         )
@@ -41,11 +42,18 @@ def hysteresis(inquiry: Inquiry, rule: Rule) -> Iterator[Lint]:
         yield inquiry.lint(
             "hysteresis",
             clear.source.at,
-            f"clear_when of {rule.id} changes nothing: it is true whenever `when` is not: leave a gap "
-            "between the two",
+            f"clear_when of {rule.id} changes nothing as long as its facts are known: it is true whenever "
+            "`when` is not: leave a gap between the two",
             f"{_shown(inquiry, rule, facts, when, clear)}: it clears, and `when` is false",
             facts_in(facts, [when, clear], rule),
         )
+
+
+def _why_never(inquiry: Inquiry, rule: Rule, clear: Node) -> str:
+    if inquiry.never(is_true(rule, clear)):
+        return "is never true"
+    missing = [name for name in names_of([clear]) if name in UNDELIVERED]
+    return f"needs {joined(missing)}, which nothing delivers yet"
 
 
 def _changes_nothing(inquiry: Inquiry, rule: Rule, when: Node, clear: Node) -> bool:

@@ -62,8 +62,12 @@ class Inquiry:
         given: tuple[tuple[str, str], ...] = (),
         doubtful: frozenset[str] = frozenset(),
         today: bool = False,
+        unknown: bool = False,
     ) -> bool:
-        """Whether it is proven that the claims are never all true."""
+        """Whether it is proven that the claims are never all true. `unknown`: not even while facts are
+        unknown, which only matters to claims that something is not true, or not false."""
+        if unknown:
+            doubtful = frozenset(names_of(claim.condition for claim in claims))
         return self.ask(*claims, given=given, doubtful=doubtful, today=today) is Answer.IMPOSSIBLE
 
     def lint(

@@ -54,7 +54,7 @@ def _contradictions(inquiry: Inquiry, rule: Rule, target: str) -> Iterator[Lint]
 
 
 def _never_fires(inquiry: Inquiry, rule: Rule, tier: Tier, fact: str, target: str) -> bool:
-    return inquiry.never(met(rule, tier.when), given=((fact, target),))
+    return inquiry.never(met(rule, tier.when), given=((fact, target),), unknown=True)
 
 
 def _never_without(inquiry: Inquiry, rule: Rule, tiers: list[Tier], facts: list[str], target: str) -> bool:

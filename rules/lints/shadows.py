@@ -223,7 +223,8 @@ def _lint(inquiry: Inquiry, rule: Rule, condition: Node, what: str, shadow: _Sha
     names = [above.name for above in shadow.by]
     fires = f"{names[0]} fires" if len(names) == 1 else f"one of {joined(names)} fires"
     resting = [f"{one.rule.id} cools down ({duration(one.rests_s)})" for one in shadow.by if one.rests_s]
-    resting += [f"{one.rule.id} is muted" for one in shadow.by if inquiry.book.mutes_of(one.rule.id)]
+    others = [one.rule.id for one in shadow.by if not one.own]
+    resting += [f"{other} is muted" for other in others if inquiry.book.mutes_of(other)]
     except_while = joined([*resting, *([shadow.unknown] if shadow.unknown else [])], "or")
     can = f"can win only while {except_while}: otherwise," if except_while else "can never win:"
     facts, other = _both(inquiry, rule, condition, shadow.by)
