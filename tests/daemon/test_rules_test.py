@@ -90,7 +90,7 @@ def test_wrong_tests_are_told_with_their_place_and_the_others_still_run(mine: Pa
 
 
 def test_without_a_file_the_rules_of_the_home_are_tested(mine: Path, ask: Ask, tmp_path: Path) -> None:
-    assert "28 tests passed" in ask("rules", "test", "--home", tmp_path).out, "the shipped ones at first"
+    assert "31 tests passed" in ask("rules", "test", "--home", tmp_path).out, "the shipped ones at first"
     mine.rename(tmp_path / "rules.yaml")
     assert ask("rules", "test", "--home", tmp_path).out.endswith("1 example and 0 tests passed\n")
     mine.with_name("mine_test.yaml").rename(tmp_path / "rules_test.yaml")

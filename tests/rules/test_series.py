@@ -369,7 +369,7 @@ def test_the_shipped_rules_do_what_their_tests_say(default_rules: rules.Rulebook
     assert rules_of(tests) == path
     run = judge_series(default_rules, tests)
     assert [str(failure) for failure in run.failures] == []
-    assert len(run.tests) == 28
+    assert len(run.tests) == 31
 
 
 def test_every_shipped_rule_has_a_moment_at_which_it_should_win(default_rules: rules.Rulebook) -> None:
