@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 import rules
+from benchmarks.random_rules import remembering
 from rules.judgement import Judgement, judge
 from rules.lints import inquiry
 from rules.lints.formula import Facts, Want
@@ -117,6 +118,16 @@ def test_what_is_proven_impossible_is_not_found_and_what_is_found_is_so(
             hidden = dict.fromkeys(question.unknowable)
             hidden |= dict.fromkeys(name for name in sorted(question.doubtful) if chance.random() < 0.3)
             assert not _all_hold(question, {**row, **hidden})
+
+
+def test_whatever_the_language_allows_can_be_linted() -> None:
+    kinds: Counter[str] = Counter()
+    for seed in range(20):
+        book = rules.parse(remembering(random.Random(seed), 5))
+        found = rules.lint(book)
+        assert all(one.text.startswith(f"{one.path}:{one.line}:{one.column}: warning: ") for one in found)
+        kinds.update(one.kind for one in found)
+    assert len(kinds) > 5
 
 
 @pytest.mark.parametrize("start", range(0, 60, 20))
