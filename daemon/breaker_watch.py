@@ -20,7 +20,16 @@ from daemon.metrics import Metrics
 from daemon.records import Alerts, Records
 from daemon.settings import BreakerSettings
 from daemon.statechart import Statechart
-from daemon.tripwires import Condition, Readings, Standing, begun, conditions, facts_of, looked
+from daemon.tripwires import (
+    Condition,
+    Readings,
+    Standing,
+    begun,
+    conditions,
+    facts_of,
+    looked,
+    loss_of_day,
+)
 from options.hours import is_open
 from rules.breaker import EVENTS, MODES, Event, Failed, Mode, judged, next_mode, stricter
 from rules.breaker.table import EVENT_MEANING, MODE_MEANING
@@ -57,8 +66,7 @@ class BreakerWatch:
         self._looked: datetime | None = None
         self._seen: Mapping[Event, Condition] = {}
         self._standing = Standing()
-        self._down_since: datetime | None = None
-        self._stale_since: datetime | None = None
+        self._since: dict[str, datetime] = {}
 
     # --- after a restart -------------------------------------------------------------------------
 
@@ -126,26 +134,36 @@ class BreakerWatch:
 
     def _readings(self, picture: Picture | None, now: datetime) -> Readings:
         state, opened = self._state, is_open(now)
-        down = opened and state.link is not LinkState.UP
-        self._down_since = (self._down_since or now) if down else None
+        limits, nlv = self._limits, state.account.figures(now)["nlv_usd"]
         share: float | None = 0.0
         if opened:
             share = _stale_share(picture) if state.has_picture and picture else None
-        if share is not None:
-            stale = share >= self._limits.stale_share > 0
-            self._stale_since = (self._stale_since or now) if stale else None
+        loss = loss_of_day(nlv, state.day_start_nlv_usd)
         return Readings(
             time=now,
-            nlv_usd=state.account.figures(now)["nlv_usd"],
+            nlv_usd=nlv,
             day_start_nlv_usd=state.day_start_nlv_usd,
+            loss_s=self._lasts("loss", None if loss is None else loss >= limits.daily_loss, now),
+            flatten_s=self._lasts(
+                "flatten", None if loss is None else loss >= limits.daily_loss_flatten, now
+            ),
             vix_change=state.board.underlying_change(VIX, DAY, now),
-            down_s=_seconds(self._down_since, now),
+            down_s=self._lasts("down", opened and state.link is not LinkState.UP, now),
             stale_share=share,
-            stale_s=_seconds(self._stale_since, now),
+            stale_s=self._lasts("stale", None if share is None else share >= limits.stale_share, now),
             closings=tuple(state.closings),
             rejections=tuple(state.rejections),
             unresolved=state.unresolved,
         )
+
+    def _lasts(self, what: str, holds: bool | None, now: datetime) -> float:
+        """For how many seconds it has held; what is unknown neither begins nor ends it."""
+        if holds:
+            self._since.setdefault(what, now)
+        elif holds is not None:
+            self._since.pop(what, None)
+        since = self._since.get(what)
+        return 0.0 if since is None else (now - since).total_seconds()
 
     def _tell(self, now: datetime) -> None:
         """Alert on what has not been known for long, once each."""
@@ -264,7 +282,3 @@ def _stale_share(picture: Picture) -> float:
     """The part of the positions that have a leg without a live quote."""
     states = picture.facts["quote_state"]
     return float((states != "live").sum()) / states.len() if states.len() else 0.0
-
-
-def _seconds(since: datetime | None, now: datetime) -> float:
-    return 0.0 if since is None else (now - since).total_seconds()

@@ -33,6 +33,7 @@ from trading.verdict import CONTRIBUTORS, Verdict, blocks_entries, verdicts_of
 log = structlog.get_logger()
 
 VIX = "VIX"
+CANNOT_CLOSE = "breaker_cannot_close"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +118,7 @@ class Judge:
         """While the breaker flattens: a closing for every position that has none at work."""
         state = self._state
         if state.breaker.mode is not Mode.FLATTENING:
+            self._alerts.clear_except(CANNOT_CLOSE, set())
             return []
         intents = []
         for position in state.positions.positions:
@@ -179,6 +181,9 @@ class Judge:
             return
         else:
             self._said[about] = (verdict.rule, reason)
+        if by_breaker and kind == "veto":
+            text = f"the breaker cannot close it: {reason}"
+            self._alerts.raise_(Alert(Severity.CRITICAL, CANNOT_CLOSE, verdict.position, text), moment.time)
         if by_breaker:
             ident, breaker = decision_id(verdict, moment.time), self._state.breaker
             decision = closing_decision(ident, verdict, kind, reason, breaker, moment)

@@ -28,12 +28,12 @@ async def opening_facts(
         margin_change_usd=margin.initial_change_usd,
         max_loss_usd=_max_loss_usd(intent, state.board.mid, now),
         quotes_live=quote is not None,
-        breaker=_why_closed(intent, state, blocking_rule),
+        breaker=why_closed(intent, state, blocking_rule),
         lake=str(state.pressure),
     )
 
 
-def _why_closed(intent: Intent, state: AccountState, blocking_rule: str) -> str:
+def why_closed(intent: Intent, state: AccountState, blocking_rule: str) -> str:
     """Why nothing may be opened now, by the breaker or by a rule of the book; empty when it may."""
     breaker = state.breaker
     if not breaker.allows_opening:

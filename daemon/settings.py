@@ -111,6 +111,7 @@ class BreakerSettings(Strict):
 
     daily_loss: float = Field(default=0.03, ge=0, lt=1)
     daily_loss_flatten: float = Field(default=0.06, ge=0, lt=1)
+    loss_s: float = Field(default=240.0, ge=0, le=3600)
     vix_rise: float = Field(default=0.4, ge=0, le=10)
     losses: int = Field(default=4, ge=0, le=1000)
     losses_window_h: float = Field(default=24.0, gt=0, le=168)

@@ -24,6 +24,7 @@ class Closing:
 class Readings:
     """What the conditions look at; None where it is unknown.
 
+    `loss_s` and `flatten_s` are how long the loss of the day has been beyond its first and second limit.
     `vix_change` is relative to yesterday's close. `down_s` is how long there has been no link in trading
     hours, `stale_share` the share of positions without live quotes (0 outside of trading hours) and `stale_s`
     how long that has been beyond the limit. `unresolved` are differences with the broker's books, in words.
@@ -32,6 +33,8 @@ class Readings:
     time: datetime
     nlv_usd: float | None
     day_start_nlv_usd: float | None
+    loss_s: float
+    flatten_s: float
     vix_change: float | None
     down_s: float
     stale_share: float | None
@@ -58,8 +61,8 @@ class Condition:
 def conditions(seen: Readings, limits: BreakerSettings) -> dict[Event, Condition]:
     """Every condition that is switched on, by the event that it begins with."""
     found = (
-        _loss(Event.DAILY_LOSS, seen, limits.daily_loss),
-        _loss(Event.FLATTEN, seen, limits.daily_loss_flatten),
+        _loss(Event.DAILY_LOSS, seen, limits.daily_loss, seen.loss_s >= limits.loss_s),
+        _loss(Event.FLATTEN, seen, limits.daily_loss_flatten, seen.flatten_s >= limits.loss_s),
         _vix(seen, limits.vix_rise),
         _losses(seen, limits),
         _beyond(Event.BROKER_DOWN, seen.down_s, limits.broker_down_s, f"no link for {seen.down_s:.0f} s"),
@@ -70,13 +73,20 @@ def conditions(seen: Readings, limits: BreakerSettings) -> dict[Event, Condition
     return {condition.event: condition for condition in found if condition is not None and condition.limit}
 
 
-def _loss(event: Event, seen: Readings, limit: float) -> Condition:
-    now, before = seen.nlv_usd, seen.day_start_nlv_usd
-    if now is None or before is None or before <= 0:
+def loss_of_day(nlv_usd: float | None, day_start_nlv_usd: float | None) -> float | None:
+    """Share of what the account was worth when the day began, negative for a gain; None when unknown."""
+    if nlv_usd is None or day_start_nlv_usd is None or day_start_nlv_usd <= 0:
+        return None
+    return (day_start_nlv_usd - nlv_usd) / day_start_nlv_usd
+
+
+def _loss(event: Event, seen: Readings, limit: float, lasts: bool) -> Condition:
+    """It must last: one wrong figure of the broker's must not close a book."""
+    loss = loss_of_day(seen.nlv_usd, seen.day_start_nlv_usd)
+    if loss is None:
         return Condition(event, None, None, limit, "the loss of the day is unknown")
-    loss = (before - now) / before
-    said = f"{'loss' if loss > 0 else 'gain'} of the day {abs(loss):.2%} of {before:,.0f} USD"
-    return _beyond(event, loss, limit, said)
+    said = f"{'loss' if loss > 0 else 'gain'} of the day {abs(loss):.2%} of {seen.day_start_nlv_usd:,.0f} USD"
+    return Condition(event, loss >= limit and lasts, loss, limit, said)
 
 
 def _vix(seen: Readings, limit: float) -> Condition:

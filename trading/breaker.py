@@ -121,7 +121,8 @@ class Breaker:
     """The breaker as it stands: since when, by whom and why.
 
     `recorded` is the mode of the last entry, `number` and `moved` that entry's. `standing` are the conditions
-    that stood then. `hold` is a human's stricter word whose entry is still being made.
+    that stood then. `hold` is a human's stricter word whose entry is still being made: until an entry is as
+    strict.
     """
 
     recorded: Mode = Mode.ARMED
@@ -154,7 +155,7 @@ class Breaker:
             number=max(entry.number, self.number),
             moved=entry.time,
             standing=frozenset(entry.facts.get("standing", ())),
-            hold=None if entry.event in HUMAN else self.hold,
+            hold=None if self.hold is None or stricter(entry.mode, self.hold) is entry.mode else self.hold,
         )
         if entry.mode is self.recorded and entry.event not in HUMAN:
             return after

@@ -48,8 +48,14 @@ def test_a_losing_day_trips_then_closes_everything_and_waits_for_a_human(
     replay: Callable[..., Any], home: Any, helpers: Any
 ) -> None:
     """The condor costs twice, then four times its credit: 0.3 % and 0.8 % of the account."""
-    gateway = replay(helpers.story(left=1.0, course=((60, 2.0), (120, 4.0))))
-    limits = {"daily_loss": 0.002, "daily_loss_flatten": 0.006, "vix_rise": 0.0, "half_open_min": 1}
+    gateway = replay(helpers.story(left=1.0, course=((30, 2.0), (75, 4.0))))
+    limits = {
+        "daily_loss": 0.002,
+        "daily_loss_flatten": 0.006,
+        "loss_s": 10.0,
+        "vix_rise": 0.0,
+        "half_open_min": 1,
+    }
     home.settle(gateway, breaker=limits)
     (home.path / "rules.yaml").write_text(NEVER)
     daemon = home.start()
@@ -88,6 +94,31 @@ def test_a_losing_day_trips_then_closes_everything_and_waits_for_a_human(
         rows(home, "decisions").height,
     )
     assert home.json("breaker")["state"] == "half_open", "also while no daemon runs"
+
+
+@pytest.mark.timeout(180)
+def test_what_cannot_be_priced_is_not_flattened_blindly_and_a_halt_ends_it(
+    replay: Callable[..., Any], home: Any, helpers: Any
+) -> None:
+    gateway = replay(helpers.story(silent_leg=101))
+    home.settle(gateway, breaker={"stale_s": 5.0, "flatten_on": ["data_stale"]})
+    daemon = home.start()
+    helpers.wait_until(lambda: state(home) == "flattening", 60, "it flattens")
+    helpers.wait_until(lambda: len(events(home)) == 2, 30, "and that is written down")
+    assert events(home) == [("data_stale", "tripped"), ("flatten", "flattening")]
+    kinds = helpers.wait_until(
+        lambda: {"breaker_cannot_close"} & set(rows(home, "alerts")["kind"]), 30, "somebody must know"
+    )
+    assert kinds
+    assert home.ask("reset", "--reason", "hm").stdout == (
+        "trading is flattening: a reset does not end it; optiond halt does\n"
+    )
+    assert home.ask("halt", "--reason", "by hand then").stdout == "trading is halted\n"
+    helpers.stop(daemon)
+    assert gateway.orders() == []
+    vetoes = rows(home, "decisions").filter((pl.col("rule") == "breaker") & (pl.col("kind") == "veto"))
+    assert vetoes.height == 1, "not on every cycle"
+    assert "not every leg has a live two-sided quote" in vetoes["reason"][0]
 
 
 @pytest.mark.timeout(180)

@@ -15,10 +15,12 @@ import pytest
 import rules
 from broker.events import LinkState
 from broker.interactive_brokers import InteractiveBrokers
+from broker.protocol import ComboLeg
 from daemon.account_state import AccountState
 from daemon.console import Console
 from daemon.engine import Engine
 from daemon.metrics import Metrics
+from daemon.opening_facts import why_closed
 from daemon.records import Records
 from daemon.restore import journal_of, restore
 from daemon.rules_file import RulesFile
@@ -26,11 +28,15 @@ from daemon.rules_standing import Standing
 from daemon.settings import BreakerSettings, SyncSettings
 from daemon.statechart import Statechart
 from lake import Lake, LakeReader
+from options import ConId, Contract, Right, SecType
 from rules.breaker import EVENTS, Event, Mode, after
 from sync.line_budget import LineBudget
 from sync.quote_board import QuoteBoard
 from sync.tables import LAKE_TABLES
+from trading.breaker import Breaker
 from trading.desk import Desk
+from trading.intent import Intent, IntentKind, IntentState
+from trading.price_walk import Urgency
 from trading.rolling import Roller
 
 T = datetime(2026, 3, 2, 15, tzinfo=UTC)
@@ -203,6 +209,30 @@ async def test_a_link_that_is_down_counts_in_trading_hours_only(live: Any) -> No
     assert await desktop.look(299) is Mode.ARMED, "attempts to connect do not start the count anew"
     assert await desktop.look(300) is Mode.TRIPPED
     assert desktop.rows("breaker")["reason"].to_list() == ["no link for 300 s"]
+
+
+def opening(name: str) -> Intent:
+    put = Contract(ConId(1), "IWM", SecType.OPTION, T.date(), 245.0, Right.PUT, 100)
+    return Intent(
+        name, "dec-1", f"IWM-{name}", "dte_roll", 7, IntentKind.OPEN, IntentState.INTENDED,
+        (ComboLeg(put, 1),), 1, 0.20, Urgency.NORMAL, T, (0,),
+    )  # fmt: skip
+
+
+async def test_on_trial_one_entry_at_a_time_and_tripped_none(live: Any) -> None:
+    state = live().state
+    first, second = opening("a"), opening("b")
+    state.desk.open(first)
+    assert why_closed(first, state, "") == ""
+    assert why_closed(first, state, "portfolio_limits") == "rule portfolio_limits blocks entries"
+    state.desk.open(second)
+    assert why_closed(first, state, "") == "", "armed"
+    state.breaker = Breaker(recorded=Mode.HALF_OPEN)
+    assert why_closed(first, state, "") == "half_open: one entry at a time, IWM-b is being opened"
+    state.desk.refuse(second, "one at a time", T)
+    assert why_closed(first, state, "") == ""
+    state.breaker = Breaker(recorded=Mode.TRIPPED, actor="breaker", reason="VIX +50%")
+    assert why_closed(first, state, "") == "tripped by breaker: VIX +50%"
 
 
 # --- the second opinion --------------------------------------------------------------------------

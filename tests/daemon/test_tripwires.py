@@ -13,7 +13,7 @@ from rules.breaker import Event
 
 T = datetime(2026, 3, 2, 15, tzinfo=UTC)
 LIMITS = BreakerSettings()
-CALM = Readings(T, 100_000.0, 100_000.0, 0.02, 0.0, 0.0, 0.0)
+CALM = Readings(T, 100_000.0, 100_000.0, 900.0, 900.0, 0.02, 0.0, 0.0, 0.0)
 
 
 def lost(usd: float | None, hours_ago: float = 1) -> Closing:
@@ -64,6 +64,12 @@ def test_a_condition_holds_at_its_limit_and_not_below(event: Event, at: Any, bel
 )
 def test_what_is_unknown_neither_holds_nor_is_fine(event: Event, unknown: dict[str, Any]) -> None:
     assert seen(event, **unknown) is None
+
+
+def test_a_loss_must_last_because_one_wrong_figure_must_not_close_a_book() -> None:
+    assert seen(Event.FLATTEN, nlv_usd=90_000.0, flatten_s=239.0) is False
+    assert seen(Event.FLATTEN, nlv_usd=90_000.0, flatten_s=240.0) is True
+    assert seen(Event.DAILY_LOSS, nlv_usd=90_000.0, loss_s=239.0) is False
 
 
 def test_an_unknown_result_does_not_hide_losses_that_are_enough() -> None:
