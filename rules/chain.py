@@ -12,7 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from rules.problem import Mark, Problems, RulesInvalid
-from rules.source import MAX_BYTES, TOO_LARGE, Mapping, Scalar, read_text, read_tree
+from rules.source import MAX_BYTES, TOO_LARGE, Mapping, Scalar, read_text, read_tree, size_of
 
 MAX_FILES = 5
 
@@ -142,6 +142,6 @@ def _checked(chain: Chain) -> Chain:
         extended = chain.links[MAX_FILES - 1]
         mark = extended.extends.mark if extended.extends else Mark(1, 1)
         extended.problems.add(mark, f"more than {MAX_FILES} files extend each other: join some of them")
-    elif first.extends and first is not last and len(chain.text.encode()) > MAX_BYTES:
+    elif first.extends and first is not last and size_of(chain.text) > MAX_BYTES:
         first.problems.add(first.extends.mark, f"with all that it extends {TOO_LARGE}")
     return chain

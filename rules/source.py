@@ -109,7 +109,7 @@ def read_tree(text: str, problems: Problems, beginning: str = _BEGINNING) -> Map
 
     `beginning` is said of a file that is no mapping: how it should start.
     """
-    if len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
+    if size_of(text) > MAX_BYTES:
         problems.add(Mark(1, 1), TOO_LARGE)
         return None
     if _has_tabs(text, problems) or _has_directive(text, problems) or _is_long(text, problems):
@@ -139,6 +139,11 @@ def read_tree(text: str, problems: Problems, beginning: str = _BEGINNING) -> Map
     mark = builder.root.mark if builder.root else Mark(1, 1)
     problems.add(mark, f"nothing is in it: {beginning}" if not text.strip() else beginning)
     return None
+
+
+def size_of(text: str) -> int:
+    """Its bytes in a file, also of what no file can hold: half of a surrogate pair is refused later."""
+    return len(text.encode("utf-8", "surrogatepass"))
 
 
 def place_in(source: str, scalar: Scalar) -> Callable[[int], Mark]:

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import rules
-from tests.rules.fuzz_loader import SHAPES, WORDS, judged, mutated, seeds
+from tests.rules.fuzz_loader import EXTENDED, SHAPES, WORDS, judged, mutated, seeds
 
 STARTS = seeds()
 RULE = "rules:\n  - {{id: a, priority: 1, when: {}, do: close}}\n"
@@ -70,6 +70,8 @@ def test_a_directive_is_refused(line: str) -> None:
 def test_a_lone_surrogate_is_refused() -> None:
     with pytest.raises(rules.RulesInvalid, match="1:8: not text"):
         rules.parse("rules: \ud800\n")
+    with pytest.raises(rules.RulesInvalid, match="1:8: not text"):
+        rules.parse(f"extends: base.yaml\n{EXTENDED}extends: other.yaml\n{EXTENDED}rules: \ud800\n")
 
 
 def test_a_thousand_problems_are_enough_and_a_hundred_are_shown() -> None:
