@@ -42,6 +42,15 @@ HOW_TO_WRITE = {
     Unit.NUMBER: "a plain number",
     Unit.TEXT: "text",
 }
+_SAMPLES = {
+    Unit.RATIO: "50%",
+    Unit.DAYS: "21d",
+    Unit.SECONDS: "2m",
+    Unit.POINTS: "5vol",
+    Unit.PERCENTILE: "30",
+    Unit.USD: "$500",
+    Unit.NUMBER: "2",
+}
 _PLAIN: Mapping[Unit, Schema] = {
     # A whole number is a share of a hundred times what was meant: 80 is not 80 %.
     Unit.RATIO: {"type": "number", "not": {"type": "integer", "not": {"const": 0}}},
@@ -206,11 +215,18 @@ def _mapping(
     return schema | ({"required": required} if required else {})
 
 
+def _compared(fact: Fact) -> str:
+    """A condition that asks for the fact, to be completed by an editor."""
+    if fact.unit is Unit.TEXT:
+        return f"{fact.name} == '{fact.values[0] if fact.values else 'SPY'}'"
+    return f"{fact.name} >= {_SAMPLES[fact.unit]}"
+
+
 def _condition() -> Schema:
     several = {"type": "array", "items": {"$ref": "#/definitions/condition"}, "minItems": 1}
     return {
         "anyOf": [
-            {"type": "string", "minLength": 1},
+            {"type": "string", "minLength": 1, "examples": [_compared(fact) for fact in CATALOGUE]},
             *[
                 {
                     "type": "object",

@@ -98,6 +98,13 @@ def test_every_fact_has_its_hover_text() -> None:
         assert all(fact.meaning in facts[name]["description"] for name, fact in rules.FACTS.items())
 
 
+def test_every_fact_has_a_condition_to_begin_with_and_it_is_sound() -> None:
+    offered = rules_schema()["definitions"]["condition"]["anyOf"][0]["examples"]
+    assert [text.split()[0] for text in offered] == list(rules.FACTS)
+    for text in offered:
+        rules.parse(SOUND.replace("when: dte <= 1d", f'when: "{text}"'))
+
+
 ACCEPTED = (
     "for: 30s",
     "cooldown: 1.5h",
