@@ -12,6 +12,7 @@ from rules.rulebook import Action
 from rules.source import Mapping, Scalar, check_keys
 
 ACTIONS = ("close", "reduce", "roll", "block_entries")
+_BESIDE = ("urgency", "once", "when", "for", "cooldown")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,10 @@ class ActionReader:
             word, argument = node.text, None
         elif isinstance(node, Mapping) and len(node.items) == 1:
             word, (_, argument) = next(iter(node.items.items()))
+        elif isinstance(node, Mapping) and (beside := [key for key in _BESIDE if key in node.items]):
+            said = f"`{beside[0]}` stands beside `do:`, not in it: write it in a line of its own"
+            self.problems.add(node.items[beside[0]][0].mark, said)
+            return None
         else:
             self.problems.add(
                 node.mark, "do is one action: write {close: mid}, {reduce: half} or {roll: {dte: 45d}}"

@@ -43,12 +43,28 @@ _WEEKS = frozenset(("w", "wk", "wks", "week", "weeks"))
 
 def unit_advice(text: str, dollar: str, digits: str, unit: str) -> str:
     """What is wrong with a number that has an unknown unit, or a dollar sign and a unit."""
-    word = unit.lower()
+    word = unit.lower().strip("%") or "%"
     if word in _SCALES:
         return f"{text}: write it out: {dollar}{float(digits) * _SCALES[word]:.15g}"
     if dollar:
         return f"{text}: an amount of USD has no unit behind it: write ${digits}"
     return f"unknown unit {unit!r} in {text}: {_meant(digits, word) or UNITS_HINT}"
+
+
+def number_advice(text: str) -> str:
+    """What is wrong with a text that should be a number."""
+    spaced = re.fullmatch(r"([+-]?)(\$?)\s*([\d.]+)\s*([A-Za-z%$]*)", text)
+    if re.fullmatch(r"[+-]?\$?[\d.]+(,\d+)+\S*", text):
+        return f"{text!r} is not a number: write it without commas, such as 1000 or 0.30"
+    if spaced and spaced.group(4) == "$":
+        return (
+            f"{text!r} is not a number: the dollar sign stands before it, {spaced.group(1)}${spaced.group(3)}"
+        )
+    if spaced and spaced.group(2) and not spaced.group(4):
+        return f"{text!r} is not a number: write {spaced.group(1)}${spaced.group(3)}"
+    if spaced and (meant := _meant(spaced.group(1) + spaced.group(3), spaced.group(4).lower())):
+        return f"{text!r} is not a number: {meant}"
+    return f"{text!r} is not a number: {UNITS_HINT}"
 
 
 def syntax_advice(text: str, offset: int, error: UnexpectedInput) -> str:
@@ -81,6 +97,9 @@ def _bracket(before: str, rest: str) -> str:
         return f"there is no function {function.group(0)}: there are abs, min and max"
     if rest.startswith(")") and before.count("(") <= before.count(")"):
         return "did not expect ) here: it closes nothing, remove it"
+    inside = re.search(r"\b(abs|min|max)\([^)]*$", before)
+    if inside and re.match(r"<|>|==|!=", rest):
+        return f"did not expect {rest[0]} here: close the bracket of {inside.group(1)} first"
     if rest.startswith(",") and re.search(r"\bbetween\b[^,]*$", before):
         return "did not expect , here: write between 10% and 20%"
     return ""
@@ -116,12 +135,18 @@ def _word(before: str, rest: str) -> str:
     word = found.group(0) if found else ""
     if word in ("AND", "OR", "NOT", "IN", "BETWEEN", "And", "Or", "Not"):
         return f"did not expect {word} here: write it in small letters, `{word.lower()}`"
+    doubled = re.search(r"\b(and|or|not)\s+(and|or)$", before)
+    if doubled:
+        return f"did not expect {word or rest[0]} here: `{doubled.group(0)}` has one word too many"
     if word.lower() in _SPOKEN and before:
         return f"did not expect {word} here: compare with a sign: >=, <=, >, <, == or !="
     return ""
 
 
 def _meant(digits: str, word: str) -> str:
+    """The number with the unit that the word means; empty when it means none, or it is no number."""
+    if not re.fullmatch(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?", digits):
+        return ""
     if word in _WEEKS:
         return f"write days, {7 * float(digits):g}d"
     return f"write {_UNITS[word].format(digits)}" if word in _UNITS else ""

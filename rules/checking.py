@@ -5,6 +5,7 @@ percentile; with a decimal point it may also be a ratio; zero may be anything. E
 unit written, so that `profit >= 80` is refused instead of meaning 8,000 %.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
@@ -28,6 +29,7 @@ from rules.problem import Problems, did_you_mean
 _MAX_NODES = 2_000
 _MAX_NODES_OF_A_FILE = 10_000  # sixty rules of 150 parts each; more costs seconds to check
 _PLAIN_UNITS = frozenset({Unit.NUMBER, Unit.POINTS, Unit.PERCENTILE})
+_SYMBOL = re.compile(r"[A-Z][A-Z0-9]{0,5}")
 _HOW_TO_WRITE = {
     Unit.RATIO: "{0}%",
     Unit.DAYS: "{0}d",
@@ -217,9 +219,15 @@ class Checker:
             if name == self.macros_below[0]:
                 return f"the macro {name} cannot stand for itself: write out what it means"
             return f"the macro {name} stands further below: move it above this one"
-        if any(name in fact.values for fact in FACTS.values()):
+        if any(name in fact.values for fact in FACTS.values()) or self._is_symbol(name):
             return f"{name} is text: write '{name}'"
+        if name in ("true", "false", "yes", "no"):
+            return f"{name} is not a condition: write one, such as dte <= 1d"
         return f"unknown fact {name}: {did_you_mean(name, [*self.units, *self.macros])}"
+
+    def _is_symbol(self, name: str) -> bool:
+        """Whether it looks like SPY, and not like VIX, which is a fact in capital letters."""
+        return _SYMBOL.fullmatch(name) is not None and name.lower() not in self.units
 
     def _macro(self, node: Name, condition: Node | None) -> tuple[Node, Type]:
         if condition is None:
@@ -236,6 +244,8 @@ class Checker:
             raise self._fail(node, f"${node.name}: parameters belong to rules; write the value here")
         if node.name not in self.parameters:
             hint = did_you_mean(node.name, self.parameters) if self.parameters else "add it under `params:`"
+            if node.name in self.units:
+                raise self._fail(node, f"{node.name} is a fact: write it without $")
             raise self._fail(node, f"unknown parameter ${node.name}: {hint}")
         return node, type_of(self.parameters[node.name])
 

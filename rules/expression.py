@@ -13,7 +13,7 @@ from pathlib import Path
 from lark import Lark, Token, Tree
 from lark.exceptions import UnexpectedInput, UnexpectedToken
 
-from rules.advice import UNITS_HINT, syntax_advice, unit_advice
+from rules.advice import number_advice, syntax_advice, unit_advice
 from rules.facts import Unit
 from rules.problem import Mark, Problems
 
@@ -149,7 +149,7 @@ def parse_literal(text: str, at: Mark) -> Literal:
     sign = -1.0 if text.startswith("-") else 1.0
     match = _LITERAL.fullmatch(text.lstrip("+-").strip())
     if not match or len(text) - len(text.lstrip("+-")) > 1:
-        raise ValueError(f"{text!r} is not a number: {UNITS_HINT}")
+        raise ValueError(number_advice(text))
     dollar, digits, suffix = match.groups()
     number = sign * float(digits)
     if not math.isfinite(number):
@@ -171,7 +171,7 @@ def written_like(text: str, value: float) -> str:
     """A value in base units with the unit and the dollar sign of a literal: 0.85 like "80%" is "85%"."""
     match = _LITERAL.fullmatch(text.strip().lstrip("+-"))
     if not match:
-        raise ValueError(f"{text!r} is not a number: {UNITS_HINT}")
+        raise ValueError(number_advice(text))
     dollar, _, suffix = match.groups()
     number = value * 100 if suffix == "%" else value / _SUFFIXES[suffix][1] if suffix else value
     return f"{'-' if number < 0 else ''}{dollar}{abs(number):.10g}{suffix}"

@@ -208,7 +208,9 @@ def _own_rules(top: Mapping, reader: RuleReader) -> list[Rule]:
             return []
     node = top.get("rules")
     if not isinstance(node, Sequence) or not node.items:
-        problems.add((node or top).mark, "`rules:` needs a list with at least one rule")
+        if node is not None or all(key in _KEYS for key in top.items):
+            said = "`rules:` needs a list with at least one rule: start each with `- id: name`"
+            problems.add((node or top).mark, said)
         return []
     rules = _listed(node, reader)
     check_unique(rules, problems)

@@ -233,6 +233,10 @@ class RuleReader:
             said = "any and all beside each other: put one into the other, {all: [profit >= 10%, {any: […]}]}"
             self.problems.add(node.mark, said)
             return None
+        meant = {"or": "any", "and": "all"}.get(next(iter(node.items), ""))
+        if meant:
+            self.problems.add(node.mark, f"a list of conditions: write {{{meant}: […]}}")
+            return None
         if len(node.items) != 1 or not {"any", "all"} & set(node.items):
             self.problems.add(node.mark, "a condition is text, {any: […]} or {all: […]}")
             return None

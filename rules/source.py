@@ -121,7 +121,7 @@ def read_tree(text: str, problems: Problems, beginning: str = _BEGINNING) -> Map
                 return None
     except MarkedYAMLError as error:
         place = error.problem_mark or error.context_mark
-        if "could not find expected ':'" in str(error.problem):
+        if re.search("could not find expected ':'|unexpected end of stream", str(error.problem)):
             place = error.context_mark or place
         mark = _mark(text, place)
         lines = text.split("\n")[: mark.line]
@@ -228,8 +228,19 @@ def _code(character: str | int) -> int:
 def _advice(error: MarkedYAMLError, lines: list[str]) -> str:
     """What is wrong and what to do; `lines`: those up to the one where it is."""
     said = str(error.problem or error.context)
+    line, above = (["", "", *lines])[-1], (["", "", *lines])[-2]
+    mark = error.problem_mark or error.context_mark
+    column = mark.column if mark else 0
+    if "mapping values are not allowed" in said and ":" not in line[:column]:
+        if re.match(r"\s*-\w", above):
+            return "the dash in the line above needs a blank behind it: `- id: take_profit`"
+        return "the line above has no `: ` behind its key: write `id: take_profit`"
     if "mapping values are not allowed" in said:
-        return "a second `:` on this line; put the text in quotes, or start a new line"
+        return "a second `:` on this line: put it in braces, {full: 80%}, or in quotes, or start a new line"
+    if "unexpected end of stream" in said:
+        return "the quote that starts here is not closed: add another at its end"
+    if "expected <block end>" in said and line[column : column + 1] in ("}", "]"):
+        return f"a {line[column]} too many: remove it"
     if "cannot start any token" in said:
         sign = re.search(r"found character (\S+)", said)
         return f"{sign.group(1) if sign else said} cannot start a value: put the text in quotes"

@@ -116,6 +116,15 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path, content: bytes | 
     assert caught.value.problems[0].path == str(path)
 
 
+@pytest.mark.parametrize(
+    "number", ["1.2.3 weeks", "1..2 days", "1.2.3w", "5.k", "1e400 weeks", "1e400k", "$1.2.3 %"]
+)
+def test_what_is_no_number_at_all_is_refused_in_words(number: str) -> None:
+    for text in (SOUND.replace("80%", number), SOUND + f"    for: {number}\n"):
+        with pytest.raises(rules.RulesInvalid):
+            rules.parse(text)
+
+
 ANYTHING = st.text(alphabet=st.sampled_from(" \n-:{}[](),'\"$%<>=!&*#|>.01dvolprofitandnm\tä"), max_size=60)
 
 
