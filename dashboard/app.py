@@ -15,7 +15,7 @@ import structlog
 from dash import Dash
 from werkzeug.serving import ThreadedWSGIServer
 
-from dashboard import callbacks, layout, rules_desk, rules_gate
+from dashboard import callbacks, layout, rules_desk, rules_gate, why
 from dashboard.control import Control
 from dashboard.sight import Watch
 from ops.systemd import notify, watchdog_interval_s
@@ -55,6 +55,7 @@ def create_app(home: Path, control_url: str, title: str) -> Dash:
     app.layout = layout.page(title)
     watch = Watch(home, control, lambda: datetime.now(UTC))
     callbacks.register(app, watch, control)
+    why.register(app, watch, control)
     rules_desk.register(app, control)
     rules_gate.register(app, watch, control)
     return app

@@ -234,6 +234,19 @@ class Control:
         except ValidationError as error:
             raise DaemonSilent(f"{self.url}/rules/file is not understood: {error}") from error
 
+    def rule_moment(self, position: str) -> dict[str, Any] | None:
+        """What the rules know of a position ("": the book) now, as `lake.rule_moments.rule_moment` has it;
+        None when the daemon does not tell. Raises DaemonSilent."""
+        asked = self._http.build_request("GET", f"{self.url}/rules/moment", params={"position": position})
+        answer = self._send(asked)
+        if not answer.is_success:
+            return None
+        try:
+            row: dict[str, Any] = answer.json()
+        except ValueError as error:
+            raise DaemonSilent(f"{self.url}/rules/moment is not understood: {error}") from error
+        return row if row.get("facts") is not None else None
+
     def change_rules(self, what: str, change: dict[str, Any], token: str) -> None:
         """Have one thing in the rules file changed; `what` is parameter, mode, mute or unmute.
 

@@ -5,7 +5,7 @@ from typing import Any
 from dash import dcc, html
 from dash.development.base_component import Component
 
-from dashboard import pieces, rules_desk, rules_gate
+from dashboard import pieces, rules_desk, rules_gate, why
 from dashboard.figures import GREEKS, NLV, Series
 
 REFRESH_EVERY_MS = 2000
@@ -52,6 +52,7 @@ def page(title: str) -> Component:
                     html.Section(id="strip", className="strip", **pieces.dashed(aria_label="Health")),
                     html.Section(id="tiles", className="tiles", **pieces.dashed(aria_label="Book")),
                     _section("Positions", html.Div(id="positions")),
+                    _section("Why did it (not) fire?", why.panel()),
                     _section("Decisions", html.Div(id="decisions")),
                     html.Div(
                         [

@@ -10,6 +10,8 @@ from dashboard import notation, pieces
 
 Row = dict[str, Any]
 
+WHY = "why-of"
+"""Type of the id of a link that asks why the rules fire or not on its position."""
 TONES = {"live": "good", "modelled": "fair", "stale": "poor", "missing": "bad"}
 _LEG_HEADS = ("Leg", "Qty", "Cost", "Bid", "Ask", "Mark", "IV", "Δ", "Γ", "Θ", "Vega", "Quote")
 _MANY_EXPIRIES = "the legs end on different days"
@@ -101,8 +103,15 @@ def _inside(position: Row) -> list[Component]:
     parts: list[Component] = (
         [] if not _unquoted(position) else [html.P(_notice(position), className="notice")]
     )
+    asked = html.A(
+        "Why did its rules (not) fire?",
+        id={"type": WHY, "position": position["id"]},
+        href="#why-choice",
+        className="asked",
+    )
     return [
         *parts,
+        html.P(asked),
         html.Div(figures, className="fields"),
         pieces.table("legs", _LEG_HEADS, (_leg_cells(leg) for leg in position["legs"])),
     ]

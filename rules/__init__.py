@@ -6,6 +6,7 @@ No clock, no I/O except `load`. Any room above may come in.
 """
 
 from rules.decide import DecideRun, decide_lines
+from rules.distance import NEAR
 from rules.explanation import Explanation, explain
 from rules.facts import CATALOGUE, FACTS, Fact, Unit
 from rules.fold import step
@@ -21,6 +22,7 @@ __all__ = [
     "CATALOGUE",
     "DECISIONS",
     "FACTS",
+    "NEAR",
     "DecideRun",
     "Explanation",
     "Fact",

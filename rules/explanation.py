@@ -68,6 +68,16 @@ class Condition:
         return distance(self.shape, self.trace) if self.is_comparison else None
 
     @property
+    def relative(self) -> float | None:
+        """`distance` as a share of the threshold, see `distance.relative`; None where there is none."""
+        change, threshold = self.distance, self.threshold
+        return (
+            relative(self.shape, threshold, change)
+            if isinstance(threshold, float) and change is not None
+            else None
+        )
+
+    @property
     def parts(self) -> tuple["Condition", ...]:
         if self.is_comparison:
             return ()

@@ -19,6 +19,9 @@ from rules.fold import Stepped
 FAR = 1.5 * NEAR
 """A rule that was near is so until it is farther than this."""
 
+TELLING_FIRST = ("near", "wins", "fires", "waits", "unknown", "quiet", "off")
+"""Outcomes in the order in which people want to see them."""
+
 _ROUNDING = 1e-9
 _QUIET, _NEAR, _WAITS, _FIRES, _WINS, _UNKNOWN, _NEVER_SEEN = range(7)
 _CODES = {

@@ -23,6 +23,7 @@ from dashboard.app import create_app
 from lake import TABLES, Lake
 from lake.schemas import Column, facts_table
 from options import greeks
+from sync.tables import TRACES_TABLE
 
 TOKEN = "correct-horse-battery-staple"
 NOW = datetime(2026, 2, 4, 15, 31, 5, tzinfo=UTC)
@@ -100,7 +101,7 @@ class Trader:
     time: datetime = NOW - timedelta(hours=1)
 
     def commit(self, **rows: list[dict[str, Any]]) -> None:
-        schemas = {**TABLES, "facts": FACTS_TABLE}
+        schemas = {**TABLES, "facts": FACTS_TABLE, "traces": TRACES_TABLE}
         frames = {
             name: pl.DataFrame(given, schema_overrides=_types(schemas[name], given))
             for name, given in rows.items()
@@ -342,6 +343,7 @@ class Daemon:
     )
     changes: dict[str, Any] = field(default_factory=dict)
     orders: list[dict[str, str]] = field(default_factory=list)
+    moment: dict[str, Any] = field(default_factory=lambda: {"facts": None})
     stop: Callable[[], None] = lambda: None
     hand: RulesHand | None = None
     """Set: the rules are those of its engine."""
@@ -421,6 +423,10 @@ def _api(daemon: Daemon, rules_path: Path) -> FastAPI:
     def status() -> dict[str, Any]:
         return daemon.status()
 
+    @app.get("/rules/moment")
+    def moment(position: str) -> dict[str, Any]:
+        return daemon.moment
+
     def switch(state: str, order: dict[str, str], authorization: str) -> dict[str, str]:
         if authorization != f"Bearer {TOKEN}":
             raise HTTPException(401, "wrong token")
@@ -470,7 +476,7 @@ def daemon(rules_path: Path) -> Iterator[Daemon]:
 @pytest.fixture
 def trader(tmp_path: Path) -> Iterator[Trader]:
     """A lake in `tmp_path` with a realistic day in it, open for more."""
-    lake = Lake.open(tmp_path, {**TABLES, "facts": FACTS_TABLE})
+    lake = Lake.open(tmp_path, {**TABLES, "facts": FACTS_TABLE, "traces": TRACES_TABLE})
     trader = Trader(lake)
     write_day(trader)
     yield trader

@@ -77,7 +77,7 @@ def test_a_newcomer_sees_it_trade_stops_it_and_lets_it_go_on(
     desktop.goto(address)
     for symbol in ("IWM", "QQQ", "SPY"):
         expect(desktop.get_by_text(f"{symbol} iron condor").first).to_be_visible(timeout=WAIT_MS)
-    decision = desktop.locator("summary").filter(has_text="take_profit").first
+    decision = desktop.locator(".decision summary").filter(has_text="take_profit").first
     expect(decision).to_be_visible(timeout=WAIT_MS)
     decision.click()
     expect(desktop.locator("pre.explanation").first).to_contain_text("profit >= $half", timeout=WAIT_MS)
