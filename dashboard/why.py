@@ -4,9 +4,10 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from dash import ALL, Dash, Input, Output, State, ctx, dcc, html, no_update
@@ -51,32 +52,46 @@ class Answer:
 # --- what is known -------------------------------------------------------------------------------
 
 
-def answer(watch: Watch, control: Control, position: str) -> Answer:
-    """From the daemon's last beat, else from what is recorded. Raises LakeError and RuleError."""
-    reader = LakeReader.open(watch.home)
-    source = "as the daemon sees it"
-    try:
-        row: Row | None = control.rule_moment(position)
-    except DaemonSilent:
-        row = None
-    if row is None:
-        row = rule_moment(reader, position)
-        source = "as last recorded"
+@dataclass(slots=True)
+class Asker:
+    """Finds out why; what is recorded is read again only when something new is."""
+
+    home: Path
+    control: Control
+    _reader: LakeReader | None = None
+    _seq: int = -1
+    _traces: dict[str, list[Row]] = field(default_factory=dict)
+    _recorded: dict[str, Row] = field(default_factory=dict)
+
+    def answer(self, position: str) -> Answer:
+        """From the daemon's last beat, else from what is recorded. Raises LakeError and RuleError."""
+        reader = self._reader = self._reader or LakeReader.open(self.home)
+        seq = reader.seq
+        if seq != self._seq:
+            by_rule: dict[str, list[Row]] = {}
+            for trace in traces(reader, SHOWN_TRACES, with_conditions=False):
+                by_rule.setdefault(trace["rule"], []).append(trace)
+            self._seq, self._recorded, self._traces = seq, {}, by_rule
+        source = "as the daemon sees it"
+        try:
+            row: Row | None = self.control.rule_moment(position)
+        except DaemonSilent:
+            row = None
+        if row is None:
+            row = self._recorded[position] = self._recorded.get(position) or rule_moment(reader, position)
+            source = "as last recorded"
+        explanation = _explained(position, row)
+        return Answer(explanation, f"{source}, {notation.moment(explanation.time)}", self._traces)
+
+
+def _explained(position: str, row: Row) -> Explanation:
     time = row["time"] if isinstance(row["time"], datetime) else datetime.fromisoformat(row["time"])
     if row["rules"] is None:
         raise RuleError("Which rules were in force is not recorded.")
-    book = _rulebook(row["revision"], row["rules"])
-    market = {
-        name: value
-        for name, value in row["market"].items()
-        if name in rules.FACTS and rules.FACTS[name].scope == "book"
-    }
+    market = {name: row["market"].get(name) for name, fact in rules.FACTS.items() if fact.scope == "book"}
     state = rules.RuleState.from_json(row["state"])
-    explanation = rules.explain(book, state, {"position": position, **row["facts"]}, market, time)
-    by_rule: dict[str, list[Row]] = {}
-    for trace in traces(reader, SHOWN_TRACES):
-        by_rule.setdefault(trace["rule"], []).append(trace)
-    return Answer(explanation, f"{source}, {notation.moment(time)}", by_rule)
+    book = _rulebook(row["revision"], row["rules"])
+    return rules.explain(book, state, {"position": position, **row["facts"]}, market, time)
 
 
 @lru_cache(maxsize=4)
@@ -251,6 +266,7 @@ def _traces(traced: Sequence[Row]) -> Component:
 
 def register(app: Dash, watch: Watch, control: Control) -> None:
     """Give the section its behaviour."""
+    asker = Asker(watch.home, control)
 
     @app.callback(
         Output("why-chosen", "data"),
@@ -279,7 +295,7 @@ def register(app: Dash, watch: Watch, control: Control) -> None:
         buttons = choice(held, position)
         among = json.dumps([position, *(row["id"] for row in held)])
         try:
-            found = answer(watch, control, position)
+            found = asker.answer(position)
         except (LakeError, RuleError) as error:
             return buttons, pieces.empty(str(error)), None
         now = [among, found.mark()]

@@ -45,22 +45,24 @@ def traces(
     rule: str | None = None,
     position: str | None = None,
     near_only: bool = False,
-    as_of: AsOf = None,
+    with_conditions: bool = True,
 ) -> list[Row]:
     """The last `each` traces of every rule, newest first: its outcomes on positions as they changed.
 
     `position`: only of this one ("": of the book); `near_only`: only near misses. `trace` is what an
-    explanation of the rule had then, as data. None of a lake that an older optiond has written.
+    explanation of the rule had then, as data; without it (`with_conditions`) a long history is read much
+    faster. Nothing from a lake that an older optiond has written.
     """
     if "traces" not in reader.names():
         return []
     wanted = [pl.col("outcome") == "near"] if near_only else []
     wanted += [] if rule is None else [pl.col("rule") == rule]
     wanted += [] if position is None else [pl.col("position") == position]
-    rows = reader.table("traces", as_of).filter(*wanted).sort("seq", "seen", maintain_order=True)
+    rows = reader.table("traces").filter(*wanted)
+    rows = (rows if with_conditions else rows.drop("trace")).sort("seq", "seen", maintain_order=True)
     newest = rows.group_by("rule", maintain_order=True).tail(each).sort("seq", "seen", maintain_order=True)
     found = newest.reverse().collect().to_dicts()
-    return [{**row, "trace": json.loads(row["trace"])} for row in found]
+    return [{**row, "trace": json.loads(row["trace"])} for row in found] if with_conditions else found
 
 
 def last_outcomes(reader: LakeReader) -> dict[tuple[str, str], str]:

@@ -61,7 +61,7 @@ class OutcomeWatch:
 
     def restore(self, told: Mapping[Pair, str]) -> None:
         """Go on from the outcomes that were told last; names as in an explanation."""
-        self._told = dict(told)
+        self._told = {pair: outcome for pair, outcome in told.items() if outcome in _CODES}
 
     def changes(self, stepped: Stepped, room: Mapping[str, int], most: int) -> list[Change]:
         """At most `most` positions with the rules whose outcome has changed, the most urgent first; more of
