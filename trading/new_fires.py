@@ -57,12 +57,13 @@ def new_fires(moment: Moment, new: Rulebook) -> tuple[NewFire, ...]:
     usual: dict[str, set[tuple[str, str]]] = {}
     for _, verdict in _acts(moment, longest):
         usual.setdefault(verdict.position, set()).add(_deed(verdict.action, verdict.params))
+    money = {position: known for position, *known in moment.facts.select(_money(moment.facts)).iter_rows()}
     found: dict[str, NewFire] = {}
     for at_once, verdict in _acts(changed, longest):
         if _deed(verdict.action, verdict.params) in usual.get(verdict.position, ()):
             continue
         if verdict.position not in found:
-            found[verdict.position] = _fire(verdict, at_once, moment)
+            found[verdict.position] = _fire(verdict, at_once, *money[verdict.position])
     return tuple(found.values())
 
 
@@ -72,9 +73,11 @@ def with_known(facts: pl.DataFrame, before: pl.DataFrame) -> pl.DataFrame:
     gaps = [name for name in gaps if before[name].null_count() < before.height]
     if not gaps:
         return facts
-    last = facts.select("position").join(
-        before.select("position", *gaps), on="position", how="left", maintain_order="left"
-    )
+    last = before
+    if not before["position"].equals(facts["position"]):
+        last = facts.select("position").join(
+            before.select("position", *gaps), on="position", how="left", maintain_order="left"
+        )
     return facts.with_columns(
         facts[name].zip_with(facts[name].is_not_null(), last[name]).alias(name) for name in gaps
     )
@@ -84,16 +87,20 @@ def _acts(moment: Moment, later_s: float) -> Iterable[tuple[bool, Verdict]]:
     """What is done at once, and what with the same facts `later_s` after."""
     contributors = moment.facts.select(CONTRIBUTORS.names())
     state, decided = moment.step()
-    for verdict in verdicts_of(decided.iter_rows(named=True), contributors):
-        if not verdict.is_shadow:
-            yield True, verdict
+    for verdict in _live(decided, contributors):
+        yield True, verdict
     if not later_s:
         return
     then = moment.time + timedelta(seconds=later_s)
     _, decided = Moment(then, moment.book, state, moment.facts, moment.market).step()
-    for verdict in verdicts_of(decided.iter_rows(named=True), contributors):
-        if not verdict.is_shadow:
-            yield False, verdict
+    for verdict in _live(decided, contributors):
+        yield False, verdict
+
+
+def _live(decided: pl.DataFrame, contributors: pl.DataFrame) -> list[Verdict]:
+    # Most positions have no rule: rows of these are not made.
+    rows = decided.filter(pl.col("rule").is_not_null()).iter_rows(named=True)
+    return [verdict for verdict in verdicts_of(rows, contributors) if not verdict.is_shadow]
 
 
 def _deed(action: str, params: Mapping[str, Any]) -> tuple[str, str]:
@@ -101,16 +108,25 @@ def _deed(action: str, params: Mapping[str, Any]) -> tuple[str, str]:
     return action, json.dumps({key: value for key, value in params.items() if key != "price"}, sort_keys=True)
 
 
-def _fire(verdict: Verdict, at_once: bool, moment: Moment) -> NewFire:
-    seen = moment.seen(verdict.position)
+def _money(facts: pl.DataFrame) -> list[pl.Expr]:
+    """Position and P&L; what the facts do not have, or not as a number, is unknown."""
+    there = facts.columns
+    names = ("profit", "profit_usd")
+    return [
+        pl.col("position"),
+        *[pl.col(name) if name in there else pl.lit(None, pl.Float64).alias(name) for name in names],
+    ]
+
+
+def _fire(verdict: Verdict, at_once: bool, profit: float | None, profit_usd: float | None) -> NewFire:
     return NewFire(
         position=verdict.position,
         rule=verdict.rule,
         action=verdict.action,
         params=json.dumps(verdict.params, sort_keys=True),
         at_once=at_once,
-        profit=_number(seen.get("profit")),
-        profit_usd=_number(seen.get("profit_usd")),
+        profit=_number(profit),
+        profit_usd=_number(profit_usd),
     )
 
 
