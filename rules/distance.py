@@ -99,7 +99,8 @@ def shape_of(node: Node, checker: Checker) -> Shape:
 def distance(shape: Shape, trace: Trace, wanted: bool = True) -> float | None:
     """What the value of a comparison would have to change by to make it `wanted`: 0.0 when it is so.
 
-    Added to the value it does. None when no change is known to do it: text, and what is unknown.
+    Added to the value it does (for == to the value's last digit). None when no change is known to do it:
+    text, and what is unknown.
     """
     holds, value, threshold = trace
     if holds is wanted and shape.unit is not Unit.TEXT:
@@ -177,10 +178,13 @@ def _target(operator: str, threshold: float, whole: bool) -> float:
 
 
 def _sufficient(operator: str, value: float, threshold: float, change: float) -> float | None:
-    """The change, made larger by the last digit where rounding would leave the value short of its target."""
+    """The change, made larger by the last digit where rounding would leave the value short of its target.
+
+    Of values that must be equal the last digit may stay a difference: some sums have no such summand.
+    """
     ulp = max(math.ulp(value), math.ulp(threshold), math.ulp(change))
     for more in (0.0, ulp, 2 * ulp, -ulp):
         enough = change + math.copysign(more, change * more)
         if COMPARE[operator](value + enough, threshold):
             return enough
-    return None
+    return change if operator == "==" else None

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import rules
@@ -57,6 +57,7 @@ def mixed() -> rules.Rulebook:
 
 
 @settings(max_examples=100, deadline=None)
+@example([{"profit": 0.0, "delta": -1.192092896e-07, "dte": None, "structure": None}], None, 0)
 @given(rows=ROWS, vix=NUMBER | st.just(34.0), positions=st.integers(0, 5))
 def test_the_columns_have_the_gaps_of_the_explanations(
     mixed: rules.Rulebook, rows: list[dict[str, Any]], vix: float | None, positions: int
