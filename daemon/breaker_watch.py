@@ -77,7 +77,9 @@ class BreakerWatch:
         events = frozenset(known[name] for name in journal.breaker.standing if name in known)
         self._standing = Standing(events)
         doubt = journal.trouble
-        opinion = await asyncio.to_thread(self.statechart.opinion, journal.start, journal.events)
+        opinion = None
+        if journal.events:
+            opinion = await asyncio.to_thread(self.statechart.opinion, journal.start, journal.events)
         if isinstance(opinion, Failed):
             doubt = doubt or f"the statechart gave no answer: {opinion.why}"
         elif opinion not in (None, journal.breaker.recorded):

@@ -10,6 +10,8 @@ from lake import LakeHistory, LakeReader, views
 from options import NEW_YORK
 
 UNKNOWN = "—"
+BOOK = "the book"
+"""What a decision about no single position is about."""
 
 Row: TypeAlias = Mapping[str, Any]
 Columns: TypeAlias = Mapping[str, Callable[[Row], object]]
@@ -57,7 +59,7 @@ def print_decisions(rows: Sequence[Row]) -> int:
     columns: Columns = {
         "time (New York)": lambda r: new_york(r["time"]),
         "id": lambda r: r["id"],
-        "position": lambda r: r["position"],
+        "position": lambda r: r["position"] or BOOK,
         "rule": lambda r: f"{r['priority']} {r['rule']}",
         "action": lambda r: r["action"],
         "kind": lambda r: r["kind"],

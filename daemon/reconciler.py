@@ -52,7 +52,7 @@ class Reconciler:
         ours = [leg for position in state.positions.positions for leg in position.legs]
         at_broker = {i.intent for i in state.desk.open_intents if i.state is not IntentState.FILLED}
         differences = reconcile(ours, at_broker, state.executions, picture, now)
-        self._note_unresolved(ours, differences, now)
+        self.note_unresolved(ours, differences, now)
         for executed in picture.executions:
             self._intake.executed(executed, now)
         self._take_orders(picture, now)
@@ -62,7 +62,7 @@ class Reconciler:
         self._record(picture, differences, now)
         return differences
 
-    def _note_unresolved(self, ours: list[Leg], differences: list[Difference], now: datetime) -> None:
+    def note_unresolved(self, ours: list[Leg], differences: list[Difference], now: datetime) -> None:
         """What no policy explains: shorts that became uncovered behind our back, and holdings that differ
         still, long after the broker's word was taken over. Adopting an account brings its own shorts."""
         had = naked_shorts(ours)

@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 
 import rules
-from daemon.reading import UNKNOWN, Columns, new_york, print_json, print_table
+from daemon.reading import BOOK, UNKNOWN, Columns, new_york, print_json, print_table
 from lake import LakeHistory, LakeReader
 from lake.moments import read_moment
 from options import LakeError, RuleError, SettingsError
@@ -172,7 +172,7 @@ def _told(one: Replay) -> Iterator[str]:
     row = one.row
     yield f"{new_york(_time(row))} New York, rules revision {row['rules_revision']}"
     yield f"{row['decision']}: {row['kind']} by rule {_by(row)}"
-    yield f"  {row['action']} {row['position'] or 'the book'}, {row['urgency']}"
+    yield f"  {row['action']} {row['position'] or BOOK}, {row['urgency']}"
     if row["reason"]:
         yield f"  {row['reason']} (as recorded)"
     yield from (f"  {line}" for line in (one.explanation or row["explanation"] or "").splitlines())
@@ -184,7 +184,7 @@ def _told(one: Replay) -> Iterator[str]:
     yield f"replayed  {one.hash or UNKNOWN}"
     yield _outcome(one)
     yield from _differences_told(one)
-    if one.outcome is Outcome.SAME and one.explanation != row["explanation"]:
+    if one.outcome is Outcome.SAME and one.book and one.explanation != row["explanation"]:
         yield "  (its explanation was recorded in other words)"
 
 
@@ -307,6 +307,6 @@ def _json(text: str | None) -> Any:
 _WHICH: Columns = {
     "time (New York)": lambda r: new_york(_time(r["row"])),
     "id": lambda r: r["row"]["decision"],
-    "position": lambda r: r["row"]["position"],
+    "position": lambda r: r["row"]["position"] or BOOK,
 }
 NOTHING = "nothing was decided in that time"

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from daemon.reading import new_york
+from daemon.reading import BOOK, new_york
 
 
 def tell(story: Mapping[str, Any]) -> Iterator[str]:
@@ -11,7 +11,7 @@ def tell(story: Mapping[str, Any]) -> Iterator[str]:
     for decision in story["decisions"]:
         yield f"{new_york(decision['time'])} New York"
         yield f"{decision['id']}: {decision['kind']} by rule {decision['priority']} {decision['rule']}"
-        yield f"  {decision['action']} {decision['position']}, {decision['urgency']}"
+        yield f"  {decision['action']} {decision['position'] or BOOK}, {decision['urgency']}"
         if decision["reason"]:
             yield f"  {decision['reason']}"
         yield f"  rules revision {decision['rules_revision'][:12]}, fired: {', '.join(decision['fired'])}"

@@ -5,6 +5,7 @@ import random
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -28,10 +29,11 @@ from daemon.rules_standing import Standing
 from daemon.settings import BreakerSettings, SyncSettings
 from daemon.statechart import Statechart
 from lake import Lake, LakeReader
-from options import ConId, Contract, Right, SecType
+from options import ConId, Contract, Leg, Right, SecType, UsdPerContract
 from rules.breaker import EVENTS, Event, Mode, after
 from sync.line_budget import LineBudget
 from sync.quote_board import QuoteBoard
+from sync.reconciliation import Difference, DifferenceKind
 from sync.tables import LAKE_TABLES
 from trading.breaker import Breaker
 from trading.desk import Desk
@@ -233,6 +235,38 @@ async def test_on_trial_one_entry_at_a_time_and_tripped_none(live: Any) -> None:
     assert why_closed(first, state, "") == ""
     state.breaker = Breaker(recorded=Mode.TRIPPED, actor="breaker", reason="VIX +50%")
     assert why_closed(first, state, "") == "tripped by breaker: VIX +50%"
+
+
+PUT = Contract(ConId(2), "XYZ", SecType.OPTION, T.date(), 95.0, Right.PUT, 100)
+SHORT = Leg(PUT, -1, UsdPerContract(120.0))
+UNCOVERED = Difference(DifferenceKind.NAKED_SHORT, PUT.label, "", "1 short, not covered", "critical alert")
+
+
+def test_only_a_short_that_became_uncovered_behind_our_back_is_unresolved(live: Any) -> None:
+    desktop = live()
+    reconciler, state = desktop.engine.reconciler, desktop.state
+    reconciler.note_unresolved([], [UNCOVERED], T)
+    assert state.unresolved == (), "an account is adopted with the shorts it has"
+    reconciler.note_unresolved([SHORT], [UNCOVERED], T)
+    assert state.unresolved == (), "it was there before"
+    long = Leg(replace(PUT, con_id=ConId(3), strike=90.0), 1, UsdPerContract(50.0))
+    reconciler.note_unresolved([SHORT, long], [UNCOVERED], T)
+    assert state.unresolved == (f"1 short, not covered: {PUT.label}",)
+    reconciler.note_unresolved([SHORT], [UNCOVERED], T)
+    assert state.unresolved == ()
+
+
+def test_holdings_that_go_on_differing_are_unresolved(live: Any) -> None:
+    desktop = live()
+    reconciler, state = desktop.engine.reconciler, desktop.state
+    other = Difference(DifferenceKind.QUANTITY, PUT.label, "-2", "-1", "resized: the broker wins")
+    costs = replace(other, kind=DifferenceKind.AVERAGE_COST)
+    for second, expected in ((0, 0), (59, 0), (60, 1), (61, 1)):
+        reconciler.note_unresolved([SHORT], [other, costs], T + timedelta(seconds=second))
+        assert len(state.unresolved) == expected
+    assert state.unresolved == (f"quantity since 15:00:00 UTC: {PUT.label}",)
+    reconciler.note_unresolved([SHORT], [], T + timedelta(seconds=62))
+    assert state.unresolved == ()
 
 
 # --- the second opinion --------------------------------------------------------------------------
