@@ -139,7 +139,7 @@ class BreakerWatch:
         limits, nlv = self._limits, state.account.figures(now)["nlv_usd"]
         share: float | None = 0.0
         if opened:
-            share = _stale_share(picture) if state.has_picture and picture else None
+            share = _stale_share(picture, state.board.stale_after) if state.has_picture and picture else None
         loss = loss_of_day(nlv, state.day_start_nlv_usd)
         return Readings(
             time=now,
@@ -280,7 +280,9 @@ def _severity(entry: Entry) -> Severity:
     return Severity.CRITICAL
 
 
-def _stale_share(picture: Picture) -> float:
-    """The part of the positions that have a leg without a live quote."""
-    states = picture.facts["quote_state"]
-    return float((states != "live").sum()) / states.len() if states.len() else 0.0
+def _stale_share(picture: Picture, stale_after: timedelta) -> float:
+    """The part of the positions that have a leg of which nothing was heard for so long, or ever. A leg that
+    nobody bids for is heard of."""
+    ages = picture.facts["quote_age"]
+    stale = ages.null_count() + int((ages > stale_after.total_seconds()).sum() or 0)
+    return stale / ages.len() if ages.len() else 0.0

@@ -26,8 +26,9 @@ class Readings:
 
     `loss_s` and `flatten_s` are how long the loss of the day has been beyond its first and second limit.
     `vix_change` is relative to yesterday's close. `down_s` is how long there has been no link in trading
-    hours, `stale_share` the share of positions without live quotes (0 outside of trading hours) and `stale_s`
-    how long that has been beyond the limit. `unresolved` are differences with the broker's books, in words.
+    hours, `stale_share` the share of positions without fresh quotes (0 outside of trading hours) and
+    `stale_s` how long that has been beyond the limit. `unresolved` are differences with the broker's books,
+    in words.
     """
 
     time: datetime
@@ -112,7 +113,7 @@ def _stale(seen: Readings, limits: BreakerSettings) -> Condition:
     if share is None:
         return Condition(Event.DATA_STALE, None, None, limits.stale_share, "no picture of the positions")
     lasts = share >= limits.stale_share and seen.stale_s >= limits.stale_s
-    said = f"{share:.0%} of the positions without live quotes"
+    said = f"{share:.0%} of the positions without fresh quotes"
     said += f" for {seen.stale_s:.0f} s" if share >= limits.stale_share else ""
     return Condition(Event.DATA_STALE, lasts, share, limits.stale_share, said)
 

@@ -57,7 +57,7 @@ EVENT_MEANING: Mapping[Event, str] = MappingProxyType(
         Event.VIX_SHOCK: "the VIX rose too far above yesterday's close",
         Event.LOSSES_IN_WINDOW: "too many positions were closed at a loss within the window",
         Event.BROKER_DOWN: "no link to the broker for too long, in trading hours",
-        Event.DATA_STALE: "too many positions without live quotes for too long, in trading hours",
+        Event.DATA_STALE: "too many positions without fresh quotes for too long, in trading hours",
         Event.REJECT_BURST: "the broker rejected too many orders within the window",
         Event.RECONCILE_BREAK: "the broker's books differ from ours, and that is not resolved by itself",
         Event.FLATTEN: "the loss of the day passed its second limit, or a trip is set to close everything",

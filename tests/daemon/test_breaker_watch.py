@@ -20,6 +20,7 @@ from broker.protocol import ComboLeg
 from daemon.account_state import AccountState
 from daemon.console import Console
 from daemon.engine import Engine
+from daemon.judge import Picture
 from daemon.metrics import Metrics
 from daemon.opening_facts import why_closed
 from daemon.records import Records
@@ -267,6 +268,28 @@ def test_holdings_that_go_on_differing_are_unresolved(live: Any) -> None:
     assert state.unresolved == (f"quantity since 15:00:00 UTC: {PUT.label}",)
     reconciler.note_unresolved([SHORT], [], T + timedelta(seconds=62))
     assert state.unresolved == ()
+
+
+async def test_quotes_that_stand_still_count_and_a_leg_without_a_bid_does_not(live: Any) -> None:
+    desktop = live(ONLY_BOOKS.model_copy(update={"stale_share": 0.5}))
+    desktop.state.link, desktop.state.has_picture = LinkState.UP, True
+
+    async def look(second: float, *ages: float | None) -> Mode:
+        facts = pl.DataFrame({"quote_age": ages}, schema={"quote_age": pl.Float64})
+        now = T + timedelta(seconds=second)
+        desktop.engine.picture = Picture(now, facts.with_columns(quote_state=pl.lit("missing")), facts, {})
+        return await desktop.look(second)
+
+    assert await look(0, 5.0, 119.0) is Mode.ARMED
+    assert await look(400, 5.0, 119.0, 121.0) is Mode.ARMED, "one of three"
+    assert await look(500, 5.0, None) is Mode.ARMED
+    assert await look(799, 5.0, 130.0) is Mode.ARMED
+    assert await look(800, 5.0, 130.0) is Mode.TRIPPED
+    assert "50% of the positions without fresh quotes for 300 s" in desktop.state.breaker.reason
+    assert (await look(801), desktop.engine.breaker.status()["conditions"]["data_stale"]["holds"]) == (
+        Mode.TRIPPED,
+        False,
+    )
 
 
 # --- the second opinion --------------------------------------------------------------------------
