@@ -142,7 +142,7 @@ class Reload:
 
     def _refuse(self, error: str, now: datetime) -> None:
         standing = self.standing
-        standing.error, standing.candidate, standing.ignored = error, None, None
+        standing.error, standing.candidate = error, None
         self._journal.clear("rules_waiting", "rules_ignored")
         self._journal.note(Step.REFUSED, None, self._saved, reason=error)
         self._journal.refused(error, now)
@@ -150,13 +150,15 @@ class Reload:
     def _consider(self, found: Candidate, now: datetime) -> None:
         """Rules that are sound: those in force, those known already, or a candidate."""
         standing, journal, revision = self.standing, self._journal, found.book.revision
-        standing.error = None
+        was_wrong, standing.error = standing.error is not None, None
         journal.clear("rules")
         waiting = standing.waiting
         if waiting is not None and (waiting.book.revision, waiting.saved) == (revision, found.saved):
             return
         is_in_force = revision == standing.book.revision
         if not is_in_force and standing.ignored == (revision, found.saved):
+            if was_wrong:
+                journal.ignores(now)
             return
         is_news = not is_in_force or bool(standing.candidate or standing.ignored)
         standing.candidate = standing.ignored = None
@@ -190,9 +192,15 @@ class Reload:
         in_force, state = self.standing.book, self._state.rule_state
 
         def ask() -> tuple[NewFire, ...]:
-            picture = self._judge.look(now)
-            facts, market = self._judge.kept.with_known(picture.facts, picture.market)
-            return new_fires(Moment(now, in_force, state, facts, market), book)
+            picture, kept = self._judge.look(now), self._judge.kept
+            kept.recall(self._recorded())
+            # Both: a rule may fire on what is unknown now, or on what it will be once it is known again.
+            seen = kept.with_known(picture.facts, picture.market), (picture.facts, picture.market)
+            found: dict[str, NewFire] = {}
+            for facts, market in seen:
+                for fire in new_fires(Moment(now, in_force, state, facts, market), book):
+                    found.setdefault(fire.position, fire)
+            return tuple(found.values())
 
         return await asyncio.to_thread(ask)
 
@@ -250,10 +258,21 @@ class Reload:
                 raise RuleError(
                     f"revision {book.revision} would {in_words(fires)}; give --now to do it all the same"
                 )
-        file = self._file_revision
-        standing.ignored = None if file is None or file == book.revision else (file, self._saved)
+        file, saved = await asyncio.to_thread(self._in_the_file)
+        standing.ignored = None if file is None or file == book.revision else (file, saved)
         self._take_up(book, Step.ROLLED_BACK, actor, f"rolled back by {actor}", fires, now)
         return book.revision
+
+    def _in_the_file(self) -> tuple[str | None, datetime | None]:
+        """What the file holds now, and since when, also where the background has not found it yet."""
+        there = self._file.look()
+        if there == self._handled:
+            return self._file_revision, there.saved
+        try:
+            revision = self._file.read().revision
+        except RuleError:
+            return None, None  # it is refused anyway
+        return revision, self._file.look().saved
 
     async def _fires_now(self, book: Rulebook, now: datetime) -> tuple[NewFire, ...]:
         if not self._state.has_picture:
@@ -285,7 +304,7 @@ class Reload:
         journal.note(
             step,
             book.revision,
-            self._saved,
+            standing.ignored[1] if standing.ignored else self._saved,
             before=before.revision,
             actor=actor,
             reason=reason,

@@ -74,6 +74,8 @@ def _seen(path: Path) -> tuple[int, str]:
             content = file.read(MAX_BYTES + 1)
     except OSError as error:
         return 0, error.strerror or str(error)
+    except ValueError as error:
+        return 0, str(error)  # a name that no file can have
     return status.st_mtime_ns, hashlib.blake2b(content, digest_size=16).hexdigest()
 
 

@@ -3,7 +3,7 @@
 import argparse
 import json
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from daemon.metrics import Metrics
 from daemon.reading import UNKNOWN, Columns, new_york, print_table
 from daemon.records import Alerts, Records
 from daemon.remote import EXIT_NOT_RUNNING, call_daemon, commit_without_daemon, user
+from daemon.rule_memory import RuleMemory, remembered
 from daemon.rulebook import rules_path
 from daemon.rules_file import RulesFile
 from daemon.rules_journal import RulesJournal
@@ -21,6 +22,7 @@ from daemon.rules_standing import IN_FORCE, NOTHING_BEFORE, Step, rules_named, s
 from daemon.settings import load_settings
 from lake import LakeReader
 from options import RuleError
+from rules.carry import carried
 from sync.tables import LAKE_TABLES
 
 HOW = {
@@ -61,7 +63,7 @@ def print_fires(fires: list[Mapping[str, Any]]) -> None:
         "position": lambda r: r["position"],
         "rule": lambda r: r["rule"],
         "action": lambda r: r["action"] + _argument(r["params"]),
-        "when": lambda r: "at once" if r["at_once"] else "after its `for`",
+        "when": lambda r: "at once" if r["at_once"] else "later",
         ">profit": lambda r: UNKNOWN if r["profit"] is None else f"{r['profit']:.1%}",
         ">profit USD": lambda r: UNKNOWN if r["profit_usd"] is None else f"{r['profit_usd']:,.2f}",
     }
@@ -189,7 +191,8 @@ def _roll_back_alone(arguments: argparse.Namespace) -> dict[str, Any]:
     wanted = arguments.revision or standing.before
     if wanted is None:
         raise RuleError(NOTHING_BEFORE)
-    book, before = rules_named(arguments.home, wanted, journal.file.path), standing.book.revision
+    book, in_force = rules_named(arguments.home, wanted, journal.file.path), standing.book
+    before = in_force.revision
     if book.revision == before:
         raise RuleError(f"revision {before} is in force already")
     try:
@@ -202,6 +205,9 @@ def _roll_back_alone(arguments: argparse.Namespace) -> dict[str, Any]:
     actor = f"{user()} (command line)"
     reason = f"rolled back by {actor}, no daemon running"
     journal.row(Step.ROLLED_BACK, book.revision, saved, before=before, actor=actor, reason=reason)
+    told = remembered(LakeReader.open(arguments.home))
+    for row in RuleMemory(told).rows(carried(told, in_force, book), book.revision, datetime.now(UTC)):
+        journal.records.add("rule_state", row)
     return _committed(arguments, journal, book.revision)
 
 

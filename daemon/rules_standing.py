@@ -172,5 +172,8 @@ def _follow(standing: Standing, row: Mapping[str, Any], reader: LakeReader, path
             standing.ignored = (row["ignored"], row["saved"]) if row["ignored"] else None
         case Step.APPROVED:
             pass
-        case Step.SEEN | Step.REFUSED | Step.TAKEN_UP:
+        case Step.REFUSED:
+            standing.candidate = None
+            standing.ignored = standing.ignored if row["ignored"] else None
+        case Step.SEEN | Step.TAKEN_UP:
             standing.candidate = standing.ignored = None

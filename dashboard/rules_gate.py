@@ -85,7 +85,7 @@ def _row(fire: NewFire) -> tuple[pieces.Child, ...]:
         html.Code(fire.position),
         fire.rule,
         f"{fire.action} {arguments}".strip(),
-        "at once" if fire.at_once else "after its “for”",
+        "at once" if fire.at_once else "later",
         pieces.value(notation.percent(fire.profit, signed=True), why, pieces.tone_of(fire.profit)),
         pieces.value(notation.usd(fire.profit_usd, signed=True), why, pieces.tone_of(fire.profit_usd)),
     )

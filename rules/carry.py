@@ -26,6 +26,7 @@ def carried(state: RuleState, before: Rulebook, after: Rulebook) -> RuleState:
     wanted = {**_of_tracked(before, after), **_of_rules(before, after)}
     frame = state.frame
     columns = [pl.col(old).alias(new) for new, old in wanted.items() if old in frame.columns]
+    columns += _put_by(frame.columns, before, after, set(wanted.values()))
     known = {rule.id for rule in (*before.rules, *after.rules)}
     others = [name for name in _of_actions(frame.columns) if name.split(":")[1] not in known]
     gone = {rule.id for rule in before.rules} - {rule.id for rule in after.rules}
@@ -40,6 +41,29 @@ def remembering(after: RuleState, before: RuleState) -> RuleState:
         return after
     kept = before.frame.select("position", *forgotten)
     return RuleState(after.frame.join(kept, on="position", how="left", maintain_order="left"))
+
+
+def _put_by(there: list[str], before: Rulebook, after: Rulebook, used: set[str]) -> list[pl.Expr]:
+    """The latches that no tier of `after` goes on with, under names of their actions."""
+    olds = {rule.id: rule for rule in before.rules}
+    put_by: dict[str, list[str]] = {}
+    for rule in after.rules:
+        prefix = latch_column(rule.id, 0).removesuffix("0")
+        for name in there:
+            place = name.removeprefix(prefix)
+            if not name.startswith(prefix) or name in used:
+                continue
+            if not place.isdecimal():
+                put_by.setdefault(name, []).append(name)
+            elif rule.id in olds and int(place) < len(olds[rule.id].tiers):
+                action = olds[rule.id].tiers[int(place)].action.name
+                put_by.setdefault(_done_column(rule.id, action), []).append(name)
+    return [pl.any_horizontal(names).alias(name) for name, names in put_by.items()]
+
+
+def _done_column(rule: str, action: str) -> str:
+    """Whether a `once` tier with this action, that is no more, has acted."""
+    return latch_column(rule, 0).removesuffix("0") + action
 
 
 def _of_actions(columns: list[str]) -> list[str]:
@@ -64,6 +88,8 @@ def _of_rules(before: Rulebook, after: Rulebook) -> dict[str, str]:
         for index, tier in enumerate(rule.tiers):
             place = places.get(index)
             if place is None:
+                if tier.once:
+                    wanted[latch_column(rule.id, index)] = _done_column(rule.id, tier.action.name)
                 continue
             if tier.once:
                 wanted[latch_column(rule.id, index)] = latch_column(rule.id, place)

@@ -323,7 +323,12 @@ class _Builder:
             # ruamel has a value that is not there begin with what comes next: it is missing behind its key.
             start = end = self._text.find(":", key.end) + 1
             mark = _place(self._text, start)
-        return Scalar(mark, event.value, start, end, event.style in ("|", ">"))
+        # An escape can say half a character, which no file, lake or terminal takes.
+        value = str(event.value).encode(errors="replace").decode()
+        if value != event.value:
+            said = "an escape such as \\ud800 is half a character: write the character itself"
+            self._problems.add(mark, said)
+        return Scalar(mark, value, start, end, event.style in ("|", ">"))
 
     def _place_node(self, node: Node) -> bool:
         if not self._open:

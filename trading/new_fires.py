@@ -1,13 +1,13 @@
 """What an edit of the rules would set off at once: positions on which the new rules act and the old do not.
 
 A rule with `for` acts only later, so both revisions are asked twice: now, and by the time the longest `for`
-of either has passed while the facts stay as they are.
+of either has passed while the facts stay as they are. What a mute only puts off is asked at its end too.
 """
 
 import json
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -23,8 +23,8 @@ from trading.verdict import CONTRIBUTORS, Verdict, verdicts_of
 class NewFire:
     """A position on which new rules would act, and those in force would not or would do something else.
 
-    `at_once`: in this very moment, not only after the `for` of its rule. `profit` (ratio) and `profit_usd`
-    as known last, None when they never were.
+    `at_once`: in this very moment, not only after the `for` of its rule or the end of a mute. `profit`
+    (ratio) and `profit_usd` as known last, None when they never were.
     """
 
     position: str
@@ -53,17 +53,19 @@ def new_fires(moment: Moment, new: Rulebook) -> tuple[NewFire, ...]:
     """
     old = moment.book
     longest = max((rule.hold_s for book in (old, new) for rule in book.rules), default=0.0)
-    changed = Moment(moment.time, new, carried(moment.state, old, new), moment.facts, moment.market)
-    usual: dict[str, set[tuple[str, str]]] = {}
-    for _, verdict in _acts(moment, longest):
-        usual.setdefault(verdict.position, set()).add(_deed(verdict.action, verdict.params))
+    state = carried(moment.state, old, new)
+    ends = sorted({mute.until for mute in new.mutes if mute.until > moment.time})
     money = {position: known for position, *known in moment.facts.select(_money(moment.facts)).iter_rows()}
     found: dict[str, NewFire] = {}
-    for at_once, verdict in _acts(changed, longest):
-        if _deed(verdict.action, verdict.params) in usual.get(verdict.position, ()):
-            continue
-        if verdict.position not in found:
-            found[verdict.position] = _fire(verdict, at_once, *money[verdict.position])
+    for time in (moment.time, *ends):
+        usual: dict[str, set[tuple[str, str]]] = {}
+        for _, verdict in _acts(replace(moment, time=time), longest):
+            usual.setdefault(verdict.position, set()).add(_deed(verdict.action, verdict.params))
+        for at_once, verdict in _acts(replace(moment, time=time, book=new, state=state), longest):
+            is_usual = _deed(verdict.action, verdict.params) in usual.get(verdict.position, ())
+            if not is_usual and verdict.position not in found:
+                is_now = at_once and time == moment.time
+                found[verdict.position] = _fire(verdict, is_now, *money[verdict.position])
     return tuple(found.values())
 
 

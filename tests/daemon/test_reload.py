@@ -138,7 +138,7 @@ class Room(Day):
 
     def decided(self) -> list[tuple[str, str]]:
         """Underlying and revision of every decision."""
-        rows = self.rows("decisions")
+        rows = self.rows("decisions").filter(pl.col("position").is_not_null())
         return [(position[:2], by) for position, by in rows.select("position", "rules_revision").iter_rows()]
 
     def alerts(self, kind: str) -> list[str]:
@@ -226,6 +226,13 @@ def test_positions_without_quotes_are_judged_by_what_was_known_last(room: Room) 
     asyncio.run(room._turn())
     assert room.engine.picture is not None
     assert room.engine.picture.facts["profit"].null_count() == len(SYMBOLS)
+    assert room.waiting is not None
+
+
+def test_a_rule_that_fires_on_what_is_unknown_counts_while_it_is_unknown(room: Room) -> None:
+    room.now += timedelta(hours=12)
+    room.save(text_of("profit >= 95%", rest="    unknown: fire\n"))
+    asyncio.run(room._turn())
     assert room.waiting is not None
 
 
@@ -350,6 +357,55 @@ def test_a_rollback_that_would_act_on_many_needs_a_second_word(room: Room) -> No
     assert room.roll_back(at_once=True) == eager
 
 
+def test_a_rollback_at_a_start_without_quotes_is_asked_about_what_was_known_before_it(room: Room) -> None:
+    eager = room.saved(text_of(ALL))
+    room.approve(eager)
+    quiet = room.saved(text_of())
+    room.engine.records.take()
+    asyncio.run(room.engine.record_now(room.now))
+    room.lake.flush()
+    room.now += timedelta(hours=12)
+    room.restart()
+    asyncio.run(room._turn())
+    with pytest.raises(RuleError, match="would close 6 positions"):
+        room.roll_back(eager)
+    assert room.in_force == quiet
+
+
+def test_a_rollback_also_ignores_what_was_saved_just_before_it(room: Room) -> None:
+    first = room.in_force
+    room.saved(text_of(on("S0")))
+    room.save(text_of(on("S1")))
+    assert room.roll_back() == first
+    for _ in range(2):
+        room.beat(TENTH)
+        assert (room.in_force, room.status["ignored"]) == (first, rules.revision_of(text_of(on("S1"))))
+        room.restart()
+    room.saved(text_of(on("S2")))
+    asyncio.run(room.engine.reload.look())
+    room.save(text_of(on("S3")))
+    asyncio.run(room.engine.reload.look())
+    before = room.in_force
+    assert room.roll_back(first) == first != before
+    room.beat(TENTH)
+    assert room.in_force == first, "found by the background, not taken in yet"
+
+
+def test_a_file_that_is_ignored_stays_so_while_its_tests_fail(room: Room) -> None:
+    first = room.in_force
+    second = room.saved(text_of(on("S0")))
+    room.roll_back()
+    beside = room.home / "rules_test.yaml"
+    for _ in range(2):
+        beside.write_text("tests: 1\n")
+        room.beat(TENTH)
+        assert "rules_test.yaml" in room.status["error"]
+        room.restart()
+        beside.unlink()
+        room.beat(TENTH)
+        assert (room.in_force, room.status["ignored"], room.status["error"]) == (first, second, None)
+
+
 def test_tests_beside_the_file_must_pass(room: Room) -> None:
     first = room.in_force
     beside = room.home / "rules_test.yaml"
@@ -394,6 +450,7 @@ Spoil = Callable[[Path], Any]
         (lambda file: file.write_bytes(b"\xff\xfe\x00"), "UTF-8"),
         (lambda file: file.write_text("x" * 1_100_000), "1 MB"),
         (lambda file: file.write_text(text_of(ALL)[:40]), "rules.yaml"),
+        (lambda file: file.write_text('version: 1\nextends: "\\ud800.yaml"\n'), "half a character"),
         (lambda file: file.unlink(), "No such file"),
         (lambda file: (file.unlink(), file.mkdir()), "is not a file"),
         (lambda file: (file.unlink(), os.mkfifo(file)), "is not a file"),

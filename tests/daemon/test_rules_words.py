@@ -4,8 +4,10 @@ import asyncio
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import polars as pl
 import pytest
 
+from rules import RuleState
 from tests.daemon.answer import Answer
 from tests.daemon.test_reload import ALL, Room, on, text_of
 
@@ -75,6 +77,21 @@ def test_a_rollback_without_a_daemon_asks_for_now(room: Room, ask: Ask) -> None:
     room.open()
     asyncio.run(room._turn())
     assert (room.in_force, room.status["ignored"]) == (first, second)
+
+
+def test_a_rollback_without_a_daemon_does_nothing_twice(room: Room, ask: Ask) -> None:
+    """What was done counts for the tier wherever it stood, as with a daemon."""
+    half = "      - {when: profit >= 98%, do: {reduce: half}, once: true}\n"
+    head = "version: 1\nrules:\n  - id: take\n    priority: 1\n    tiers:\n"
+    room.saved(f"{head}      - {{when: profit >= 99%, do: close}}\n{half}")
+    room.saved(f"{head}{half}")
+    position = room.state.positions.positions[0].id
+    room.state.rule_state = RuleState(pl.DataFrame({"position": [position], "latch:take:0": [True]}))
+    asyncio.run(room.engine.record_now(room.now))
+    room.lake.close()
+    assert ask("rules", "rollback", "--now", "--home", room.home).code == 0
+    room.open()
+    assert room.state.rule_state.position(position)["latch:take:1"] is True
 
 
 def test_the_history_tells_every_revision_and_every_step(room: Room, ask: Ask) -> None:

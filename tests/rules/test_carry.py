@@ -120,6 +120,20 @@ def test_what_a_removed_rule_did_is_remembered_until_it_comes_back() -> None:
     assert decisions["rule"].to_list() == [None]
 
 
+@pytest.mark.parametrize(
+    "edit", [("reduce: half}, once: true", "reduce: half}"), ("{reduce: half}", "close")]
+)
+def test_what_an_edited_tier_did_is_remembered_until_a_rollback(edit: tuple[str, str]) -> None:
+    before, edited = book_of(), book_of(edit)
+    state = carried(remembered(before), before, edited)
+    frame = pl.DataFrame({"position": ["A"], "profit": [0.1], "dte": [40.0]})
+    after, _ = rules.step(edited, state, frame, {}, NOON + timedelta(minutes=1))
+    again = carried(remembering(after, state), edited, before)
+    later = frame.with_columns(profit=0.25)
+    _, decisions = rules.step(before, again, later, {}, NOON + timedelta(minutes=2))
+    assert decisions["rule"].to_list() == [None], "half of it was closed once"
+
+
 def test_a_step_that_forgets_nothing_is_left_as_it_is() -> None:
     book = book_of()
     state = remembered(book)

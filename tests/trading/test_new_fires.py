@@ -76,6 +76,24 @@ def test_a_rule_of_the_book_counts_on_the_position_it_reduces() -> None:
     assert told(at, limit) == [("C", "r1", "reduce", True)], "an unlimited loss is the largest"
 
 
+def test_what_a_mute_only_puts_off_counts() -> None:
+    at = moment(profit=[0.6, 0.6])
+    soon, later = "2026-01-06", "2026-01-20"
+    both = muted(soon, later)
+    assert told(at, both) == [("A", "take", "close", False), ("B", "take", "close", False)]
+    at = moment(both, profit=[0.6, 0.6])
+    assert told(at, muted(soon, soon)) == [("B", "take", "close", False)], "it ends earlier"
+    assert told(at, muted(later, later)) == []
+
+
+def muted(until_a: str, until_b: str) -> Rulebook:
+    return rules.parse(
+        "version: 1\nrules:\n  - {id: take, priority: 1, when: profit >= 50%, do: close}\nmutes:\n"
+        f"  - {{rule: take, on: A, until: {until_a}, reason: not yet}}\n"
+        f"  - {{rule: take, on: B, until: {until_b}, reason: not yet}}\n"
+    )
+
+
 def test_what_is_unknown_is_taken_as_it_was_known_last() -> None:
     now = pl.DataFrame({"position": ["A", "B", "C"], "profit": [None, 0.2, None], "dte": [3.0, 3.0, 3.0]})
     before = pl.DataFrame({"position": ["B", "A"], "profit": [0.9, 0.5], "dte": [4.0, 4.0]})
