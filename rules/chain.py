@@ -109,7 +109,7 @@ def _links_of(text: str, name: str, path: str, stored: bool = False) -> list[Lin
     pieces = _MARKED.split(text)[: 2 * MAX_FILES + 1]
     links = [_link(name, path, pieces[0], stored)]
     links += [
-        _link(part, f"{path} ({part})", piece, stored)
+        _link(part, f"{path} ({_shown(part)})", piece, stored)
         for part, piece in zip(pieces[1::2], pieces[2::2], strict=True)
     ]
     for link, following in pairwise(links):
@@ -117,6 +117,11 @@ def _links_of(text: str, name: str, path: str, stored: bool = False) -> list[Lin
             said = f"{following.name} follows, and nothing here extends it: write `extends:` or remove it"
             link.problems.add(link.tree.mark, said)
     return links
+
+
+def _shown(name: str) -> str:
+    """The name as messages have it: by its ends when it is very long."""
+    return name if len(name) <= 200 else f"{name[:100]} … {name[-100:]}"
 
 
 def _links_at(path: Path, name: str) -> list[Link]:

@@ -90,6 +90,12 @@ def test_a_long_word_is_shown_by_its_ends() -> None:
     assert problem.message.endswith("block_entries, close, reduce, roll")
 
 
+def test_a_long_name_of_an_extended_file_is_shown_by_its_ends() -> None:
+    with pytest.raises(rules.RulesInvalid) as caught:
+        rules.parse(f"version: 1\n#--- extended: {'x' * 9_000} ---\nversion: 2\n")
+    assert len(str(caught.value)) < 2_000
+
+
 def test_what_takes_long_to_read_is_refused_soon() -> None:
     many = ", ".join(["dte < 14d"] * 300)
     for text, said in (
