@@ -19,7 +19,7 @@ from daemon.judge import Judge
 from daemon.rules_file import Look
 from daemon.rules_journal import RulesJournal, in_words
 from daemon.rules_standing import Candidate, Step
-from daemon.rules_trial import read_and_check, replayed, told
+from daemon.rules_trial import oddities, replayed, told
 from daemon.settings import ReloadSettings
 from options import RuleError
 from rules import Rulebook
@@ -102,10 +102,11 @@ class Reload:
     def _check(self) -> Candidate | str:
         """The rules of the file, tried; or why they are not taken up. Blocking."""
         try:
-            book, lints = read_and_check(self._file)
+            book = self._file.read()
             in_force, kept = self.standing.book, self._judge.kept
             if book.revision == in_force.revision:
                 return Candidate(book, None)
+            lints = oddities(self._file, book)
             kept.recall(self._recorded())
             return Candidate(book, None, replayed(in_force, book, kept), lints)
         except RuleError as error:

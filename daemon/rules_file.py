@@ -12,8 +12,7 @@ from pathlib import Path
 
 import rules
 from options import RuleError
-from rules import Rulebook
-from rules.chain import read_chain
+from rules import Rulebook, RulesInvalid
 from rules.series import run_series, series_beside
 from rules.source import MAX_BYTES
 
@@ -54,8 +53,13 @@ class RulesFile:
     def read(self) -> Rulebook:
         """The rules as saved; from then on all files they are read from are looked at. Raises RuleError."""
         _refuse_unless_file(self.path)
-        self._extended = read_chain(self.path).files
-        return rules.load(self.path)
+        try:
+            book = rules.load(self.path)
+        except RulesInvalid as error:
+            self._extended = error.files
+            raise
+        self._extended = book.files
+        return book
 
     def failed_tests(self, book: Rulebook) -> str:
         """What fails in the tests beside the file; empty when nothing does. Raises RuleError when they

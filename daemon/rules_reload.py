@@ -53,7 +53,9 @@ def pending(arguments: argparse.Namespace) -> int:
     if waiting["replayed"]:
         replayed = waiting["replayed"]
         print(f"On the last {replayed['beats']} beats {replayed['changed']} decisions would be others.")
-    print(f"\noptiond rules approve {waiting['revision']}   or   optiond rules reject {waiting['revision']}")
+    revision = waiting["revision"]
+    print(f"\noptiond rules diff current {revision} tells what it would have done on what was recorded;")
+    print(f"optiond rules approve {revision} brings it into force, optiond rules reject {revision} does not.")
     return 0
 
 

@@ -20,16 +20,15 @@ SHOWN = 20
 """So many changed decisions are recorded one by one, the rest only counted."""
 
 
-def read_and_check(file: RulesFile) -> tuple[Rulebook, tuple[str, ...]]:
-    """The rules of the file, examples and tests passed, and what is odd about them in words.
+def oddities(file: RulesFile, book: Rulebook) -> tuple[str, ...]:
+    """Run the tests beside the file, and tell what is odd about its rules, in words.
 
-    Raises RuleError with all that is wrong.
+    Raises RuleError with all tests that fail.
     """
-    book = file.read()
     failed = file.failed_tests(book)
     if failed:
         raise RuleError(f"its tests fail:\n{failed}")
-    return book, _lints(book)
+    return _lints(book)
 
 
 def _lints(book: Rulebook) -> tuple[str, ...]:

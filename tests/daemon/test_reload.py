@@ -32,6 +32,7 @@ from sync.line_budget import LineBudget
 from sync.quote_board import QuoteBoard
 from sync.tables import LAKE_TABLES
 from tests.daemon.test_decision_replay import VIX, Beat, Day, Story
+from trading.breaker import BREAKER
 from trading.decision import Moment
 from trading.desk import Desk
 from trading.rolling import Roller
@@ -40,6 +41,8 @@ SYMBOLS = tuple(f"S{number}" for number in range(6))
 TENTH = Beat(worth=0.9)
 """Every position has made a tenth of its credit."""
 ALL = "profit >= 5%"
+OF_RULES = pl.col("rule") != BREAKER
+"""The other decisions are the breaker's."""
 
 
 def text_of(when: str = "profit >= 95%", rest: str = "", name: str = "take") -> str:
@@ -137,8 +140,8 @@ class Room(Day):
         return self.rows()["event"].to_list()
 
     def decided(self) -> list[tuple[str, str]]:
-        """Underlying and revision of every decision."""
-        rows = self.rows("decisions").filter(pl.col("position").is_not_null())
+        """Underlying and revision of every decision of the rules."""
+        rows = self.rows("decisions").filter(OF_RULES)
         return [(position[:2], by) for position, by in rows.select("position", "rules_revision").iter_rows()]
 
     def alerts(self, kind: str) -> list[str]:

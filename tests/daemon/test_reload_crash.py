@@ -9,7 +9,7 @@ import pytest
 
 import rules
 from lake import LakeReader
-from tests.daemon.test_reload import text_of
+from tests.daemon.test_reload import OF_RULES, text_of
 
 QUIET, EAGER = text_of(), text_of("profit >= 5%")
 FIRST, SECOND = rules.revision_of(QUIET), rules.revision_of(EAGER)
@@ -76,6 +76,7 @@ def assert_recorded_before_decided(home: Any) -> None:
     reader = LakeReader.open(home.path)
     steps, texts = reader.table("rules_changes").collect(), reader.table("rules_revisions").collect()
     in_force = steps.filter(pl.col("event").is_in(["taken_up", "rolled_back"])).sort("seq")
-    for seq, revision in reader.table("decisions").collect().select("seq", "rules_revision").iter_rows():
+    decided = reader.table("decisions").filter(OF_RULES).collect()
+    for seq, revision in decided.select("seq", "rules_revision").iter_rows():
         assert in_force.filter(pl.col("seq") <= seq)["revision"][-1] == revision
         assert texts.filter((pl.col("seq") <= seq) & (pl.col("revision") == revision)).height
