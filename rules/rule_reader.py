@@ -209,12 +209,18 @@ class RuleReader:
             hint = did_you_mean(name, parameters) if parameters else "add it under `params:`"
             self.problems.add(literal.source.at, f"override of an unknown parameter {name}: {hint}")
             return
-        base = type_of(parameters[name])
-        if not fits(base, type_of(literal)):
-            said = f"{name} is {described(base)}, {literal.source.text} is {described(type_of(literal))}"
-            text = literal.source.text
-            advice = how_to_write(text, base) if isinstance(base, Unit) else "both with the same unit"
+        base, own = type_of(parameters[name]), type_of(literal)
+        if fits(base, own):
+            return
+        if isinstance(base, Unit) or not isinstance(own, Unit):
+            said = f"{name} is {described(base)}, {literal.source.text} is {described(own)}"
+            advice = how_to_write(literal.source.text, base) if isinstance(base, Unit) else "the same unit"
             self.problems.add(literal.source.at, f"{said}: write {advice}")
+            return
+        # It is the base value that lacks its unit: told there, once for all overrides.
+        written = parameters[name].source
+        said = f"{name} is {described(base)}, and its overrides are {_plural(own)}"
+        self.problems.add(written.at, f"{said}: write {how_to_write(written.text, own)}")
 
     # Conditions
 
@@ -373,3 +379,7 @@ class RuleReader:
         if known and literal.value not in known:
             hint = did_you_mean(str(literal.value), known)
             self.problems.add(literal.source.at, f"{name} is never '{literal.value}': {hint}")
+
+
+def _plural(unit: Unit) -> str:
+    return {Unit.RATIO: "ratios", Unit.TEXT: "texts"}.get(unit, described(unit))
