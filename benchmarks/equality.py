@@ -82,7 +82,7 @@ def row_of(position: str, judged: Judgement) -> dict[str, Any]:
 # Expressions
 
 
-def compare_expressions(tally: Tally, seed: int, expressions: int) -> None:
+def compare_expressions(tally: Tally, seed: int | str, expressions: int) -> None:
     """Random conditions, sixty in one rulebook, on some positions and the book at once."""
     chance = random.Random(seed)
     done = 0
@@ -252,8 +252,9 @@ def _hash(state: RuleState, decisions: pl.DataFrame) -> str:
 def _as_recorded(beat: Beat) -> tuple[pl.DataFrame, dict[str, float | str | None]]:
     """The facts as the daemon hands them in: those of the book apart."""
     ours = [name for name in beat.facts.columns if name == "position" or rules.FACTS[name].scope != "book"]
-    # Every position has lots, and the mark of a loss is a number or unknown.
-    known = (pl.col("lots").fill_null(1), pl.col("max_loss_usd").fill_nan(None))
+    # Every position has lots, and a loss is a number or unknown.
+    loss = pl.col("max_loss_usd")
+    known = (pl.col("lots").fill_null(1), pl.when(loss.is_finite()).then(loss))
     return beat.facts.select(ours).with_columns(known), dict(beat.market)
 
 
@@ -271,20 +272,25 @@ def _replay(tally: Tally, what: str, moment: Moment, reread: rules.Rulebook) -> 
         tally.compare(where, replayed.hash, row["hash"])
 
 
-def compare_all(seed: int, expressions: int, steps: int, replays: int) -> Tally:
-    """Everything, in these sizes."""
+def compare_all(seed: int, expressions: int, steps: int, replays: int, told: bool = False) -> Tally:
+    """Everything, in these sizes; `told`: print how far it is."""
     tally = Tally()
-    compare_expressions(tally, seed, expressions)
+    while tally.expressions < expressions:
+        compare_expressions(tally, f"{seed}, {tally.expressions}", min(10_000, expressions))
+        if told:
+            print(tally, flush=True)
     history = 0
     while tally.steps < steps:
         compare_history(tally, seed * 1_000_000 + history, min(50, steps), replays)
         history += 1
+        if told and tally.steps % 1_000 == 0:
+            print(tally, flush=True)
     return tally
 
 
 def main() -> None:
     seed = int(sys.argv[1]) if len(sys.argv) > 1 else 1
-    tally = compare_all(seed, EXPRESSIONS, STEPS, replays=5_000)
+    tally = compare_all(seed, EXPRESSIONS, STEPS, replays=5_000, told=True)
     print(f"seed {seed}: {tally}")
     for difference in tally.different:
         print(f"  {difference}")
