@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from rules.chain import chain_of_text
-from rules.lints.conditions import always, dead_branches, dead_urgencies, impossible, rolls_again
+from rules.lints.conditions import always, dead_branches, dead_urgencies, idle_parts, impossible, rolls_again
 from rules.lints.hysteresis import hysteresis
 from rules.lints.inquiry import Inquiry, Lint
 from rules.lints.overrides import overrides
@@ -79,6 +79,7 @@ def _about(inquiry: Inquiry, rule: Rule) -> Iterator[Lint]:
     if not constant:
         for tier in rule.tiers:
             yield from dead_branches(inquiry, rule, tier)
+            yield from idle_parts(inquiry, rule, tier)
             yield from dead_urgencies(inquiry, rule, tier)
             again = rolls_again(inquiry, rule, tier)
             yield from [again] if again else []

@@ -42,6 +42,40 @@ def dead_branches(inquiry: Inquiry, rule: Rule, tier: Tier) -> Iterator[Lint]:
                 break
 
 
+def idle_parts(inquiry: Inquiry, rule: Rule, tier: Tier) -> Iterator[Lint]:
+    """Of an `all`, what is never false when the rest is true. Both ends of a `between` belong together."""
+    for whole in tier.when.parts if isinstance(tier.when, AnyOf) else (tier.when,):
+        parts = list(_conjuncts(whole, within_between=False))
+        for part in list(parts):
+            rest = [one for one in parts if one is not part]
+            true = [is_true(rule, one) for one in rest]
+            if not rest or not inquiry.never(*true, Claim(rule, part, Want.FALSE)):
+                continue
+            facts = inquiry.ask(is_true(rule, whole))
+            if isinstance(facts, Answer):
+                continue
+            parts = rest
+            yield _idle(inquiry, rule, tier, part, whole, facts, true)
+
+
+def _idle(
+    inquiry: Inquiry, rule: Rule, tier: Tier, part: Node, whole: Node, facts: Facts, rest: list[Claim]
+) -> Lint:
+    certain = inquiry.never(*rest, Claim(rule, part, Want.NOT_TRUE), unknown=True)
+    when = "" if certain else " as long as its facts are known"
+    by_itself = inquiry.never(Claim(rule, part, Want.FALSE))
+    known = "".join(f"; {one}" for one in (background(inquiry.book, [part]) if by_itself else ()))
+    return inquiry.lint(
+        "redundant",
+        part.source.at,
+        f"this part of {tier_name(rule, tier)} changes nothing{when}: {written(part)} is never false when "
+        "the rest is true: remove it, or change it",
+        f"{facts_shown(inquiry.book, facts, [whole], rule)}: {with_values(part, rule, facts)} is true, as "
+        f"always{known}",
+        facts_in(facts, [whole], rule),
+    )
+
+
 def _redundant(inquiry: Inquiry, rule: Rule, branch: Node, other: Node) -> Lint:
     facts = inquiry.ask(is_true(rule, branch))
     seen: Facts = {} if isinstance(facts, Answer) else facts
@@ -116,10 +150,11 @@ def clashing(
     return parts
 
 
-def _conjuncts(condition: Node) -> Iterator[Node]:
-    if isinstance(condition, All):
+def _conjuncts(condition: Node, within_between: bool = True) -> Iterator[Node]:
+    is_between = " between " in condition.source.text and len(condition.source.text.split(" and ")) == 2
+    if isinstance(condition, All) and (within_between or not is_between):
         for part in condition.parts:
-            yield from _conjuncts(part)
+            yield from _conjuncts(part, within_between)
     else:
         yield condition
 

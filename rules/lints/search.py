@@ -106,7 +106,7 @@ class Search:
             choices,
             {one.name: one for one in book.tracked},
             question.unknowable,
-            question.doubtful,
+            self._doubtful(question.doubtful),
             NEVER_KNOWN if question.by_nature else {},
         )
         self._start = [formula(node, want, choices) for node, want in conditions]
@@ -118,6 +118,11 @@ class Search:
         self._witnesses = Witnesses(
             question.claims, tuple(self._tracked.values()), tuple(self._names), self._count
         )
+
+    def _doubtful(self, named: frozenset[str]) -> frozenset[str]:
+        """A tracked value is unknown when what is tracked always was."""
+        inside = (part for one in self._tracked.values() if one.name in named for part in walk(one.node))
+        return named | {part.name for part in inside if isinstance(part, Name)}
 
     def _relation(self, one: Tracked) -> list[Formula]:
         """The highest so far is at least what is now, and known when that is."""

@@ -195,11 +195,16 @@ def _while_unknown(inquiry: Inquiry, firing: list[list[Claim]], above: Sequence[
     names = names_of(claim.condition for claim in claims)
     alone: list[str] = []
     while True:
-        free = _free(inquiry, firing, above, frozenset(names) - frozenset(alone))
+        # A tracked value brings what it tracks: it is only unknown when that is.
+        told = set(alone)
+        for one in inquiry.book.tracked:
+            told |= {one.name} if told & set(names_of([one.node])) else set()
+        free = _free(inquiry, firing, above, frozenset(names) - told)
         if free is Answer.IMPOSSIBLE:
             return f"{joined(alone, 'or')} {'is' if len(alone) == 1 else 'are'} unknown" if alone else ""
         unknown = [] if isinstance(free, Answer) else [name for name in names if free.get(name, 0) is None]
-        enough = [name for name in unknown if not _never(inquiry, firing, above, frozenset({name}))]
+        left = [name for name in unknown if name not in told]
+        enough = [name for name in left if not _never(inquiry, firing, above, frozenset({name}))]
         if not enough:
             return "facts are unknown"
         alone += enough
