@@ -13,7 +13,7 @@ import polars as pl
 from daemon.breaker_watch import next_moves
 from daemon.reading import UNKNOWN, new_york, print_json
 from daemon.remote import call_daemon, user, writing_without_daemon
-from daemon.restore import journal_of
+from daemon.restore import entries_of, journal_of
 from daemon.settings import Settings, load_settings
 from daemon.statechart import Statechart
 from lake import LakeReader
@@ -123,12 +123,9 @@ def _without_daemon(breaker: Breaker) -> dict[str, Any]:
 
 def _entries(reader: LakeReader, last: int) -> list[dict[str, Any]]:
     """The last entries, newest first."""
-    rows = reader.table("breaker").sort("seq", maintain_order=True).tail(last).collect()
+    rows = entries_of(reader)[::-1][:last]
     wanted = ("number", "event", "before", "state", "actor", "reason", "doubt")
-    return [
-        {"time": row["time"].isoformat(), **{name: row.get(name) for name in wanted}}
-        for row in rows.reverse().iter_rows(named=True)
-    ]
+    return [{"time": row["time"].isoformat(), **{name: row.get(name) for name in wanted}} for row in rows]
 
 
 def _text(told: dict[str, Any], mode: Mode) -> str:

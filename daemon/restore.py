@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -69,18 +70,21 @@ def recorded_facts(home: Path) -> pl.LazyFrame:
     return facts if last is None else facts.filter(pl.col("time") >= last - LATELY)
 
 
-_BY_DISK = pl.col("event").is_in([STOPPED, RELEASED])
-
-
 def journal_of(reader: LakeReader) -> Journal:
     """The breaker's journal of this lake, replayed."""
-    events = reader.table("breaker").filter(~_BY_DISK).sort("seq", maintain_order=True).collect()
-    return replayed(events.iter_rows(named=True))
+    return replayed(row for row in entries_of(reader) if row["event"] not in (STOPPED, RELEASED))
+
+
+def entries_of(reader: LakeReader) -> list[dict[str, Any]]:
+    """The rows of the `breaker` table, oldest first; those of one commit by their numbers."""
+    rows = reader.table("breaker").sort("seq", maintain_order=True).collect().to_dicts()
+    return sorted(rows, key=lambda row: (row["seq"], row.get("number") or 0))
 
 
 def _restore_pressure(reader: LakeReader, state: AccountState) -> None:
     """A stop for the disk's sake that nobody lived to end."""
-    last = reader.table("breaker").filter(_BY_DISK).sort("seq", maintain_order=True).tail(1).collect()
+    by_disk = pl.col("event").is_in([STOPPED, RELEASED])
+    last = reader.table("breaker").filter(by_disk).sort("seq", maintain_order=True).tail(1).collect()
     if last.height and last["event"][0] == STOPPED:
         state.pressure = Pressure({Cause.DISK: last["reason"][0]})
 

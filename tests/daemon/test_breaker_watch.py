@@ -347,6 +347,9 @@ async def test_at_the_start_the_statechart_walks_the_journal_too(live: Any, tmp_
         assert bool(again.engine.alerts.standing) is doubt
 
 
+OLDER = ("event", "state", "actor", "reason")
+"""The columns that the journal had when it knew armed, halted and frozen only."""
+
 # --- restarts ------------------------------------------------------------------------------------
 
 
@@ -365,6 +368,23 @@ async def test_a_restart_takes_up_mode_trial_and_what_stood(live: Any) -> None:
     again.state.unresolved = ()
     await again.look(102)
     assert await again.look(1000) is Mode.ARMED
+
+
+async def test_a_home_of_an_older_optiond_is_taken_up_and_written_on(live: Any, tmp_path: Path) -> None:
+    table = LAKE_TABLES["breaker"]
+    older = replace(table, columns=tuple(c for c in table.columns if c.name in OLDER))
+    with Lake.open(tmp_path / "home", {**LAKE_TABLES, "breaker": older}) as lake:
+        for event, state in (("human_halt", "frozen"), ("lake_stop", "frozen"), ("human_halt", "halted")):
+            row = {"event": event, "state": state, "actor": "me", "reason": "lunch"}
+            lake.commit(T, {"breaker": pl.DataFrame([row])})
+        lake.flush()
+    desktop = live()
+    said, journal = restore(desktop.home, desktop.state, T)
+    assert ("trading halted" in said, journal.trouble) == (True, "")
+    assert await desktop.say(Event.HUMAN_RESET, 1) is Mode.HALF_OPEN
+    desktop.lake.flush()
+    assert desktop.rows("breaker")["state"].to_list() == ["frozen", "frozen", "halted", "half_open"]
+    assert journal_of(LakeReader.open(desktop.home)).breaker.mode is Mode.HALF_OPEN
 
 
 KILLED = """
