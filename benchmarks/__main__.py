@@ -5,6 +5,6 @@ Longer ones are run by name: `flushes`, `year` and then `lake_year` and `analyti
 
 import importlib
 
-for name in ("facts", "gateway", "lake", "model_market", "rules", "upkeep", "what_if"):
+for name in ("facts", "gateway", "lake", "model_market", "rules", "traces", "upkeep", "what_if"):
     print(f"\n== {name}", flush=True)
     importlib.import_module(f"benchmarks.{name}").main()

@@ -16,7 +16,9 @@ from rules.state import BOOK
 from sync.tables import TRACES_TABLE
 from trading.decision import Moment
 
-EXPLAINED_A_BEAT = 4
+LARGE_BOOK = 1_000
+"""From so many positions on the beat has no time for more than the fewer of these."""
+EXPLAINED_A_BEAT, EXPLAINED_A_BEAT_OF_MANY = 8, 2
 """So many positions at most; the others come on the beats that follow."""
 
 
@@ -37,7 +39,8 @@ class Traces:
         if not self._each:
             return
         room = {rule: self._each - len(self._rows.get(rule, ())) for rule in stepped.plan.rule_ids}
-        for change in self._watch.changes(stepped, room, EXPLAINED_A_BEAT):
+        most = EXPLAINED_A_BEAT if moment.facts.height < LARGE_BOOK else EXPLAINED_A_BEAT_OF_MANY
+        for change in self._watch.changes(stepped, room, most):
             # The step's first row is the book's.
             facts = moment.facts.row(change.row - 1, named=True) if change.row else {"position": BOOK}
             explanation = explain(moment.book, moment.state, facts, moment.market, moment.time)

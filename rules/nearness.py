@@ -18,7 +18,7 @@ from rules.expression import AnyOf, Compare, Literal, Node, Not, Parameter, chil
 from rules.facts import FACTS, Unit
 from rules.problem import Problems
 from rules.rulebook import Rule, Rulebook
-from rules.state import BOOK, latch_column
+from rules.state import latch_column
 from rules.trace import sides
 
 Floats = NDArray[np.float64]
@@ -28,19 +28,28 @@ Gap = Callable[[Sequence[Floats]], Floats | float]
 
 @dataclass(frozen=True, slots=True)
 class Nearness:
-    """`inputs` are columns over a step's frame, `gaps` one function of them per rule, by `rule_ids`."""
+    """`inputs` are columns of a step's frame, then `computed` ones; `gaps` a function of them per rule.
+
+    `of_book`: which rules are about the book, that is the frame's first row, and not about the others.
+    """
 
     rule_ids: tuple[str, ...]
-    inputs: tuple[pl.Expr, ...]
+    inputs: tuple[str, ...]
+    computed: tuple[pl.Expr, ...]
     gaps: tuple[Gap, ...]
+    of_book: tuple[bool, ...]
 
     def of(self, frame: pl.DataFrame) -> Floats:
         """What is missing until a rule's condition is true, shape (rules, rows of the frame), as
         `Gap.relative`: 0 when it is true, NaN when it is not a matter of numbers or not known."""
         found = np.empty((len(self.gaps), frame.height))
-        inputs = [column.to_numpy() for column in frame.select(self.inputs)]
+        whole = frame.with_columns(self.computed)
+        inputs = [whole.get_column(name).to_numpy() for name in self.inputs]
         for place, gap in enumerate(self.gaps):
             found[place] = gap(inputs)
+        of_book = np.array(self.of_book, np.bool_)
+        found[of_book, 1:] = np.nan
+        found[~of_book, :1] = np.nan
         return found
 
 
@@ -48,12 +57,17 @@ def nearness_of(book: Rulebook, rules: Iterable[Rule], columns: Columns) -> Near
     """For these rules, over the columns that their conditions are computed from."""
     units = {fact.name: fact.unit for fact in FACTS.values()} | {one.name: one.unit for one in book.tracked}
     inputs = _Inputs(columns)
-    named = []
+    rules = tuple(rules)
+    gaps = []
     for rule in rules:
         checker = Checker(units, Problems("", ""), parameters=rule.parameters)
-        named.append((rule.id, _rule_gap(rule, checker, inputs)))
+        gaps.append(_rule_gap(rule, checker, inputs))
     return Nearness(
-        tuple(name for name, _ in named), tuple(inputs.expressions), tuple(gap for _, gap in named)
+        tuple(rule.id for rule in rules),
+        tuple(inputs.names),
+        tuple(inputs.computed),
+        tuple(gaps),
+        tuple(rule.scope == "book" for rule in rules),
     )
 
 
@@ -62,7 +76,8 @@ class _Inputs:
     """Collects the columns that the gaps read."""
 
     columns: Columns
-    expressions: list[pl.Expr] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
+    computed: list[pl.Expr] = field(default_factory=list)
     _places: dict[object, int] = field(default_factory=dict)
 
     def value(self, node: Node, rule: Rule) -> float | int:
@@ -81,17 +96,19 @@ class _Inputs:
         return self.add(key, pl.when(condition).then(0.0).otherwise(float("nan")))
 
     def add(self, key: object, expression: pl.Expr) -> int:
-        place = self._places.setdefault(key, len(self.expressions))
-        if place == len(self.expressions):
-            numbers = expression.cast(pl.Float64).fill_null(float("nan"))
-            self.expressions.append(numbers.alias(f"input:{place}"))
+        place = self._places.setdefault(key, len(self.names))
+        if place == len(self.names):
+            if expression.meta.is_column():
+                # A float column of the frame as it is: null is NaN in NumPy.
+                self.names.append(expression.meta.output_name())
+            else:
+                self.names.append(f"input:{place}")
+                self.computed.append(expression.cast(pl.Float64).alias(self.names[-1]))
         return place
 
 
 def _rule_gap(rule: Rule, checker: Checker, inputs: _Inputs) -> Gap:
-    """The nearest tier that has not acted once already, where the rule is about the row."""
-    is_mine = pl.col("position") == BOOK if rule.scope == "book" else pl.col("position") != BOOK
-    mine = inputs.where(rule.scope, is_mine)
+    """The nearest tier that has not acted once already."""
     gaps = []
     for index, tier in enumerate(rule.tiers):
         gap = _gap(tier.when, shape_of(tier.when, checker), rule, inputs, wanted=True)
@@ -99,7 +116,7 @@ def _rule_gap(rule: Rule, checker: Checker, inputs: _Inputs) -> Gap:
             column = latch_column(rule.id, index)
             gap = _added(gap, inputs.where(column, ~pl.col(column).fill_null(False)))
         gaps.append(gap)
-    return _added(_folded(np.fmin, gaps), mine)
+    return _folded(np.fmin, gaps)
 
 
 def _gap(node: Node, shape: Shape, rule: Rule, inputs: _Inputs, wanted: bool) -> Gap:

@@ -142,8 +142,8 @@ def _codes(stepped: Stepped, before: Codes) -> Codes:
         np.putmask(codes[place], (unknown & bit) != 0, _UNKNOWN)
         np.putmask(codes[place], (fired & bit) != 0, _FIRES)
     places = {rule: place for place, rule in enumerate(plan.rule_ids)}
-    won = frame.get_column("@winner").fill_null(len(plan.outcomes)).to_numpy()
-    winners = np.array([*(places[rule] for rule in plan.outcomes["rule"]), -1])[won]
-    rows = np.flatnonzero(winners >= 0)
-    codes[winners[rows], rows] = _WINS
+    won = frame.get_column("@winner").to_numpy()
+    rows = np.flatnonzero(won >= 0)  # where no rule wins it is NaN
+    winners = np.array([places[rule] for rule in plan.outcomes["rule"]], np.int64)
+    codes[winners[won[rows].astype(np.int64)], rows] = _WINS
     return codes
