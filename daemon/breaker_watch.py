@@ -34,7 +34,7 @@ from options.hours import is_open
 from rules.breaker import EVENTS, MODES, Event, Failed, Mode, judged, next_mode, stricter
 from rules.breaker.table import EVENT_MEANING, MODE_MEANING
 from sync.tables import Alert, Severity
-from trading.breaker import BREAKER, HUMAN, Entry, Journal
+from trading.breaker import BREAKER, HUMAN, PRIORITY, Entry, Journal
 from trading.intent import IntentKind
 
 log = structlog.get_logger()
@@ -190,6 +190,9 @@ class BreakerWatch:
         if not breaker.allows_opening:
             kind = IntentKind.OPEN if breaker.allows_closing else None
             self._state.desk.cancel_all(f"{breaker.mode.value}: {breaker.reason}", kind)
+        if breaker.mode is not Mode.FLATTENING:
+            # Its own closings: a human has ended them.
+            self._state.desk.cancel_all(f"{breaker.mode.value}: {breaker.reason}", priority=PRIORITY)
 
     # --- an event --------------------------------------------------------------------------------
 

@@ -35,10 +35,10 @@ from daemon.wanted_lines import wanted_lines
 from lake import Lake
 from lake.failpoint import reach
 from options import NEW_YORK, BrokerError, GateRefusal, LakeError
-from rules.breaker import Event
+from rules.breaker import Event, Mode
 from sync import tables
 from sync.tables import Alert, Severity
-from trading.breaker import Entry
+from trading.breaker import PRIORITY, Entry
 from trading.gates import opening_checks, refuse_unless_passed
 from trading.intent import Intent, IntentKind
 from trading.rolling import ReadyRoll
@@ -220,8 +220,10 @@ class Engine:
             reason = f"account: the login is {state.broker.account} now, decided was for {self.account}"
             self.intake.order_came_to_nothing(state.desk.refuse(intent, reason, now), now)
             return
-        if not state.breaker.allows_closing:
-            reason = f"frozen before it was sent: {state.breaker.reason}"
+        breaker = state.breaker
+        is_over = intent.priority == PRIORITY and breaker.mode is not Mode.FLATTENING
+        if is_over or not breaker.allows_closing:
+            reason = f"{breaker.mode.value} before it was sent: {breaker.reason}"
             self.intake.order_came_to_nothing(state.desk.refuse(intent, reason, now), now)
             return
         if intent.kind is IntentKind.OPEN:

@@ -24,7 +24,7 @@ from rules.state import BOOK, Marks
 from sync.facts import PositionColumns, book_facts, display_facts, facts_frame, position_columns
 from sync.position import Position
 from sync.tables import Alert, Severity
-from trading.breaker import closing_decision, closing_verdict, is_flattening
+from trading.breaker import BREAKER, closing_decision, closing_verdict, is_flattening
 from trading.decision import Moment, decision_id, recorded
 from trading.desk import TooSmallToReduce
 from trading.intent import Intent, IntentKind
@@ -69,7 +69,7 @@ class Judge:
         self._traces = traces
         self._columns: PositionColumns | None = None
         self._columns_revision = -1
-        self._said: dict[tuple[str, bool], tuple[str, str]] = {}
+        self._said: dict[tuple[str, str], tuple[str, str]] = {}
         self._unknown_since: dict[tuple[str, str], datetime] = {}
         self.entries_blocked = ""
         self.decided_on: set[str] = set()
@@ -174,7 +174,7 @@ class Judge:
     def _record(self, verdict: Verdict, kind: str, reason: str, moment: Moment) -> None:
         """Record a decision; a veto or shadow only when it says something new about the position."""
         by_breaker = is_flattening(verdict)
-        about = verdict.position, by_breaker
+        about = verdict.position, BREAKER if by_breaker else BOOK if verdict.is_book else verdict.position
         if kind == "decision":
             self._said.pop(about, None)
         elif self._said.get(about) == (verdict.rule, reason):

@@ -14,6 +14,8 @@ import structlog
 from broker.events import OrderChanged, OrderState
 from broker.protocol import Broker, ComboLeg
 from options import BrokerError, ConId, GateRefusal, Leg
+from rules.breaker import Mode
+from trading.breaker import PRIORITY
 from trading.combo import ComboQuote, closing_legs
 from trading.gates import closing_checks, refuse_unless_passed, side_checks
 from trading.intent import AT_BROKER, Intent, IntentKind, IntentState, identity
@@ -250,10 +252,11 @@ class Desk:
         except BrokerError:
             return False
 
-    def cancel_all(self, reason: str, kind: IntentKind | None = None) -> None:
-        """Ask for the cancellation of every working order (of that kind)."""
+    def cancel_all(self, reason: str, kind: IntentKind | None = None, priority: int | None = None) -> None:
+        """Ask for the cancellation of every working order (of that kind, of rules of that priority)."""
         for intent in self.open_intents:
-            if intent.state in (IntentState.SENT, IntentState.WORKING) and kind in (None, intent.kind):
+            meant = kind in (None, intent.kind) and priority in (None, intent.priority)
+            if meant and intent.state in (IntentState.SENT, IntentState.WORKING):
                 self._ask_cancel(intent, reason)
 
     def withdraw_beyond(self, held: Mapping[ConId, int], now: datetime) -> None:
@@ -378,7 +381,9 @@ class Desk:
         self._unasked.pop(intent.intent, None)
         self._filled_since.pop(intent.intent, None)
         pre_empted = intent.state is IntentState.CANCELLING and intent.reason.startswith("pre-empted")
-        if rests and state is not IntentState.SETTLED and not pre_empted:
+        # A human has ended a flattening: the rules protect at once.
+        let_go = intent.priority == PRIORITY and reason.startswith((Mode.HALTED, Mode.FROZEN))
+        if rests and state is not IntentState.SETTLED and not pre_empted and not let_go:
             self._rests[intent.position] = (intent.priority, now + RETRY_AFTER)
         return ended
 

@@ -173,7 +173,9 @@ def _judged(row: Row, moment: Moment) -> Verdict | None:
     kept = json.loads(row["contributors"]) if row["contributors"] else []
     contributors = pl.DataFrame(kept, schema=CONTRIBUTORS, orient="row")
     verdicts = verdicts_of(decided.iter_rows(named=True), contributors)
-    return next((verdict for verdict in verdicts if verdict.position == row["position"]), None)
+    mine = [verdict for verdict in verdicts if verdict.position == row["position"]]
+    # Beside a shadow of the position's own there may be a rule of the book that is turned on it.
+    return next((v for v in mine if v.is_book == bool(row["contributors"])), mine[0] if mine else None)
 
 
 def _said(row: Row, verdict: Verdict | None) -> dict[str, Any]:

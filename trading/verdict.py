@@ -39,15 +39,16 @@ def verdicts_of(rows: Iterable[Mapping[str, Any]], contributors: pl.DataFrame) -
     """The rows of one step that name a rule, as verdicts in their order.
 
     A rule of the book that reduces the largest of `contributors` (schema `CONTRIBUTORS`; of equals the
-    first) comes last, and only when no rule of that position's own has won.
+    first) comes last, and only when no rule of that position's own acts.
     """
     named = [row for row in rows if row["rule"] is not None]
     verdicts = [_verdict(row) for row in named if row["position"] != BOOK]
+    taken = {verdict.position for verdict in verdicts if not verdict.is_shadow}
     for row in named:
         if row["position"] != BOOK or _REDUCE_LARGEST not in str(row["params"]):
             continue
         largest = max(contributors.iter_rows(), key=_risk_usd, default=None)
-        if largest is not None and not any(verdict.position == largest[0] for verdict in verdicts):
+        if largest is not None and largest[0] not in taken:
             params = json.dumps({"count": max(1, largest[1] // 2)})
             turned = {**row, "position": largest[0], "action": "reduce", "params": params}
             verdicts.append(_verdict(turned, is_book=True))

@@ -9,11 +9,14 @@ no host with timer threads.
 """
 
 import json
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 SESSION = "book"
+ENDS_AFTER_S = 10
+"""Who asked may be gone: a walk that hangs ends itself, wherever in durable_rules it is."""
 _BEGINNING = "beginning"
 """durable_rules starts in the one state that nothing leads to; from there a walk is put where it begins."""
 
@@ -84,6 +87,7 @@ def _transition(event: str, to: str) -> dict[str, Any]:
 
 def main() -> int:
     """Answer one question; 1, with the reason on standard error, when that cannot be done."""
+    signal.alarm(ENDS_AFTER_S)
     question = json.load(sys.stdin)
     try:
         modes = walk(question["table"], question["start"], question["events"])

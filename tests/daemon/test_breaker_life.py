@@ -122,6 +122,25 @@ def test_what_cannot_be_priced_is_not_flattened_blindly_and_a_halt_ends_it(
 
 
 @pytest.mark.timeout(180)
+def test_a_halt_while_no_daemon_runs_takes_the_closings_of_a_flattening_back(
+    replay: Callable[..., Any], home: Any, helpers: Any
+) -> None:
+    gateway = replay(helpers.story(left=1.0, course=((30, 4.0),)))
+    gateway.ask("fault", name="hold_fills")
+    home.settle(gateway, breaker={"daily_loss_flatten": 0.006, "loss_s": 5.0, "vix_rise": 0.0})
+    (home.path / "rules.yaml").write_text(NEVER)
+    daemon = home.start()
+    helpers.wait_until(lambda: told(home).get("open_intents"), 90, "it is being closed")
+    helpers.stop(daemon)
+    assert home.ask("halt", "--reason", "I do it").stdout.startswith("trading is halted")
+    daemon = home.start()
+    helpers.wait_until(lambda: told(home).get("open_intents") == 0, 30, "taken back")
+    helpers.stop(daemon)
+    assert rows(home, "intents")["state"][-1] == "cancelled"
+    assert gateway.holdings() == HELD
+
+
+@pytest.mark.timeout(180)
 def test_a_lost_link_and_rejected_orders_trip_and_protection_goes_on(
     replay: Callable[..., Any], home: Any, helpers: Any
 ) -> None:

@@ -1,11 +1,14 @@
 """The statechart in its own process: whatever becomes of that process, the daemon gets an answer."""
 
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 import daemon.statechart
-from daemon.statechart import Statechart
+from daemon.statechart import PROGRAM, Statechart
 from rules.breaker import EVENTS, Event, Failed, Mode, after
 
 
@@ -50,6 +53,13 @@ def test_a_process_that_hangs_is_ended(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(daemon.statechart, "ANSWER_WITHIN_S", 0.3)
     opinion = chart(tmp_path, "while True: pass").opinion(Mode.ARMED, (Event.VIX_SHOCK,))
     assert opinion == Failed("it was silent for 0.3 s")
+
+
+def test_a_walk_whose_asker_is_gone_ends_itself(tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM.read_text().replace("ENDS_AFTER_S = 10", "ENDS_AFTER_S = 1"))
+    with subprocess.Popen([sys.executable, program], stdin=subprocess.PIPE) as hanging:
+        assert hanging.wait(timeout=30) == -signal.SIGALRM
 
 
 def test_where_it_is_not_installed_or_not_wanted_nobody_is_asked(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from broker.events import OrderChanged, OrderState
 from broker.protocol import ComboLeg
 from options import ConId, Contract, Leg, UsdPerContract
 from tests.broker.bench import Bench
+from trading.breaker import closing_verdict
 from trading.combo import ComboQuote
 from trading.desk import SETTLE_WITHIN, Desk, TooSmallToReduce
 from trading.intent import Intent, IntentState
@@ -156,3 +157,13 @@ async def test_a_single_lot_has_no_half_and_no_second_try_will_find_one(bench: B
         Desk(bench.broker).plan(
             verdict("reduce", count="half"), "dec-1", [leg], 1, {put.con_id: -1}, quotes, NOON
         )
+
+
+async def test_after_a_flattening_that_a_human_ended_the_rules_act_at_once(bench: Bench) -> None:
+    _, leg = await held_put(bench)
+    desk, held = Desk(bench.broker), {leg.contract.con_id: leg.quantity}
+    for reason, rests in (("halted before it was sent: by hand", False), ("quotes: none", True)):
+        intent = desk.plan(closing_verdict("P"), "dec-1", [leg], 2, held, quotes, NOON)
+        desk.open(intent)
+        desk.refuse(intent, reason, NOON)
+        assert desk.wants(verdict(), NOON) is not rests

@@ -76,6 +76,13 @@ def test_a_rule_of_the_book_counts_on_the_position_it_reduces() -> None:
     assert told(at, limit) == [("C", "r1", "reduce", True)], "an unlimited loss is the largest"
 
 
+def test_a_shadow_on_the_largest_position_stops_no_rule_of_the_book() -> None:
+    at = moment(profit=[0.6, 0.6, 0.6])
+    limit = "when: vix > 10, scope: book, do: {block_entries: reduce_largest}"
+    both = book("when: profit >= 50%, mode: shadow, do: close", limit)
+    assert told(at, both) == [("C", "r2", "reduce", True)]
+
+
 def test_what_a_mute_only_puts_off_counts() -> None:
     at = moment(profit=[0.6, 0.6])
     soon, later = "2026-01-06", "2026-01-20"

@@ -57,6 +57,18 @@ def take_profit(default: Rulebook, **facts: Any) -> dict[str, Any]:
     return row
 
 
+def test_a_rule_of_the_book_and_a_shadow_on_one_position_are_both_decided_again() -> None:
+    both = rules.parse(
+        "version: 1\nrules:\n"
+        "  - {id: watch, priority: 1, when: profit >= 50%, mode: shadow, do: close}\n"
+        "  - {id: limit, priority: 2, when: vix > 10, scope: book, do: {block_entries: reduce_largest}}\n"
+    )
+    facts = frame_of({"A": {"profit": 0.55, "lots": 4, "max_loss_usd": 800.0}})
+    _, rows = decisions_of(Moment(NOON, both, rules.initial_state(), facts, {"vix": 18.0}))
+    assert [(row["rule"], row["kind"]) for row in rows] == [("watch", "shadow"), ("limit", "veto")]
+    assert [decided_again(row, both).outcome for row in rows] == [Outcome.SAME, Outcome.SAME]
+
+
 @pytest.fixture(scope="module")
 def default() -> Rulebook:
     return rules.load(rules.default_rules_path())
