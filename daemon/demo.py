@@ -36,6 +36,8 @@ def run_demo(arguments: argparse.Namespace) -> int:
             "speed": arguments.speed,
         },
         "control": {"port": 0},
+        # Recordings quote each contract once in many minutes, which in a live market would be a failure.
+        "breaker": {"stale_share": 0.0},
     }
     if arguments.rules is not None:
         overrides["rules"] = arguments.rules.resolve()
