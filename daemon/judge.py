@@ -107,17 +107,18 @@ class Judge:
         self._watch_unknown(book, {row["position"]: row for row in rows}, now)
         self.entries_blocked = blocks_entries(rows)
         self.decided_on = set()
-        intents = self._flatten(moment)
+        intents = await self._flatten(moment)
         for verdict in verdicts_of(rows, picture.facts.select(CONTRIBUTORS.names())):
             intent = self._act(verdict, moment)
             if intent is not None:
                 intents.append(intent)
+                await asyncio.sleep(0)
         return picture, intents
 
-    def _flatten(self, moment: Moment) -> list[Intent]:
+    async def _flatten(self, moment: Moment) -> list[Intent]:
         """While the breaker flattens: a closing for every position that has none at work."""
         state = self._state
-        if state.breaker.mode is not Mode.FLATTENING:
+        if not self._flattens():
             self._alerts.clear_except(CANNOT_CLOSE, set())
             return []
         intents = []
@@ -128,7 +129,14 @@ class Judge:
             intent = self._act(closing_verdict(position.id), moment)
             if intent is not None:
                 intents.append(intent)
+                # A millisecond each: a large book must not keep the rest of the daemon, nor a halt, waiting.
+                await asyncio.sleep(0)
+            if not self._flattens():
+                break
         return intents
+
+    def _flattens(self) -> bool:
+        return self._state.breaker.mode is Mode.FLATTENING
 
     def _act(self, verdict: Verdict, moment: Moment) -> Intent | None:
         state, now = self._state, moment.time

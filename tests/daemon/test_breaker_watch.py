@@ -1,5 +1,6 @@
 """The breaker at work in a real engine with a real lake: what it posts, records, allows, and takes up."""
 
+import asyncio
 import io
 import random
 import subprocess
@@ -36,6 +37,7 @@ from sync.line_budget import LineBudget
 from sync.quote_board import QuoteBoard
 from sync.reconciliation import Difference, DifferenceKind
 from sync.tables import LAKE_TABLES
+from tests.daemon.test_decision_replay import Day, Story
 from trading.breaker import Breaker
 from trading.desk import Desk
 from trading.intent import Intent, IntentKind, IntentState
@@ -428,3 +430,23 @@ def test_killed_between_events_it_is_restored_to_the_last_durable_one(tmp_path: 
     assert found.breaker.number >= int(number), "nothing that was acknowledged is lost"
     assert (found.breaker.mode, found.trouble) == (after(events), "")
     assert after(events[: int(number)]).value == mode
+
+
+async def test_a_large_book_is_flattened_without_keeping_a_halt_waiting(tmp_path: Path) -> None:
+    day = Day(tmp_path / "home")
+    day.hold(Story("none", (), symbols=tuple(f"S{number}" for number in range(12))))
+    for contract, cost in day.known:
+        day.quote(contract.con_id, cost / 100)
+    day.state.breaker = Breaker(recorded=Mode.FLATTENING)
+    judge, desk = day.engine.judge, day.state.desk
+
+    async def halt() -> None:
+        for _ in range(10_000_000):
+            if desk.open_intents:
+                break
+            await asyncio.sleep(0)
+        day.engine.breaker.stop_at_once(Event.HUMAN_HALT, "by hand")
+
+    await asyncio.gather(judge.judge(day.engine.rules.book, day.now), halt())
+    assert 0 < len(desk.open_intents) < 12
+    day.lake.close()
