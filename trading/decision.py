@@ -121,7 +121,8 @@ def recorded(verdict: Verdict, kind: str, reason: str, moment: Moment) -> Decisi
     facts = {**moment.market, **moment.seen(position)}
     contributors = None
     if verdict.is_book:
-        contributors = json.dumps(moment.facts.select(CONTRIBUTORS.names()).rows(), allow_nan=False)
+        rows = moment.facts.select(CONTRIBUTORS.names()).iter_rows()
+        contributors = json.dumps([[_exact(value) for value in row] for row in rows], allow_nan=False)
     return Decision(
         decision=decision_id(verdict, moment.time),
         verdict=verdict,

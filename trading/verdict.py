@@ -1,6 +1,7 @@
 """What the rules want of positions: the rows of `rules.step`, those of the book turned on a position."""
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -79,4 +80,4 @@ def _verdict(row: Mapping[str, Any], is_book: bool = False) -> Verdict:
 def _risk_usd(contributor: tuple[str, int, float | None]) -> float:
     """What the position can lose at most; unknown counts as unlimited."""
     loss = contributor[2]
-    return float("inf") if loss is None else loss
+    return float("inf") if loss is None or not math.isfinite(loss) else loss

@@ -114,7 +114,9 @@ class Search:
         self._start += self._of_stock()
         for fact, _, _ in (case for choice in choices.values() for case in choice.cases):
             self._names[fact] = None
-        self.steps = 0
+        # Long conditions cost more at every step, and to begin with.
+        self._weight = 8 + len(named) // 4
+        self.steps = len(named)
         self._witnesses = Witnesses(
             question.claims, tuple(self._tracked.values()), tuple(self._names), self._count
         )
@@ -236,7 +238,7 @@ class Search:
         return True
 
     def _count(self, box: Box) -> None:
-        self.steps += box.steps + 8
+        self.steps += box.steps + self._weight
         box.steps = 0
         if self.steps > _STEPS:
             raise OutOfSteps

@@ -41,6 +41,18 @@ def decisions_of(moment: Moment) -> tuple[rules.RuleState, list[dict[str, Any]]]
     return after, [stored(recorded(v, *kinds[v.is_shadow], moment).row()) for v in verdicts]
 
 
+@pytest.mark.parametrize("loss", [math.nan, math.inf, None])
+def test_a_loss_that_is_no_number_is_the_largest_and_is_decided_again(loss: float | None) -> None:
+    book = rules.parse(
+        "version: 1\nrules:\n"
+        "  - {id: limit, priority: 2, when: vix > 10, scope: book, do: {block_entries: reduce_largest}}\n"
+    )
+    held = {name: {"lots": 4, "max_loss_usd": usd} for name, usd in (("A", 900.0), ("B", loss), ("C", 800.0))}
+    _, (row,) = decisions_of(Moment(NOON, book, rules.initial_state(), frame_of(held), {"vix": 18.0}))
+    assert row["position"] == "B"
+    assert decided_again(row, book).outcome is Outcome.SAME
+
+
 def frame_of(rows: Mapping[str, Mapping[str, Any]]) -> pl.DataFrame:
     """The facts of the positions, whole, as `facts_frame` would give them."""
     schema = {"position": pl.String} | {n: f.dtype for n, f in FACTS.items() if f.scope != "book"}
