@@ -191,12 +191,12 @@ def _remember(
 ) -> None:
     for one in judged:
         rule = one.rule
+        acts = one is winner and one.mute is None and rule.mode == "live"
         if rule.cooldown_s:
-            last = now if one is winner and one.mute is None else memory.get(last_column(rule.id))
+            last = now if acts else memory.get(last_column(rule.id))
             if last is not None:
                 after[last_column(rule.id)] = last
         for index, tier in enumerate(rule.tiers):
             if tier.once:
                 column = latch_column(rule.id, index)
-                acted = one is winner and one.mute is None and one.hot == index
-                after[column] = bool(memory.get(column)) or acted
+                after[column] = bool(memory.get(column)) or (acts and one.hot == index)

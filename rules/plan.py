@@ -243,11 +243,11 @@ def _is_unknown(rule: Rule) -> pl.Expr:
 
 
 def _memory(outcomes: Sequence[_Outcome]) -> list[pl.Expr]:
-    """What winning leaves behind: cooldowns and latches, but not of what was muted: it has not acted."""
+    """What winning leaves behind: cooldowns and latches, but not of a shadow, nor of what was muted."""
     numbers: dict[str, list[int]] = {}
     latches: list[pl.Expr] = []
     for number, outcome in enumerate(outcomes):
-        if outcome.muted:
+        if outcome.kind == "shadow":
             continue
         if outcome.rule.cooldown_s:
             numbers.setdefault(outcome.rule.id, []).append(number)

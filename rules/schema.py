@@ -83,7 +83,7 @@ RULE_KEYS = {
     "clear_when": "once fired it stays active until this is true",
     "cooldown": "how long it rests after it has won",
     "urgency": "`normal`, `high`, `immediate`, or conditions: `{high: dte <= 21d}`",
-    "mode": "`live`; `shadow` decides and records, never acts; `off`",
+    "mode": "`live`; `shadow` decides and records, never acts and uses up no `once` or `cooldown`; `off`",
     "unknown": "what a condition that is unknown does: `hold` (default) nothing, or `fire`",
     "scope": "`position` (default) or `book`: judged once for the whole account",
     "examples": "facts on which it must fire or stay quiet; checked on every load",

@@ -90,6 +90,28 @@ rules:
 """
 
 
+@pytest.mark.parametrize("keys", [{"cooldown": "1d"}, {}])
+def test_what_a_shadow_decided_keeps_it_from_nothing_once_it_is_live(keys: dict[str, str]) -> None:
+    text = (
+        "rules:\n  - id: probe\n    priority: 1\n    mode: shadow\n"
+        "    tiers: [{when: profit >= 50%, do: {reduce: half}, once: true}]\n"
+    ) + "".join(f"    {key}: {value}\n" for key, value in keys.items())
+    shadow, live = rules.parse(text), rules.parse(text.replace("mode: shadow", "mode: live"))
+    facts = pl.DataFrame({"position": ["A"], "profit": [0.6]})
+    state = rules.initial_state()
+    kinds = []
+    for second, book in enumerate((shadow, shadow, live, live, shadow, live)):
+        now = NOON + timedelta(seconds=second)
+        judged = judge(book, state.position("A"), facts.to_dicts()[0], {}, now)
+        state, decisions = rules.step(book, state, facts, {}, now)
+        kinds.append(decisions["kind"][0])
+        assert (judged.winner is None) == (kinds[-1] is None)
+        assert {k: v for k, v in judged.memory.items() if v} == {
+            k: v for k, v in state.position("A").items() if v
+        }
+    assert kinds == ["shadow", "shadow", "decision", None, None, None]
+
+
 @pytest.mark.parametrize(
     ("mode", "profit", "rule", "kind", "fired"),
     [
