@@ -244,7 +244,7 @@ def test_a_roll_that_may_not_open_ends_closed(replay: Callable[..., Any], home: 
     )
     helpers.stop(daemon)
     refused = rows(home, "intents").filter(pl.col("state") == "refused")
-    assert "halted: halted (limit armed)" in refused["reason"][0]
+    assert "breaker: halted by" in refused["reason"][0]
     assert not gateway.holdings()
     assert rows(home, "alerts").filter(pl.col("kind") == "roll").height == 1
 

@@ -159,7 +159,7 @@ def test_explain_tells_the_facts_that_fired(run: Path) -> None:
     decision = json.loads(ask(run, "decisions", "--json"))[0]["id"]
     story = ask(run, "explain", decision)
     assert "take_profit" in story
-    assert re.search(r"✓ profit >= \S+ +10\.3294 % +10\.25 %", story), story
+    assert re.search(r"✓ profit >= \S+ +10\.329 % +10\.25 %", story), story
     assert "settled" in story
 
 

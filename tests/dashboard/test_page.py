@@ -290,6 +290,8 @@ def test_a_server_slower_than_the_refresh_is_waited_for(opened: Page, trader: An
     opened.route("**/_dash-update-component*", answer_late)
     trader.decide(decision="d-9", rule="stop_loss", position="QQQ-1")
     expect(opened.locator("[data-keep='decision-d-9'] .rule")).to_have_text("stop_loss")
+    # An answer that is still kept back would find its page gone.
+    opened.unroute_all(behavior="wait")
 
 
 def test_a_page_whose_own_server_is_gone_says_that_it_is_old(opened: Page) -> None:
