@@ -19,9 +19,7 @@ from benchmarks import rule_closures, rule_rivals, twelve_rules
 from benchmarks.breaker import quiet_look_s
 from benchmarks.figure import Figure, show
 from benchmarks.twelve_rules import BEAT, after_beats, positions
-from daemon.settings import BreakerSettings
 from daemon.statechart import Statechart
-from daemon.tripwires import Readings, Standing, conditions, looked
 from rules import Rulebook, RuleState
 from rules.breaker import EVENTS, Mode, after
 from rules.breaker.statechart import walk
@@ -79,13 +77,6 @@ def main() -> None:
     _show_explain(scenes[_MANY], scalar)
     _show_breaker(seconds[_MANY])
     _show_replay(book)
-    _show_breaker(seconds[_MANY])
-
-
-def _show_breaker(step_s: float) -> None:
-    """A look is due once a second, so on the other beats the breaker costs nothing that can be measured."""
-    look_s = quiet_look_s(_MANY)
-    show(Figure("breaker, nothing happens / step, 10,000 positions", 1e3 * look_s, 1e3 * step_s, limit=0.02))
 
 
 def _show_scalar(scene: Scene, ours: float) -> float:
@@ -146,14 +137,9 @@ def _show_explain(scene: Scene, scalar: float) -> None:
 
 
 def _show_breaker(step: float) -> None:
-    """What the breaker does on every beat, and what an event costs, of which there are a few a day."""
-    limits, begun = BreakerSettings(), twelve_rules.START
-    readings = Readings(begun, 100_000.0, 101_000.0, 0.05, 0.0, 0.01, 0.0)
-
-    def beat() -> None:
-        looked(Standing(), conditions(readings, limits), limits.calm_s, begun)
-
-    show(Figure("breaker on a beat / step of 10,000", 1e6 * best_of(500, beat), 1e6 * step, 0.02, "µs"))
+    """What a look costs while nothing happens (one is due a second), and an event, of which a day has few."""
+    look = quiet_look_s(_MANY)
+    show(Figure("breaker's look, one a second / step of 10,000", 1e6 * look, 1e6 * step, 0.02, "µs"))
     chance = random.Random(7)
     events = [chance.choice(EVENTS) for _ in range(1_000)]
     table = best_of(20, lambda: after(events)) / len(events)
