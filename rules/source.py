@@ -35,6 +35,7 @@ _MAX_DEPTH = 20
 _MAX_NODES = 10_000  # sixty long rules have half as many; more costs seconds to check
 _MAX_CHARACTERS = 100_000  # without lines of comments; the same
 _MAX_LINE = 10_000  # the YAML reader takes seconds for a longer one
+_MAX_LINES = 100_000  # the same: of nothing but line ends a megabyte takes a second
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +212,9 @@ def _is_long(text: str, problems: Problems) -> bool:
         if len(line) > _MAX_LINE:
             said = f"a line of more than {_MAX_LINE} characters: break it"
             problems.add(Mark(number, _MAX_LINE + 1), said)
+            return True
+        if number > _MAX_LINES:
+            problems.add(Mark(number, 1), f"more than {_MAX_LINES} lines: remove the empty ones")
             return True
         code = line.strip()
         characters += 0 if code.startswith("#") else len(code)

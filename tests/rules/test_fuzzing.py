@@ -101,6 +101,7 @@ def test_what_takes_long_to_read_is_refused_soon() -> None:
     for text, said in (
         (f"rules: {'a ' * 450_000}", "1:10001: a line of more than 10000 characters: break it"),
         (f"- !{'a' * 900_000} 1", "1:10001: a line of more than 10000 characters"),
+        ('rules: "a' + "\n" * 900_000 + '"', "100001:1: more than 100000 lines: remove the empty ones"),
         ("rules:\n" + f"  {'a ' * 2_000}\n" * 200, "27:1: more than 100000 characters besides"),
         ("\ta\n" * 300_000, "1:1: a tab: use spaces"),
         ("".join(f"{name}: 1\n" for name in range(4_000)), "and 900 more"),
