@@ -98,10 +98,11 @@ class ActionReader:
     def _parameter(self, node: Scalar, unit: Unit) -> Parameter | None:
         """`$name` where the parameter is a positive whole number of this unit, in its overrides too."""
         literal = self.checker.parameters.get(node.text[1:]) if node.text.startswith("$") else None
-        if literal is None or not fits(type_of(literal), unit) or not _is_count(literal):
+        if literal is None or not fits(type_of(literal), unit) or not is_count(literal):
             return None
         return Parameter(node.text[1:], Source(node.mark, node.text))
 
 
-def _is_count(literal: Literal) -> bool:
-    return isinstance(literal.value, float) and literal.value >= 1 and literal.value.is_integer()
+def is_count(literal: Literal) -> bool:
+    """Whether it is a number of lots or days that an action may name: whole, from 1 to 9999."""
+    return isinstance(literal.value, float) and 1 <= literal.value <= 9_999 and literal.value.is_integer()

@@ -7,13 +7,14 @@ from typing import Literal as OneOf
 from typing import TypeVar
 
 from rules import source
-from rules.action_reader import ActionReader
+from rules.action_reader import ActionReader, is_count
 from rules.checking import Checker, Size, described, fits, how_to_write, type_of
 from rules.expression import (
     All,
     AnyOf,
     Literal,
     Node,
+    Parameter,
     Source,
     parse_condition,
     parse_literal,
@@ -93,7 +94,17 @@ class RuleReader:
             examples=self._examples(node),
             path=self.problems.path,
         )
+        self._check_counts(rule)
         return rule if rule_id and priority and tiers else None
+
+    def _check_counts(self, rule: Rule) -> None:
+        """What an action counts by is a count in overrides too."""
+        counts = [tier.action.value for tier in rule.tiers if isinstance(tier.action.value, Parameter)]
+        for name in {count.name for count in counts}:
+            for values in rule.overrides.values():
+                if name in values and not is_count(values[name]):
+                    said = f"${name} says how many in `do:`: write a whole number from 1 to 9999"
+                    self.problems.add(values[name].source.at, said)
 
     # Identity and simple keys
 

@@ -156,3 +156,18 @@ def test_what_was_accepted_once_is_read_again_whatever_is_checked_since() -> Non
     with pytest.raises(rules.RulesInvalid, match="override for an unknown iron_condr"):
         rules.parse(text)
     assert rules.parse_stored(text).revision == rules.revision_of(text)
+
+
+@pytest.mark.parametrize(
+    ("base", "override", "place"),
+    [("2", "2" * 39, "7:29"), ("2", "1.5", "7:29"), ("2" * 39, "2", "4:18"), ("0", "2", "4:18")],
+)
+def test_a_count_of_lots_is_whole_and_small_in_overrides_too(base: str, override: str, place: str) -> None:
+    text = (
+        "rules:\n  - id: probe\n    priority: 1\n    do: {reduce: $lots}\n    when: profit >= 50%\n"
+        f"    params: {{lots: {base}}}\n    overrides: {{SPY: {{lots: {override}}}}}\n"
+    )
+    with pytest.raises(rules.RulesInvalid) as refused:
+        rules.parse(text)
+    (problem,) = refused.value.problems
+    assert f"{problem.line}:{problem.column}" == place
