@@ -34,10 +34,12 @@ def oddities(file: RulesFile, book: Rulebook) -> tuple[str, ...]:
 def _lints(book: Rulebook) -> tuple[str, ...]:
     try:
         return tuple(f"{one.path}:{one.line}:{one.column}: {one.message}" for one in rules.lint(book))
-    except Exception:
-        # They only warn: what goes wrong with them must not keep sound rules out.
+    except Exception as error:
+        # They only warn: what goes wrong with them must not keep sound rules out, and is told with the rest.
         log.exception("rules.lint_failed", revision=book.revision)
-        return ()
+        return (
+            f"what is odd about it could not be found out ({type(error).__name__}: {error}); see the log",
+        )
 
 
 def replayed(old: Rulebook, new: Rulebook, kept: Iterable[KeptBeat]) -> str | None:

@@ -20,7 +20,6 @@ def chart(folder: Path, program: str) -> Statechart:
     return made
 
 
-@pytest.mark.skipif(not Statechart().is_installed, reason="durable_rules is not installed")
 def test_it_is_asked_in_a_process_of_its_own() -> None:
     assert Statechart().opinion(Mode.ARMED, (Event.VIX_SHOCK,)) is Mode.TRIPPED
     assert Statechart().opinion(Mode.HALTED, EVENTS) is after(EVENTS, Mode.HALTED)

@@ -1,6 +1,5 @@
 """The breaker's table is total and says what the specification says; durable_rules walks it the same way."""
 
-import importlib.util
 import json
 import random
 import subprocess
@@ -86,12 +85,7 @@ def test_alone_the_table_decides() -> None:
 
 # --- durable_rules -------------------------------------------------------------------------------
 
-needs_durable = pytest.mark.skipif(
-    importlib.util.find_spec("durable") is None, reason="durable_rules is not installed"
-)
 
-
-@needs_durable
 def test_six_thousand_random_events_lead_the_same_way_in_durable_rules() -> None:
     chance = random.Random(20261121)
     events = chance.choices(EVENTS, k=6000)
@@ -105,7 +99,6 @@ def test_six_thousand_random_events_lead_the_same_way_in_durable_rules() -> None
     assert threading.active_count() == threads, "it has left no timer threads"
 
 
-@needs_durable
 def test_a_reset_that_found_nothing_to_reset_does_not_undo_the_next_trip() -> None:
     assert walk(plain(), "armed", ["human_reset", "human_reset", "vix_shock"]) == [
         "armed",
@@ -114,14 +107,12 @@ def test_a_reset_that_found_nothing_to_reset_does_not_undo_the_next_trip() -> No
     ]
 
 
-@needs_durable
 @pytest.mark.parametrize("mode", MODES)
 def test_a_walk_begins_in_any_mode(mode: Mode) -> None:
     walked = walk(plain(), mode.value, [event.value for event in EVENTS])
     assert walked == [after(EVENTS[: n + 1], mode).value for n in range(len(EVENTS))]
 
 
-@needs_durable
 def test_a_table_with_a_hole_is_refused() -> None:
     table = plain()
     del table["tripped"]["flat"]
@@ -131,7 +122,6 @@ def test_a_table_with_a_hole_is_refused() -> None:
         walk({**plain(), "armed": {**plain()["armed"], "flat": "nowhere"}}, "armed", [])
 
 
-@needs_durable
 def test_an_event_that_no_transition_consumes_is_an_error_not_a_trap() -> None:
     with pytest.raises(Exception, match="unheard_of"):
         walk(plain(), "armed", ["unheard_of", "vix_shock"])
