@@ -30,6 +30,9 @@ UPSTREAM_BACK_EMPTY: Final = 1101
 UPSTREAM_BACK: Final = 1102
 _HANDSHAKE_FRAMES: Final = 1
 _CLOSE_TIMEOUT_S: Final = 1.0
+_READ_BYTES: Final = 16_384
+"""At most so much is read and decoded at once, some 450 ticks. asyncio's 256 KiB keep the loop for 30 ms,
+and cost twice as much a message, because ib_async copies what is left after each."""
 _STARTUP: Final = (
     StartupFetch.ACCOUNT_UPDATES
     | StartupFetch.ORDERS_OPEN
@@ -65,6 +68,10 @@ class Backoff:
         return delay_s
 
 
+def _read_little(transport: asyncio.BaseTransport) -> None:
+    transport.max_size = _READ_BYTES  # type: ignore[attr-defined]  # of asyncio's own socket transport
+
+
 class _Client(ib.Client):
     """Sends through our outbox: ib_async's own queue would hold an order behind 200 subscriptions."""
 
@@ -72,6 +79,7 @@ class _Client(ib.Client):
         super().__init__(wrapper)
         self._outbox = outbox
         self._timer: asyncio.TimerHandle | None = None
+        self.conn.connection_made = _read_little  # type: ignore[method-assign]
 
     def sendMsg(self, msg: str) -> None:  # noqa: N802  (ib_async's name)
         self._outbox.put(msg)

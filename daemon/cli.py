@@ -1,7 +1,6 @@
 """The command line. Scripts rely on it: names, options and the JSON keys stay."""
 
 import argparse
-import asyncio
 import os
 import sys
 from collections.abc import Sequence
@@ -269,9 +268,10 @@ def _add_control(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """`optiond run`."""
+    from daemon import loop_turns
     from daemon.run import run_daemon
 
-    return asyncio.run(
+    return loop_turns.run(
         run_daemon(arguments.home, arguments.no_page, arguments.speed, take_over=arguments.take_over)
     )
 

@@ -1,14 +1,13 @@
 """`optiond demo`: gateway and daemon together on recorded quotes, ended by a summary."""
 
 import argparse
-import asyncio
 import json
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from daemon import reading
+from daemon import loop_turns, reading
 from daemon.console import Console
 from daemon.run import Until, run_daemon
 from lake import LakeReader, views
@@ -42,7 +41,9 @@ def run_demo(arguments: argparse.Namespace) -> int:
     if arguments.rules is not None:
         overrides["rules"] = arguments.rules.resolve()
     until = Until(seconds=arguments.seconds, market_end=arguments.seconds is None)
-    code = asyncio.run(run_daemon(home, arguments.no_page, overrides=overrides, until=until, console=console))
+    code = loop_turns.run(
+        run_daemon(home, arguments.no_page, overrides=overrides, until=until, console=console)
+    )
     if arguments.json:
         print(json.dumps(_summary(home), indent=2, allow_nan=False))
     else:

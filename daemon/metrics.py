@@ -3,6 +3,7 @@
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from daemon.lake_metrics import LakeMetrics
+from daemon.loop_turns import LoopTurns
 
 
 class Metrics:
@@ -25,6 +26,8 @@ class Metrics:
             registry=registry,
             buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1),
         )
+        self.loop_turns = LoopTurns()
+        registry.register(self.loop_turns)
         self.link_up = Gauge("optiond_link_up", "1 when the broker's link is up", registry=registry)
         self.link_changes = Counter("optiond_link_changes", "Changes of the broker's link", registry=registry)
         self.lines_used = Gauge("optiond_lines_used", "Market-data lines in use", registry=registry)

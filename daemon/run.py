@@ -29,6 +29,7 @@ from daemon.control import bind, control_app, owner_token, serving
 from daemon.engine import Engine
 from daemon.gateway import EmbeddedGateway
 from daemon.lake_watch import LakeWatch
+from daemon.loop_turns import timing
 from daemon.metrics import Metrics
 from daemon.processes import Child, start_page
 from daemon.records import Records
@@ -161,7 +162,8 @@ class Daemon:
                 self._announce_control(control_port)
                 if with_page:
                     await self._open_page(control_port)
-                await self._live(engine, broker, pulse, watch)
+                with timing(self._metrics.loop_turns):
+                    await self._live(engine, broker, pulse, watch)
         finally:
             notify("STOPPING=1")
             (self._home / "control.json").unlink(missing_ok=True)
@@ -384,6 +386,7 @@ class Daemon:
             "lines": {"used": broker.lines_used, "budget": state.lines.budget},
             "data_age_s": state.board.data_age_s(now),
             "beat": {"count": engine.beats, "last_ms": last_ms, "p99_ms": p99_ms},
+            "loop": self._metrics.loop_turns.status(),
             "lake": watch.status(),
             "rules": engine.reload.status(),
             "breaker": engine.breaker.status(),
