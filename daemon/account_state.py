@@ -14,6 +14,7 @@ from rules import RuleState, initial_state
 from sync.account import AccountBoard
 from sync.executions import ExecutionLedger
 from sync.line_budget import LineBudget
+from sync.marks import MODEL, Marks, ModelTerms
 from sync.position_book import PositionBook
 from sync.quote_board import QuoteBoard
 from trading.breaker import Breaker
@@ -29,7 +30,7 @@ class AccountState:
     `closing_orders` are the order refs that closed lots of a position. `rule_memory` knows
     what of `rule_state` is on record. `breaker` is the book's, `pressure` what the disk asks for. `closings`
     and `rejections` (times) are the recent ones, `unresolved` what the last comparison with the broker found
-    that policy does not resolve."""
+    that policy does not resolve. `marks` are those of `positions`, by the board and the `model`."""
 
     broker: Broker
     board: QuoteBoard
@@ -53,6 +54,11 @@ class AccountState:
     closings: deque[Closing] = field(default_factory=lambda: deque(maxlen=1000))
     rejections: deque[datetime] = field(default_factory=lambda: deque(maxlen=1000))
     unresolved: tuple[str, ...] = ()
+    model: ModelTerms = MODEL
+    marks: Marks = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.marks = Marks(self.board, self.model)
 
     def combo_quote(self, legs: "tuple[ComboLeg, ...] | list[ComboLeg]", now: datetime) -> ComboQuote | None:
         """The live market of a combo; None when any leg is not live."""

@@ -33,6 +33,7 @@ from daemon.tripwires import (
 from options.hours import is_open
 from rules.breaker import EVENTS, MODES, Event, Failed, Mode, judged, next_mode, stricter
 from rules.breaker.table import EVENT_MEANING, MODE_MEANING
+from sync.quote_board import QuoteState
 from sync.tables import Alert, Severity
 from trading.breaker import BREAKER, HUMAN, PRIORITY, Entry, Journal
 from trading.intent import IntentKind
@@ -284,8 +285,9 @@ def _severity(entry: Entry) -> Severity:
 
 
 def _stale_share(picture: Picture, stale_after: timedelta) -> float:
-    """The part of the positions that have a leg of which nothing was heard for so long, or ever. A leg that
-    nobody bids for is heard of."""
-    ages = picture.facts["quote_age"]
-    stale = ages.null_count() + int((ages > stale_after.total_seconds()).sum() or 0)
+    """The part of the positions that have a leg of which nothing was heard for so long, or ever, and that is
+    not marked by the model. A leg that nobody bids for is heard of."""
+    ages, states = picture.facts["quote_age"], picture.facts["quote_state"]
+    is_old = (ages > stale_after.total_seconds()).fill_null(True)
+    stale = int((is_old & (states != QuoteState.MODELLED.value)).sum())
     return stale / ages.len() if ages.len() else 0.0

@@ -324,6 +324,7 @@ class Engine:
         """Open and close lines as the budget says."""
         state = self.state
         to_open, to_close = state.lines.plan(wanted_lines(state, now), now)
+        state.board.release(to_close)
         for con_id in to_close:
             state.broker.unsubscribe(con_id)
         for con_id in to_open:

@@ -81,10 +81,11 @@ class Judge:
         if self._columns is None or self._columns_revision != state.positions.revision:
             self._columns = position_columns(state.positions.positions)
             self._columns_revision = state.positions.revision
+            state.marks.know(leg.contract for held in state.positions.positions for leg in held.legs)
         vix = state.board.underlying_price(VIX, now)
         figures = state.account.figures(now)
-        facts = facts_frame(self._columns, state.board, figures, vix, now)
-        display = display_facts(self._columns, state.board, now)
+        facts = facts_frame(self._columns, state.marks, figures, vix, now)
+        display = display_facts(self._columns, state.marks, now)
         return Picture(now, facts, display, book_facts(facts, figures, vix))
 
     async def judge(self, book: Rulebook, now: datetime) -> tuple[Picture, list[Intent]]:

@@ -1,10 +1,10 @@
 """What is known about every position now, as one frame: what the rules judge.
 
-Names, units and meanings are those of `rules.CATALOGUE`. A fact is null unless everything it needs is
-live: legs of one structure that were quoted at different times give absurd profits (69 % where 10 % was
-true), so profit needs a live quote of every leg. Not computed yet, hence null: `iv_rank` and
-`iv_percentile` (need a year of vol history), `days_to_earnings` and `days_to_ex_dividend` (need a calendar
-of events), `book_var_usd` (needs a covariance of underlyings).
+Names, units and meanings are those of `rules.CATALOGUE`. A fact is null unless everything it needs is of
+this moment: legs of one structure that were quoted at different times give absurd profits (69 % where 10 %
+was true), so profit needs of every leg a live quote, or a mark modelled at the underlying's price of now.
+Not computed yet, hence null: `iv_rank` and `iv_percentile` (need a year of vol history), `days_to_earnings`
+and `days_to_ex_dividend` (need a calendar of events), `book_var_usd` (needs a covariance of underlyings).
 """
 
 from collections.abc import Iterable, Mapping
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from options import NEW_YORK, Right, SecType
 from rules.facts import CATALOGUE
 from sync.position import Position
-from sync.quote_board import STATES, Floats, QuoteBoard, epoch_us
+from sync.quote_board import STATES, Floats, Quotes, epoch_us
 
 SHARES_PER_UNIT = 100
 """Greeks per lot count in units of 100 shares, as an option's own Greeks do."""
@@ -128,7 +128,7 @@ def position_columns(positions: Iterable[Position]) -> PositionColumns:
 
 def facts_frame(
     columns: PositionColumns,
-    board: QuoteBoard,
+    board: Quotes,
     account: Mapping[str, float | None],
     vix: float | None,
     now: datetime,
@@ -163,7 +163,7 @@ def facts_frame(
     return _frame(columns.names.hstack([states]), figures, FACTS_SCHEMA)
 
 
-def display_facts(columns: PositionColumns, board: QuoteBoard, now: datetime) -> pl.DataFrame:
+def display_facts(columns: PositionColumns, board: Quotes, now: datetime) -> pl.DataFrame:
     """Money at the last sane quotes, for the eye only; never given to rules.
 
     One row per position, schema `DISPLAY_SCHEMA`; null when a leg never had a sane quote. The fact
@@ -212,7 +212,7 @@ def regime(vix: float | None) -> str | None:
 
 
 def _sums_over_legs(
-    columns: PositionColumns, board: QuoteBoard, spots: Floats, now: datetime
+    columns: PositionColumns, board: Quotes, spots: Floats, now: datetime
 ) -> tuple[dict[str, Floats], NDArray[np.int64]]:
     """What the legs of each position are together, and the place of their worst quote in `STATES`.
 
@@ -225,7 +225,7 @@ def _sums_over_legs(
     otm = np.where(legs["is_call"], legs["strike"] - spot, spot - legs["strike"])
     vega = np.where(is_option, np.abs(shares) * quotes["vega"], 0.0)
     added = {
-        "market_value_usd": shares * quotes["live_mark"],
+        "market_value_usd": shares * quotes["current_mark"],
         "width_usd": np.abs(shares) * quotes["spread"],
         **{
             name: shares * np.where(is_option, quotes[name], of_share)
@@ -236,7 +236,7 @@ def _sums_over_legs(
     }
     of_shorts = {
         "short_strike_distance": otm / spot,
-        "extrinsic": quotes["live_mark"] - np.maximum(-otm, 0.0),
+        "extrinsic": quotes["current_mark"] - np.maximum(-otm, 0.0),
     }
     sums = {
         **{name: np.add.reduceat(values, first) for name, values in added.items()},
@@ -249,7 +249,7 @@ def _sums_over_legs(
     return sums, np.maximum.reduceat(states, first)
 
 
-def _underlyings(columns: PositionColumns, board: QuoteBoard, now: datetime) -> NDArray[np.void]:
+def _underlyings(columns: PositionColumns, board: Quotes, now: datetime) -> NDArray[np.void]:
     """Price and changes of `columns.underlyings` in their order, as `UNDERLYING_DTYPE`."""
     hour, day = timedelta(hours=1), timedelta(days=1)
     rows = [

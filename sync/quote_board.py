@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from itertools import repeat
+from typing import Protocol
 
 import numpy as np
 import polars as pl
@@ -27,7 +28,7 @@ FRAME_SCHEMA = pl.Schema(
         "ask": pl.Float64(),
         "last": pl.Float64(),
         "mark": pl.Float64(),
-        "live_mark": pl.Float64(),
+        "current_mark": pl.Float64(),
         "spread": pl.Float64(),
         "iv": pl.Float64(),
         "delta": pl.Float64(),
@@ -55,7 +56,7 @@ Floats = NDArray[np.float64]
 
 
 class QuoteState(StrEnum):
-    """From best to worst. `MODELLED` is reserved for marks between visits of a line; nothing gives it yet."""
+    """From best to worst. `MODELLED` is a mark between visits of a line, from the underlying's live price."""
 
     LIVE = "live"
     MODELLED = "modelled"
@@ -64,6 +65,18 @@ class QuoteState(StrEnum):
 
 
 STATES = tuple(state.value for state in QuoteState)
+
+
+class Quotes(Protocol):
+    """What facts are made of: the figures of many contracts, and underlyings by their symbols."""
+
+    def figures(
+        self, con_ids: Sequence[ConId], now: datetime
+    ) -> tuple[dict[str, Floats], NDArray[np.int64]]: ...
+
+    def underlying_price(self, symbol: str, now: datetime) -> float | None: ...
+
+    def underlying_change(self, symbol: str, span: timedelta, now: datetime) -> float | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +151,8 @@ class QuoteBoard:
 
     def __init__(self, stale_after_s: float = STALE_AFTER_S) -> None:
         self.stale_after = timedelta(seconds=stale_after_s)
+        self.revision = 0
+        """Grows with everything that is heard or lost."""
         self._entries: dict[ConId, _Entry] = {}
         self._rows: dict[ConId, int] = {}
         self._figures = np.full((64, len(_FIGURES)), np.nan)
@@ -169,7 +184,15 @@ class QuoteBoard:
         for con_id, entry in self._entries.items():
             self._keep(con_id, replace(entry, received=None))
 
+    def release(self, con_ids: Iterable[ConId]) -> None:
+        """These lines were closed: what was quoted on them is no longer live, however young it is."""
+        for con_id in con_ids:
+            entry = self._entries.get(con_id)
+            if entry is not None:
+                self._keep(con_id, replace(entry, received=None))
+
     def _keep(self, con_id: ConId, entry: _Entry) -> None:
+        self.revision += 1
         row = self._rows.setdefault(con_id, _NEVER_QUOTED + 1 + len(self._rows))
         if row == len(self._figures):
             self._figures = np.concatenate([self._figures, np.full_like(self._figures, np.nan)])
@@ -240,7 +263,7 @@ class QuoteBoard:
         """One row per contract (all that were ever quoted, or those asked for), schema `FRAME_SCHEMA`.
 
         `bid`, `ask`, `mark`, `quote_time` are the last sane quote, with `quote_state` `live`, or `stale`
-        when it may only be shown; null and `missing` when there never was one. `live_mark` and `spread`
+        when it may only be shown; null and `missing` when there never was one. `current_mark` and `spread`
         (USD per share) are null unless live, Greeks and `underlying_price` unless the model is fresh,
         `last` is the last trade as reported. `age_s` is how old the last message about a price is.
         """
@@ -269,7 +292,7 @@ class QuoteBoard:
             **{name: of[name] for name in ("bid", "ask", "last", "quote_time")},
             **{name: np.where(has_model, of[name], np.nan) for name in _MODEL},
             "mark": mark,
-            "live_mark": np.where(is_live, mark, np.nan),
+            "current_mark": np.where(is_live, mark, np.nan),
             "spread": np.where(is_live, of["ask"] - of["bid"], np.nan),
             "age_s": (at - of["heard"]) / 1e6,
         }

@@ -384,7 +384,7 @@ def test_frame_says_of_every_contract_what_was_heard_of_it(scene: Scene) -> None
             "bid": last.bid if last else None,
             "ask": last.ask if last else None,
             "quote_time": last.quote_time if last else None,
-            "live_mark": hand.live(con_id, mid_of),
+            "current_mark": hand.live(con_id, mid_of),
             "spread": hand.live(con_id, lambda bid, ask: ask - bid),
             "quote_state": hand.state(con_id),
             "age_s": hand.age_s(con_id),
@@ -394,4 +394,4 @@ def test_frame_says_of_every_contract_what_was_heard_of_it(scene: Scene) -> None
             },
         }
         assert {name: row[name] for name in expected} == expected
-        assert board.mid(con_id, NOW) == row["live_mark"]
+        assert board.mid(con_id, NOW) == row["current_mark"]

@@ -66,7 +66,7 @@ def test_bad_quote_leaves_the_last_good_one_for_display_only() -> None:
     built = board(quote(), quote(bid=None, at=NOW + timedelta(seconds=1)))
     row = built.frame(NOW + timedelta(seconds=2)).row(0, named=True)
     assert built.mid(ONE, NOW) is None
-    assert (row["quote_state"], row["mark"], row["live_mark"], row["quote_time"]) == (
+    assert (row["quote_state"], row["mark"], row["current_mark"], row["quote_time"]) == (
         "stale",
         1.05,
         None,
