@@ -1,12 +1,12 @@
 """The only face of a broker that the rest of the house sees; a second adapter is another implementation.
 
-Every coroutine has its own time-out and raises BrokerError with what was asked and what to do. Nothing is
-retried blindly, and orders are known by `order_ref`, never by the broker's order id.
+Every coroutine but `run` has its own time-out and raises BrokerError with what was asked and what to do.
+Nothing is retried blindly, and orders are known by `order_ref`, never by the broker's order id.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from enum import StrEnum
 from typing import Protocol
 
@@ -62,7 +62,9 @@ class Chain:
 
 @dataclass(frozen=True, slots=True)
 class BrokerPicture:
-    """What the broker holds to be true now. `executions` are today's, of all clients."""
+    """What the broker holds to be true now, of the traded account: no holding that is closed, each order and
+    execution once. Orders and `executions` are today's, whoever placed them; an order from elsewhere has an
+    `order_ref` of its own or none."""
 
     holdings: tuple[HoldingChanged, ...]
     open_orders: tuple[OrderChanged, ...]
@@ -71,8 +73,22 @@ class BrokerPicture:
 
 
 class Broker(Protocol):
+    """One account at one broker. Methods that are no coroutines return at once: they wait for nothing."""
+
+    # The link
+
     @property
     def link(self) -> LinkState: ...
+
+    @property
+    def link_since(self) -> datetime | None:
+        """When the link came into its state; None before `run`."""
+        ...
+
+    @property
+    def attempts(self) -> int:
+        """Connects that were tried since the last that succeeded."""
+        ...
 
     @property
     def account(self) -> str:
@@ -80,44 +96,85 @@ class Broker(Protocol):
         ...
 
     @property
-    def lines_used(self) -> int:
-        """Market-data lines open now by our own count."""
-        ...
-
-    def drain(self) -> list[BrokerEvent]:
-        """All events since the last call, in order of arrival; never blocks."""
+    def is_paper(self) -> bool:
+        """Whether the account is paper; False before the first connect, so that doubt means real money."""
         ...
 
     async def run(self) -> None:
-        """Connect, stay connected, reconnect; returns only when cancelled."""
+        """Connect, stay connected, reconnect; returns only when cancelled, with the connection closed then.
+
+        Every change of state is told as `LinkChanged`; a connection that has gone silent counts as down
+        within a stated time. `UP` with `resubscribe` says that no line is open now: after every connect, and
+        after a loss upstream that took the lines. Raises BrokerError only where trying again cannot help.
+        """
         ...
 
-    async def picture(self) -> BrokerPicture: ...
+    def drain(self) -> list[BrokerEvent]:
+        """All events since the last call, in order of arrival, then each changed quote once; never blocks.
 
-    async def underlying(self, symbol: str) -> Contract: ...
+        Each fact is told once, however often the broker repeats it: an execution by its id, an order's or a
+        holding's state when it differs from what was told last. What happened while there was no connection
+        is told after the next one, or with the next picture.
+        """
+        ...
+
+    # Questions. BrokerError when the link is not up, is lost meanwhile, or when no answer comes in time.
+
+    async def picture(self) -> BrokerPicture:
+        """Asked of the broker afresh, all of it; never remembered, never in part."""
+        ...
+
+    async def underlying(self, symbol: str) -> Contract:
+        """The stock, ETF or index of that symbol; BrokerError when the broker knows none."""
+        ...
 
     async def qualify(self, contracts: Sequence[Contract]) -> list[Contract | None]:
-        """The contracts as the broker knows them (by con_id where set), None where it knows none."""
+        """The contracts as the broker knows them, in the order asked, by con_id where set; None for one that
+        it does not know and for one that fits several."""
         ...
 
-    async def chain(self, underlying: Contract) -> list[Chain]: ...
+    async def chain(self, underlying: Contract) -> list[Chain]:
+        """One per trading class; expiries and strikes ascending."""
+        ...
+
+    async def margin(self, order: OrderRequest) -> Margin:
+        """What the order would change, by the broker's own reckoning. Nothing is placed; BrokerError when the
+        broker refuses or gives no number."""
+        ...
+
+    # Lines
+
+    @property
+    def lines_used(self) -> int:
+        """Market-data lines open now by our own count; never less than the broker's."""
+        ...
 
     def subscribe(self, contract: Contract) -> None:
-        """Open a line; does nothing when it is open. Quotes arrive as QuoteChanged."""
+        """Open a line; does nothing when it is open, nor while there is no connection. Quotes arrive as
+        QuoteChanged, of this subscription only: nothing is kept from an earlier one. A line that the broker
+        refuses is told as BrokerNotice with its con_id and no longer counts. BrokerError without con_id."""
         ...
 
-    def unsubscribe(self, con_id: ConId) -> None: ...
+    def unsubscribe(self, con_id: ConId) -> None:
+        """Close the line; does nothing when none is open. No quote of it is told after that."""
+        ...
 
-    async def margin(self, order: OrderRequest) -> Margin: ...
+    # Orders. BrokerError when the link is not up: nothing is kept back to be sent later.
 
     def place(self, order: OrderRequest) -> None:
-        """Send a new order; its fate arrives as OrderChanged and Executed events."""
+        """Send a new order; its fate arrives as OrderChanged and Executed events, a refusal too.
+
+        An `order_ref` is sent once: BrokerError when it was ever placed or is known to the broker, and when
+        the order cannot be expressed.
+        """
         ...
 
     def reprice(self, order_ref: str, limit_price: float) -> bool:
-        """Modify the working order's limit; False when it is not working any more (nothing is sent)."""
+        """Modify the working order's limit; False when it is not working any more or not ours (nothing is
+        sent). Orders of earlier connections can be repriced."""
         ...
 
     def cancel(self, order_ref: str) -> bool:
-        """Ask for the cancellation; False when the order is not working any more (nothing is sent)."""
+        """Ask for the cancellation; False when the order is not working any more or not ours (nothing is
+        sent). The order is `CANCELLING` until the broker says that it ended, and may still fill."""
         ...

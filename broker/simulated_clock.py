@@ -8,7 +8,7 @@ import asyncio
 import json
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from options import BrokerError, Clock
 
@@ -24,6 +24,19 @@ class Beat:
     time: datetime
     frames_expected: int
     ended: bool
+
+
+class CountsFrames(Protocol):
+    """A client of the simulated gateway whose frames a clock can wait for, so that every run is the same."""
+
+    @property
+    def frames_sent(self) -> int:
+        """On this connection, the handshake excluded; 0 when not connected."""
+        ...
+
+    async def frames_arrived(self, count: int) -> None:
+        """Return when `count` frames were handled, or the connection is gone and they never will be."""
+        ...
 
 
 class _ControlLine:

@@ -7,8 +7,7 @@ from typing import Protocol
 
 import structlog
 
-from broker.interactive_brokers import InteractiveBrokers
-from broker.simulated_clock import FollowedClock
+from broker.simulated_clock import CountsFrames, FollowedClock
 from options import BrokerError, Clock
 
 log = structlog.get_logger()
@@ -25,7 +24,7 @@ class Pulse(Clock, Protocol):
         """Whether no further market data will come (a replay has run out)."""
         ...
 
-    async def next_beat(self, broker: InteractiveBrokers, wake: datetime | None) -> datetime:
+    async def next_beat(self, wake: datetime | None) -> datetime:
         """Wait for the next cycle and return its time; `wake` is the latest moment the caller needs."""
         ...
 
@@ -41,7 +40,7 @@ class SystemPulse:
     def now(self) -> datetime:
         return datetime.now(UTC)
 
-    async def next_beat(self, broker: InteractiveBrokers, wake: datetime | None) -> datetime:
+    async def next_beat(self, wake: datetime | None) -> datetime:
         pause = self._beat_s
         if wake is not None:
             pause = min(pause, max(0.0, (wake - self.now()).total_seconds()))
@@ -50,7 +49,8 @@ class SystemPulse:
 
 
 class SimulatedPulse:
-    """The simulated gateway's clock: it stands still until a cycle is done, at any speed.
+    """The simulated gateway's clock: it stands still until a cycle is done, at any speed, and until `client`
+    has taken in what was sent by then.
 
     When the gateway goes away, `revive` is asked for its control port again and again; time stands still.
     """
@@ -59,6 +59,7 @@ class SimulatedPulse:
         self._host = host
         self._client_id = client_id
         self._revive = revive
+        self.client: CountsFrames | None = None
         self._clock: FollowedClock | None = None
         self._last: datetime | None = None
         self.ended = False
@@ -74,15 +75,16 @@ class SimulatedPulse:
         await clock.start(self._client_id)
         self._clock, self._last = clock, clock.now()
 
-    async def next_beat(self, broker: InteractiveBrokers, wake: datetime | None) -> datetime:
+    async def next_beat(self, wake: datetime | None) -> datetime:
         """While the gateway is away this is the same moment again and again: the caller must see the loss."""
         try:
             if self._clock is None:
                 await self.start()
                 return self.now()
-            beat = await self._clock.next_beat(wake, broker.frames_sent)
-            async with asyncio.timeout(ARRIVE_WITHIN_S):
-                await broker.frames_arrived(beat.frames_expected)
+            beat = await self._clock.next_beat(wake, self.client.frames_sent if self.client else 0)
+            if self.client is not None:
+                async with asyncio.timeout(ARRIVE_WITHIN_S):
+                    await self.client.frames_arrived(beat.frames_expected)
         except (BrokerError, TimeoutError) as error:
             if self._clock is not None:
                 log.warning("clock.lost", error=str(error))

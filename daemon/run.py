@@ -20,8 +20,9 @@ import structlog
 
 import rules
 from broker.events import LinkChanged, LinkState
-from broker.interactive_brokers import InteractiveBrokers
+from broker.protocol import Broker
 from daemon.account_state import AccountState
+from daemon.adapter import make_broker
 from daemon.caretaker import Caretaker
 from daemon.clock import Pulse, SimulatedPulse, SystemPulse
 from daemon.console import Console, configure_logging
@@ -126,6 +127,7 @@ class Daemon:
         self._metrics = Metrics()
         self._stop = asyncio.Event()
         self._children: list[Child] = []
+        self._broker_port = settings.broker.port
 
     async def run(self, with_page: bool) -> int:
         settings = self._settings
@@ -139,7 +141,8 @@ class Daemon:
         gateway = EmbeddedGateway(self._home, settings) if self._is_simulated else None
         try:
             pulse = await self._start_clock(gateway)
-            broker = self._make_broker(pulse, gateway)
+            broker = make_broker(settings.broker, pulse, gateway.port if gateway else None)
+            self._broker_port = gateway.port if gateway else self._broker_port
             engine = self._make_engine(broker, standing, rules_file)
             found, journal = restore(self._home, engine.state, pulse.now())
             engine.traces.restore(LakeReader.open(self._home))
@@ -192,6 +195,10 @@ class Daemon:
     def _is_simulated(self) -> bool:
         return self._settings.broker.kind is BrokerKind.SIMULATED
 
+    @property
+    def _address(self) -> str:
+        return f"{self._settings.broker.host}:{self._broker_port}"
+
     def _rules_path(self) -> Path:
         return self._home / self._settings.rules
 
@@ -208,19 +215,7 @@ class Daemon:
         await pulse.start()
         return pulse
 
-    def _make_broker(self, pulse: Pulse, gateway: EmbeddedGateway | None) -> InteractiveBrokers:
-        broker = self._settings.broker
-        return InteractiveBrokers(
-            broker.host,
-            gateway.port if gateway else broker.port,
-            broker.client_id,
-            pulse,
-            account=broker.account,
-            connect_timeout_s=broker.connect_timeout_s,
-            throttle_per_s=None if gateway else 40,
-        )
-
-    def _make_engine(self, broker: InteractiveBrokers, standing: Standing, file: RulesFile) -> Engine:
+    def _make_engine(self, broker: Broker, standing: Standing, file: RulesFile) -> Engine:
         sync = self._settings.sync
         state = AccountState(
             broker=broker,
@@ -246,7 +241,7 @@ class Daemon:
 
     # --- its tasks -------------------------------------------------------------------------------
 
-    async def _live(self, engine: Engine, broker: InteractiveBrokers, pulse: Pulse, watch: LakeWatch) -> None:
+    async def _live(self, engine: Engine, broker: Broker, pulse: Pulse, watch: LakeWatch) -> None:
         """Run all tasks until the stop; the first that fails ends the daemon with its error."""
         tasks: dict[str, Callable[[], Awaitable[None]]] = {
             "broker": broker.run,
@@ -283,7 +278,7 @@ class Daemon:
         except (LakeError, TimeoutError) as error:
             self._console.say(f"the lake was not flushed at the end ({error}); the journal keeps everything")
 
-    async def _beat(self, engine: Engine, broker: InteractiveBrokers, pulse: Pulse, watch: LakeWatch) -> None:
+    async def _beat(self, engine: Engine, broker: Broker, pulse: Pulse, watch: LakeWatch) -> None:
         await self._wait_for_link(engine, broker, pulse)
         wake: datetime | None = None
         watchdog_s, patted = watchdog_interval_s(), 0.0
@@ -311,9 +306,9 @@ class Daemon:
                 if engine.settled_quiet or now - ended_at > QUIET_AFTER_END:
                     self._stop.set()
             if not self._stop.is_set():
-                await pulse.next_beat(broker, wake)
+                await pulse.next_beat(wake)
 
-    async def _wait_for_link(self, engine: Engine, broker: InteractiveBrokers, pulse: Pulse) -> None:
+    async def _wait_for_link(self, engine: Engine, broker: Broker, pulse: Pulse) -> None:
         """The first connection must come about; later ones are waited for without end."""
         deadline = stopwatch.monotonic() + max(ARRIVE_WITHIN_S, self._settings.broker.connect_timeout_s)
         reason = ""
@@ -324,16 +319,14 @@ class Daemon:
                     reason = event.reason
             if stopwatch.monotonic() > deadline or (reason and broker.attempts >= 2):
                 raise BrokerError(
-                    f"no gateway at {broker.host}:{broker.port} ({reason or 'no answer'}); start TWS or IB "
+                    f"no gateway at {self._address} ({reason or 'no answer'}); start TWS or IB "
                     "Gateway there with its API enabled, or correct broker.host and broker.port"
                 )
             await asyncio.sleep(0.02)
         kind = "the simulated gateway" if self._is_simulated else "Interactive Brokers"
-        self._console.say(
-            f"connected to {kind} at {broker.host}:{broker.port}, account {broker.account}", pulse.now()
-        )
+        self._console.say(f"connected to {kind} at {self._address}, account {broker.account}", pulse.now())
 
-    def _refuse_unwanted_account(self, broker: InteractiveBrokers) -> None:
+    def _refuse_unwanted_account(self, broker: Broker) -> None:
         """A real account is traded only when two settings say so."""
         trading, account = self._settings.trading, broker.account
         if broker.is_paper or (trading.live and trading.live_account == account):
@@ -365,9 +358,7 @@ class Daemon:
         (self._home / "control.json").write_text(json.dumps({"port": port, "pid": os.getpid()}))
         self._console.say(f"control API and metrics http://{self._settings.control.host}:{port}/metrics")
 
-    def _status(
-        self, engine: Engine, broker: InteractiveBrokers, pulse: Pulse, watch: LakeWatch
-    ) -> dict[str, Any]:
+    def _status(self, engine: Engine, broker: Broker, pulse: Pulse, watch: LakeWatch) -> dict[str, Any]:
         state, now = engine.state, pulse.now()
         last_ms, p99_ms = engine.beat_times.figures_ms()
         return {
@@ -379,8 +370,8 @@ class Daemon:
                 "state": state.link.value,
                 "since": state.link_since.isoformat() if state.link_since else None,
                 "attempts": broker.attempts,
-                "host": broker.host,
-                "port": broker.port,
+                "host": self._settings.broker.host,
+                "port": self._broker_port,
                 "simulated": self._is_simulated,
             },
             "lines": {"used": broker.lines_used, "budget": state.lines.budget},

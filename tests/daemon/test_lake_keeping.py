@@ -60,7 +60,7 @@ class Clock:
         self.reads += 1
         return self.time
 
-    async def next_beat(self, broker: InteractiveBrokers, wake: datetime | None) -> datetime:
+    async def next_beat(self, wake: datetime | None) -> datetime:
         raise AssertionError("nobody waits for beats here")
 
 

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from broker.interactive_brokers import InteractiveBrokers
 from daemon.rules_control import RulesHand
 from tests.daemon.test_decision_replay import Beat
 from tests.daemon.test_reload import ALL, Room, on, text_of
@@ -36,7 +35,7 @@ class Pulse:
     def now(self) -> datetime:
         return self.room.now
 
-    async def next_beat(self, broker: InteractiveBrokers, wake: datetime | None) -> datetime:
+    async def next_beat(self, wake: datetime | None) -> datetime:
         return self.now()
 
 
