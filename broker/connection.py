@@ -26,8 +26,11 @@ T = TypeVar("T")
 log = structlog.get_logger()
 
 UPSTREAM_LOST: Final = 1100
+UPSTREAM_BROKEN: Final = 2110
+"""The same, of a gateway that has had no servers since before we connected."""
 UPSTREAM_BACK_EMPTY: Final = 1101
 UPSTREAM_BACK: Final = 1102
+_UPSTREAM: Final = frozenset({UPSTREAM_LOST, UPSTREAM_BROKEN, UPSTREAM_BACK_EMPTY, UPSTREAM_BACK})
 _HANDSHAKE_FRAMES: Final = 1
 _CLOSE_TIMEOUT_S: Final = 1.0
 _READ_BYTES: Final = 16_384
@@ -161,7 +164,7 @@ class Session(ib.IB):
     def noticed(self, code: int, text: str) -> None:
         if not 2100 <= code < 2200:
             self._last_words = f"{code}: {text}"
-        if code in (UPSTREAM_LOST, UPSTREAM_BACK_EMPTY, UPSTREAM_BACK):
+        if code in _UPSTREAM:
             self._upstream_changed(code)
         self.notice_doubts()
 

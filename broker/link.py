@@ -13,6 +13,7 @@ import structlog
 from broker.connection import (
     UPSTREAM_BACK,
     UPSTREAM_BACK_EMPTY,
+    UPSTREAM_BROKEN,
     UPSTREAM_LOST,
     Backoff,
     Session,
@@ -149,11 +150,11 @@ class Link:
 
     def _follow_upstream(self, code: int) -> None:
         """Said while still connecting, it counts once the connection stands."""
-        self._upstream_lost = code == UPSTREAM_LOST
+        self._upstream_lost = code in (UPSTREAM_LOST, UPSTREAM_BROKEN)
         if self.state is LinkState.CONNECTING:
             return
-        if code == UPSTREAM_LOST:
-            self._change(LinkState.LOST, "the gateway lost the broker's servers (1100)")
+        if self._upstream_lost:
+            self._change(LinkState.LOST, f"the gateway lost the broker's servers ({code})")
         elif code == UPSTREAM_BACK:
             self._change(LinkState.UP, "servers are back, lines are kept (1102)")
         elif code == UPSTREAM_BACK_EMPTY:

@@ -1,4 +1,4 @@
-"""A bench for tests: the real simulated gateway as a child process and an adapter beside it."""
+"""A bench for tests: the real simulated gateway and an adapter that talks to it over real sockets."""
 
 import asyncio
 import json
@@ -31,7 +31,6 @@ class Bench:
     control_port: int
     control: FollowedClock
     broker: InteractiveBrokers
-    process: asyncio.subprocess.Process
     said: list[BrokerEvent] = field(default_factory=list)
 
     async def until(

@@ -20,7 +20,7 @@ from tests.broker.bench import Bench, Start, SystemClock
 async def test_a_client_id_in_use_is_recognised_at_once_and_tried_again(bench: Bench) -> None:
     second = InteractiveBrokers("127.0.0.1", bench.port, 1, SystemClock(), jitter=random.Random(1))
     running = asyncio.create_task(second.run())
-    other = Bench(bench.port, bench.control_port, bench.control, second, bench.process)
+    other = Bench(bench.port, bench.control_port, bench.control, second)
     refused = await other.until(LinkChanged, lambda event: "326" in event.reason, within_s=3)
     assert refused.state is LinkState.DOWN
     await bench.fault("drop")
@@ -59,7 +59,7 @@ async def test_a_request_fails_at_once_when_the_connection_drops(bench: Bench) -
 async def test_cancelling_run_frees_the_client_id(bench: Bench) -> None:
     second = InteractiveBrokers("127.0.0.1", bench.port, 2, SystemClock())
     running = asyncio.create_task(second.run())
-    other = Bench(bench.port, bench.control_port, bench.control, second, bench.process)
+    other = Bench(bench.port, bench.control_port, bench.control, second)
     await other.connected()
     assert (await bench.ask("status"))["clients"] == [1, 2]
     running.cancel()

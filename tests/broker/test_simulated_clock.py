@@ -87,19 +87,19 @@ async def test_commands_are_answered_or_refused_with_the_reason(bench: Bench) ->
     assert (await bench.control.request("status"))["ok"]
 
 
-async def test_a_gateway_that_goes_away_is_told(start: Start) -> None:
-    bench = await start("--market", "model")
-    clock = FollowedClock("127.0.0.1", bench.control_port)
-    await clock.start(9)
-    bench.process.kill()
-    await bench.process.wait()
-    with pytest.raises(BrokerError, match="went away"):
-        async with asyncio.timeout(10):
-            while True:
-                await clock.next_beat(None, 0)
-    with pytest.raises(BrokerError, match="no simulated gateway"):
-        await FollowedClock("127.0.0.1", bench.control_port).start(1)
-    clock.close()
+async def test_a_gateway_that_goes_away_is_told() -> None:
+    async with gateway_process("--market", "model") as (process, ready):
+        clock = FollowedClock("127.0.0.1", ready["control_port"])
+        await clock.start(9)
+        process.kill()
+        await process.wait()
+        with pytest.raises(BrokerError, match="went away"):
+            async with asyncio.timeout(10):
+                while True:
+                    await clock.next_beat(None, 0)
+        with pytest.raises(BrokerError, match="no simulated gateway"):
+            await FollowedClock("127.0.0.1", ready["control_port"]).start(1)
+        clock.close()
 
 
 def test_a_clock_that_was_not_started_says_so() -> None:
