@@ -131,6 +131,19 @@ class Session(ib.IB):
         self.ended: str | None = None
         self.attention = asyncio.Event()
         self.progress = asyncio.Event()
+        self.received = 0
+        self.heard_s: float | None = None
+
+    def note_frames(self) -> None:
+        """Something arrived: how much so far (also after the end), and when, in seconds of the loop."""
+        self.received = self.frames_received
+        self.heard_s = asyncio.get_running_loop().time()
+        self.progress.set()
+
+    @property
+    def waiting(self) -> int:
+        """Messages that have not left yet."""
+        return len(self._outbox)
 
     @property
     def frames_received(self) -> int:

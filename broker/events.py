@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from broker.connection_breaker import BreakerState
 from options import ConId, Contract
 
 
@@ -18,9 +19,33 @@ class LinkState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class LinkChanged:
+    """`resubscribe`: no line is open any more. `planned`: we ended it ourselves and are coming back."""
+
     state: LinkState
     reason: str
     resubscribe: bool = False
+    planned: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LinkHealth:
+    """How the way to the broker is. `since` it is in `state`, `connected` since when this connection lives;
+    None before the first, and `connected` while there is none. `attempts` were made since the last success.
+    While the connection `breaker` is open nothing is tried for `pause_s`. `received` and `sent` count
+    messages since the start of the program, `waiting` are in our own queue; `heard_s` is how many seconds
+    ago the last arrived, None while there is no connection."""
+
+    state: LinkState
+    since: datetime | None
+    connected: datetime | None
+    attempts: int
+    breaker: BreakerState
+    pause_s: float
+    lines_used: int
+    received: int
+    sent: int
+    waiting: int
+    heard_s: float | None
 
 
 @dataclass(frozen=True, slots=True)

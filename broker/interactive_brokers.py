@@ -16,7 +16,7 @@ import structlog
 
 from broker import sanitise
 from broker.connection import Refusal, Session
-from broker.events import BrokerEvent, Executed, LinkState
+from broker.events import BrokerEvent, Executed, LinkHealth, LinkState
 from broker.inbox import Inbox
 from broker.link import Link
 from broker.order_book import FINAL, OrderEntry
@@ -91,6 +91,16 @@ class InteractiveBrokers:
     def attempts(self) -> int:
         """Connects that were tried since the last that succeeded."""
         return self._link.attempts
+
+    @property
+    def health(self) -> LinkHealth:
+        """How the link is; asked from within the event loop."""
+        return self._link.health
+
+    def renew(self, reason: str) -> None:
+        """End the connection and make a new one at once, since a long one costs memory; does nothing
+        unless the link is up."""
+        self._link.renew(reason)
 
     @property
     def account(self) -> str:

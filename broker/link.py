@@ -5,7 +5,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 import structlog
@@ -18,18 +18,21 @@ from broker.connection import (
     Backoff,
     Session,
 )
-from broker.events import LinkChanged, LinkState
+from broker.connection_breaker import BreakerState, ConnectionBreaker
+from broker.events import LinkChanged, LinkHealth, LinkState
 from broker.inbox import Inbox
 from options import BrokerError
 
 log = structlog.get_logger()
 
-_SETTLED_S: Final = 30.0  # a connection that lived this long starts the waiting times afresh
+_PROVED_AFTER: Final = timedelta(seconds=30)
+"""A connection that lived this long starts the waiting times afresh and closes the breaker."""
 
 
 class Link:
-    """`session` is None while there is no connection; `since` is None before `run`; `attempts` counts the
-    connects since the last success. `settle` asks the broker about doubtful orders."""
+    """`session` is None while there is no connection; `since` is None before `run`, `connected` while there
+    is no connection; `attempts` counts the connects since the last success. `settle` asks the broker about
+    doubtful orders."""
 
     def __init__(
         self,
@@ -48,8 +51,10 @@ class Link:
     ) -> None:
         self.state = LinkState.DOWN
         self.since: datetime | None = None
+        self.connected: datetime | None = None
         self.attempts = 0
         self.session: Session | None = None
+        self.breaker = ConnectionBreaker()
         self._address = (host, port, client_id)
         self._inbox = inbox
         self._settle = settle
@@ -59,7 +64,38 @@ class Link:
         self._probe_every_s = probe_every_s
         self._probe_timeout_s = probe_timeout_s
         self._backoff = Backoff(jitter)
+        self._jitter = jitter
         self._upstream_lost = False
+        self._renewing = False
+        self._received_before = 0
+        self._sent_before = 0
+
+    @property
+    def health(self) -> LinkHealth:
+        """How it is now; asked from within the event loop."""
+        session = self.session
+        heard_s = None
+        if session is not None and session.heard_s is not None:
+            heard_s = asyncio.get_running_loop().time() - session.heard_s
+        return LinkHealth(
+            state=self.state,
+            since=self.since,
+            connected=self.connected,
+            attempts=self.attempts,
+            breaker=self.breaker.state,
+            pause_s=self.breaker.pause_s,
+            lines_used=len(self._inbox.lines),
+            received=self._received_before + (session.received if session else 0),
+            sent=self._sent_before + (session.frames_sent if session else 0),
+            waiting=session.waiting if session else 0,
+            heard_s=heard_s,
+        )
+
+    def renew(self, reason: str) -> None:
+        """End this connection and make a new one at once; does nothing while there is none."""
+        if self.session is not None and self.state is LinkState.UP:
+            self._renewing = True
+            self.session.end(reason)
 
     def ready(self, purpose: str) -> Session:
         """The session to use now. Raises BrokerError unless the link is up."""
@@ -78,7 +114,12 @@ class Link:
         try:
             while True:
                 await self._live_once()
+                if self._renewing:
+                    self._renewing = False
+                    continue
                 delay_s = self._backoff.next_s()
+                if self.breaker.state is BreakerState.OPEN:
+                    delay_s = self.breaker.pause_s * self._jitter.uniform(0.8, 1.0)
                 log.info("link.retry", delay_s=round(delay_s, 2), attempts=self.attempts)
                 await asyncio.sleep(delay_s)
         finally:
@@ -86,8 +127,8 @@ class Link:
 
     async def _live_once(self) -> None:
         """Connect, live, die."""
-        loop = asyncio.get_running_loop()
         self.attempts += 1
+        self.breaker.try_again()
         self._upstream_lost = False
         self._change(LinkState.CONNECTING, f"attempt {self.attempts}")
         session = Session(self._inbox, self._wanted_account, self._throttle_per_s, self._follow_upstream)
@@ -102,18 +143,38 @@ class Link:
                 return
             self._require_account(session)
             self.attempts = 0
-            born_s = loop.time()
+            self.connected = self._inbox.clock.now()
             self._change(LinkState.UP, "connected", resubscribe=True)
             if self._upstream_lost:
                 self._follow_upstream(UPSTREAM_LOST)
             reason = await self._watch(session)
-            if loop.time() - born_s >= _SETTLED_S:
-                self._backoff.reset()
         finally:
-            self.session = None
-            self._inbox.forget_connection()
-            self._change(LinkState.DOWN, reason)
+            reason += self._bury(session)
+            self._change(LinkState.DOWN, reason, planned=self._renewing)
             await session.close()
+
+    def _bury(self, session: Session) -> str:
+        """Forget the connection; what its death means for the next one, in words."""
+        proved = self._prove()
+        self.session = self.connected = None
+        self._received_before += session.received
+        self._sent_before += session.frames_sent
+        self._inbox.forget_connection()
+        if self._renewing or proved or not session.received:
+            return ""
+        self.breaker.died()
+        if self.breaker.state is not BreakerState.OPEN:
+            return ""
+        return f"; {self.breaker.deaths} connections in a row died early: none for {self.breaker.pause_s:g} s"
+
+    def _prove(self) -> bool:
+        """Whether the connection has lived long enough to be trusted; what follows from it is done."""
+        born = self.connected
+        if born is None or self._inbox.clock.now() - born < _PROVED_AFTER:
+            return False
+        self._backoff.reset()
+        self.breaker.proved()
+        return True
 
     def _require_account(self, session: Session) -> None:
         if self._inbox.account or not session.managed:
@@ -134,6 +195,7 @@ class Link:
                 if not await self._probe(session):
                     session.end(f"half-open: no answer to a probe within {self._probe_timeout_s:g} s")
             session.attention.clear()
+            self._prove()
             if session.ended is not None:
                 return session.ended
             if self._inbox.orders.has_doubts:
@@ -161,9 +223,11 @@ class Link:
             self._inbox.lines.forget()
             self._change(LinkState.UP, "servers are back, lines are lost (1101)", resubscribe=True)
 
-    def _change(self, state: LinkState, reason: str, resubscribe: bool = False) -> None:
+    def _change(
+        self, state: LinkState, reason: str, resubscribe: bool = False, planned: bool = False
+    ) -> None:
         self.state, self.since = state, self._inbox.clock.now()
-        self._inbox.events.append(LinkChanged(state, reason, resubscribe))
+        self._inbox.events.append(LinkChanged(state, reason, resubscribe, planned))
         log.info(f"link.{state.value}", reason=reason, account=self._inbox.account, resubscribe=resubscribe)
 
 

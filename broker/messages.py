@@ -35,7 +35,7 @@ class Messages(Wrapper):
         self._inbox = inbox
 
     def tcpDataProcessed(self) -> None:
-        self._session.progress.set()
+        self._session.note_frames()
 
     def managedAccounts(self, accountsList: str) -> None:
         super().managedAccounts(accountsList)

@@ -10,7 +10,7 @@ from datetime import date, datetime
 from enum import StrEnum
 from typing import Protocol
 
-from broker.events import BrokerEvent, Executed, HoldingChanged, LinkState, OrderChanged
+from broker.events import BrokerEvent, Executed, HoldingChanged, LinkHealth, LinkState, OrderChanged
 from options import ConId, Contract
 
 
@@ -89,6 +89,14 @@ class Broker(Protocol):
     def attempts(self) -> int:
         """Connects that were tried since the last that succeeded."""
         ...
+
+    @property
+    def health(self) -> LinkHealth:
+        """The link in detail, with its breaker and its traffic; asked from within the event loop."""
+        ...
+
+    def renew(self, reason: str) -> None:
+        """End the connection and make a new one at once; does nothing unless the link is up."""
 
     @property
     def account(self) -> str:
