@@ -12,6 +12,7 @@ from daemon.tripwires import Closing
 from options import ConId, Contract, Leg, UsdPerContract
 from rules import RuleState, initial_state
 from sync.account import AccountBoard
+from sync.cash_check import CashCheck
 from sync.executions import ExecutionLedger
 from sync.line_budget import LineBudget
 from sync.marks import MODEL, Marks, ModelTerms
@@ -30,7 +31,9 @@ class AccountState:
     `closing_orders` are the order refs that closed lots of a position. `rule_memory` knows
     what of `rule_state` is on record. `breaker` is the book's, `pressure` what the disk asks for. `closings`
     and `rejections` (times) are the recent ones, `unresolved` what the last comparison with the broker found
-    that policy does not resolve. `marks` are those of `positions`, by the board and the `model`."""
+    that policy does not resolve. `to_cover` are contracts sold that have lost their cover, proved by two
+    pictures, `left_uncovered` those that somebody sold naked. `marks` are those of `positions`, by the board
+    and the `model`."""
 
     broker: Broker
     board: QuoteBoard
@@ -54,6 +57,9 @@ class AccountState:
     closings: deque[Closing] = field(default_factory=lambda: deque(maxlen=1000))
     rejections: deque[datetime] = field(default_factory=lambda: deque(maxlen=1000))
     unresolved: tuple[str, ...] = ()
+    cash_check: CashCheck = field(default_factory=CashCheck)
+    to_cover: dict[ConId, int] = field(default_factory=dict)
+    left_uncovered: dict[ConId, int] = field(default_factory=dict)
     model: ModelTerms = MODEL
     marks: Marks = field(init=False)
 

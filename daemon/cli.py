@@ -244,6 +244,14 @@ def _add_control(commands: Commands) -> None:
         "--last", type=count, default=10, metavar="N", help="how many entries to show (default 10)"
     )
     add_json(breaker)
+    add_json(
+        command(
+            commands,
+            "reconcile",
+            "reconcile.reconcile",
+            "compare with the broker's books now; 1 when a difference stands",
+        )
+    )
     for name, summary in (
         ("halt", "stop trading: cancel working orders, open nothing, keep protecting"),
         ("reset", "let it trade again: on trial first, one entry at a time"),

@@ -8,6 +8,7 @@ import asyncio
 import time as stopwatch
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from datetime import date, datetime, timedelta
+from typing import Any
 
 import polars as pl
 import structlog
@@ -45,7 +46,6 @@ from trading.rolling import ReadyRoll
 
 log = structlog.get_logger()
 
-PROVE_EVERY_S = 2.0
 PICTURES = ("snapshots", "facts", "traces")  # not the account: its rows tell what a day began with
 RARER_UNDER_PRESSURE = 10
 """Pictures are recorded so much more seldom while the disk does not keep up: room is kept for decisions."""
@@ -83,7 +83,9 @@ class Engine:
         journal = RulesJournal(rules, rules_file, records, self.alerts, console)
         self.reload = Reload(journal, state, self.judge, reload, recorded)
         self.breaker = BreakerWatch(state, records, self.alerts, console, metrics, limits)
-        self.reconciler = Reconciler(state, records, self.alerts, self.intake, console)
+        self.reconciler = Reconciler(
+            state, records, self.alerts, self.intake, console, settings.reconcile_every_s
+        )
         self.picture: Picture | None = None
         self.account = ""
         """The account that the settings allow to be traded; orders go to no other."""
@@ -93,7 +95,6 @@ class Engine:
         self.beat_times = BeatTimes()
         self._recorded: datetime | None = None
         self._was_live = False
-        self._reconciled: datetime | None = None
         self._dirty = False
         self._turn = asyncio.Lock()
         self._day: date | None = None
@@ -117,10 +118,8 @@ class Engine:
         for event in events:
             self.intake.apply(event, now)
         self.reload.take_in(now)
-        if state.link is LinkState.UP and (not state.has_picture or self._reconcile_due(now)):
-            await self._reconcile(now)
-        moved = self.intake.settle(now)
-        self._dirty |= bool(events or moved)
+        moved = await self.reconciler.keep_in_step(now)
+        self._dirty |= bool(events) or moved
         intents: list[Intent] = []
         # While the lake refuses, nothing is decided: no reason could be taken down.
         can_write = not self.lake_refusal or await self._commit(now)
@@ -302,23 +301,21 @@ class Engine:
 
     # --- what happens now and then ---------------------------------------------------------------
 
-    def _reconcile_due(self, now: datetime) -> bool:
-        last = self._reconciled
-        if last is None:
-            return True
-        every_s = PROVE_EVERY_S if self.reconciler.is_proving else self._settings.reconcile_every_s
-        return now - last >= timedelta(seconds=every_s)
+    async def compare(self, now: datetime) -> dict[str, Any]:
+        """Compare with the broker's books on demand; durable before it returns. What stands then is as in
+        `GET /status`, `found` are the kinds and subjects of this comparison.
 
-    async def _reconcile(self, now: datetime) -> None:
-        try:
-            await self.reconciler.reconcile(now)
-        except BrokerError as error:
-            log.warning("reconciliation.failed", error=str(error))
-            self.alerts.raise_(Alert(Severity.WARNING, "reconciliation", "broker", str(error)), now)
-            return
-        self.alerts.clear("reconciliation", "broker")
-        self._reconciled = now
-        self._dirty = True
+        Raises BrokerError when the broker gives no answer, LakeError when it is not recorded.
+        """
+        async with self._turn:
+            if self.state.link is not LinkState.UP:
+                raise BrokerError(f"the connection is {self.state.link.value}: compare when it is up again")
+            found = await self.reconciler.reconcile(now)
+            self.intake.settle(now)
+            self._dirty = True
+            if not await self._commit(now):
+                raise LakeError(f"compared, but not recorded: {self.lake_refusal}")
+        return {"found": [difference.row("") for difference in found], **self.reconciler.status()}
 
     def _subscribe(self, now: datetime) -> None:
         """Open and close lines as the budget says."""

@@ -1,10 +1,13 @@
-"""Our books brought in step with the broker's: at the start, after every reconnect, and now and then."""
+"""Our books brought in step with the broker's: at the start, after every reconnect, now and then, on demand,
+and at once when a position changed without an order of ours."""
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 import structlog
 
-from broker.events import OrderChanged, OrderState
+from broker.events import LinkState, OrderChanged, OrderState
 from broker.protocol import BrokerPicture
 from daemon.account_state import AccountState
 from daemon.console import Console
@@ -12,7 +15,16 @@ from daemon.intake import Intake
 from daemon.records import Alerts, Records
 from options import BrokerError, ConId, Leg, SecType
 from sync import tables
-from sync.reconciliation import Difference, DifferenceKind, naked_shorts, reconcile
+from sync.naked_short import lost_cover, naked_shorts, uncovered
+from sync.reconciliation import (
+    ALERTED,
+    COVERING,
+    Books,
+    Difference,
+    DifferenceKind,
+    legs_of,
+    reconcile,
+)
 from sync.tables import Alert, Severity
 from trading.intent import Intent, IntentState
 
@@ -20,29 +32,90 @@ log = structlog.get_logger()
 
 FULL_EVERY = timedelta(hours=1)
 PROVED_AFTER = 2
-"""How many pictures in a row must lack an order before it counts as never received."""
-
-
+"""How many pictures in a row must lack an order before it counts as never received, or show a short
+uncovered before it is covered."""
+PROVE_EVERY = timedelta(seconds=2)
 RESOLVED_WITHIN = timedelta(seconds=60)
 """Holdings that still differ after this long are not resolved by taking the broker's word."""
-_OF_HOLDINGS = (DifferenceKind.MISSING_HERE, DifferenceKind.MISSING_THERE, DifferenceKind.QUANTITY)
+_LASTING = frozenset({DifferenceKind.MISSING_HERE, DifferenceKind.MISSING_THERE, DifferenceKind.QUANTITY})
+_STANDING = (
+    DifferenceKind.UNKNOWN_ORDER,
+    DifferenceKind.ORPHANED_ORDER,
+    DifferenceKind.MISSING_FILL,
+    DifferenceKind.NAKED_SHORT,
+)
+"""The kinds that stand until somebody does something; of the others a comparison tells once."""
+
+Key = tuple[str, str]
+"""Kind and subject of a difference."""
 
 
 class Reconciler:
     """Takes the broker's full picture, names every difference, and resolves each by policy."""
 
     def __init__(
-        self, state: AccountState, records: Records, alerts: Alerts, intake: Intake, console: Console
+        self,
+        state: AccountState,
+        records: Records,
+        alerts: Alerts,
+        intake: Intake,
+        console: Console,
+        every_s: float,
     ) -> None:
         self._state = state
         self._records = records
         self._alerts = alerts
         self._intake = intake
         self._console = console
+        self._every = timedelta(seconds=every_s)
         self._missing: dict[str, int] = {}
-        self._ran = False
+        self._given_up: set[str] = set()
+        self._is_first = True
+        self._last: datetime | None = None
         self._full: datetime | None = None
-        self._different_since: dict[tuple[str, str], datetime] = {}
+        self._held: list[Leg] | None = None
+        self._standing: dict[Key, tuple[Difference, datetime]] = {}
+        self._different_since: dict[Key, datetime] = {}
+        self._seen_naked: dict[ConId, int] = {}
+
+    # --- when ------------------------------------------------------------------------------------
+
+    async def keep_in_step(self, now: datetime) -> bool:
+        """Compare when that is due, and bring positions and intents in step; whether anything happened.
+
+        What changed without an order of ours is compared at once, so that it is known with its reason by
+        the same commit.
+        """
+        state, compared = self._state, False
+        if state.link is LinkState.UP and (not state.has_picture or self._is_due(now)):
+            compared = await self._try(now)
+        moved = self._intake.settle(now)
+        if state.has_picture and not compared and any(event.unexpected for event in moved):
+            compared = await self._try(now)
+            moved += self._intake.settle(now)
+        return compared or bool(moved)
+
+    def _is_due(self, now: datetime) -> bool:
+        every = PROVE_EVERY if self.is_proving else self._every
+        return self._last is None or now - self._last >= every
+
+    @property
+    def is_proving(self) -> bool:
+        """Whether the next picture decides something: what became of an order that is missing, or whether a
+        short is uncovered indeed."""
+        return bool(self._missing) or self._seen_naked != self._state.to_cover
+
+    async def _try(self, now: datetime) -> bool:
+        try:
+            await self.reconcile(now)
+        except BrokerError as error:
+            log.warning("reconciliation.failed", error=str(error))
+            self._alerts.raise_(Alert(Severity.WARNING, "reconciliation", "broker", str(error)), now)
+            return False
+        self._alerts.clear("reconciliation", "broker")
+        return True
+
+    # --- comparing -------------------------------------------------------------------------------
 
     async def reconcile(self, now: datetime) -> list[Difference]:
         """Compare, record, resolve; a second run changes nothing. Raises BrokerError without an answer."""
@@ -50,33 +123,85 @@ class Reconciler:
         picture = await state.broker.picture()
         await self._know_contracts(picture, now)
         ours = [leg for position in state.positions.positions for leg in position.legs]
-        at_broker = {i.intent for i in state.desk.open_intents if i.state is not IntentState.FILLED}
-        differences = reconcile(ours, at_broker, state.executions, picture, now)
-        self.note_unresolved(ours, differences, now)
+        differences = reconcile(self._books(ours), picture, now)
+        multipliers = {con_id: contract.multiplier for con_id, contract in state.contracts.items()}
         for executed in picture.executions:
             self._intake.executed(executed, now)
+        cash_usd = state.account.figures(now)["cash_usd"]
+        if cash := state.cash_check.look(cash_usd, state.executions.fills, multipliers, now):
+            differences.append(cash)
+        held = legs_of(picture.holdings)
+        before = ours if self._held is None else self._held
+        self._note_naked(before, held)
+        self.note_unresolved(before, differences, now)
         self._take_orders(picture, now)
         state.positions.note_picture(picture.holdings)
         state.has_picture = True
-        self._intake.settle(now)
+        self._held = held
+        self._last = now
         self._record(picture, differences, now)
         return differences
 
-    def note_unresolved(self, ours: list[Leg], differences: list[Difference], now: datetime) -> None:
+    def _books(self, ours: Sequence[Leg]) -> Books:
+        state = self._state
+        at_broker = {i.intent for i in state.desk.open_intents if i.state is not IntentState.FILLED}
+        open_refs = {intent.intent for intent in state.desk.open_intents}
+        refs = open_refs.union(self._given_up, *state.closing_orders.values())
+        moving: dict[ConId, int] = {}
+        for ref, traded in state.executions.executed().items():
+            for con_id, quantity in traded.items() if ref in open_refs else ():
+                moving[con_id] = moving.get(con_id, 0) + quantity
+        return Books(ours, state.executions, at_broker, self._given_up, refs, moving, self._held)
+
+    def note_unresolved(
+        self, before: Sequence[Leg], differences: Sequence[Difference], now: datetime
+    ) -> None:
         """What no policy explains: shorts that became uncovered behind our back, and holdings that differ
         still, long after the broker's word was taken over. Adopting an account brings its own shorts."""
-        had = naked_shorts(ours)
-        lasting = {(d.kind.value, d.subject) for d in differences if d.kind in _OF_HOLDINGS}
+        had = naked_shorts(before)
+        labels = {self._state.contracts[con_id].label for con_id in self._seen_naked}
+        lasting = {(d.kind.value, d.subject) for d in differences if d.kind in _LASTING}
         self._different_since = {key: self._different_since.get(key, now) for key in sorted(lasting)}
         new = [
             f"{d.theirs}: {d.subject}"
             for d in differences
-            if d.kind is DifferenceKind.NAKED_SHORT and ours and d.subject not in had
+            if d.kind is DifferenceKind.NAKED_SHORT
+            and (d.subject in labels or (before and d.subject not in had))
         ]
         for (kind, subject), since in self._different_since.items():
             if now - since >= RESOLVED_WITHIN:
                 new.append(f"{kind} since {since:%H:%M:%S} UTC: {subject}")
         self._state.unresolved = tuple(new)
+
+    def _note_naked(self, before: Sequence[Leg], held: Sequence[Leg]) -> None:
+        """Shorts that have lost their cover are covered once a second picture shows them so; those that
+        somebody sold naked are left to him."""
+        naked, lost = uncovered(held), lost_cover(before, held)
+        was = self._seen_naked or self._found_naked_before(held, naked)
+        seen = {
+            con_id: min(count, was.get(con_id, 0) + lost.get(con_id, 0)) for con_id, count in naked.items()
+        }
+        self._seen_naked = {con_id: count for con_id, count in seen.items() if count}
+        self._state.to_cover = {
+            con_id: min(count, was[con_id]) for con_id, count in self._seen_naked.items() if con_id in was
+        }
+        left = {con_id: count - self._seen_naked.get(con_id, 0) for con_id, count in naked.items()}
+        self._state.left_uncovered = {con_id: count for con_id, count in left.items() if count}
+
+    def _found_naked_before(self, held: Sequence[Leg], naked: Mapping[ConId, int]) -> dict[ConId, int]:
+        """What a comparison before a restart found, and nobody lived to cover."""
+        if self._held is not None:
+            return {}
+        labels = {
+            d.subject
+            for d, _ in self._standing.values()
+            if d.kind is DifferenceKind.NAKED_SHORT and d.resolution == COVERING
+        }
+        return {
+            leg.contract.con_id: naked[leg.contract.con_id]
+            for leg in held
+            if leg.contract.con_id in naked and leg.contract.label in labels
+        }
 
     async def _know_contracts(self, picture: BrokerPicture, now: datetime) -> None:
         """The terms of everything held, of its underlyings, and of VIX."""
@@ -101,8 +226,11 @@ class Reconciler:
         if found:
             self._records.add_frame("contracts", tables.contracts(found))
 
+    # --- orders ----------------------------------------------------------------------------------
+
     def _take_orders(self, picture: BrokerPicture, now: datetime) -> None:
-        """Adopt what the broker knows of our orders; abandon what it proves never to have received."""
+        """Adopt what the broker knows of our orders; abandon what it proves never to have received, and
+        cancel what turns up after that."""
         state = self._state
         known = {order.order_ref: order for order in (*picture.completed_orders, *picture.open_orders)}
         executed = state.executions.executed()
@@ -113,6 +241,9 @@ class Reconciler:
                 self._intake.apply(order, now)
             elif intent.state is not IntentState.FILLED:
                 self._not_there(intent, executed.get(intent.intent, {}), now)
+        for order in picture.open_orders:
+            if order.order_ref in self._given_up and not state.broker.cancel(order.order_ref):
+                log.warning("order.not_cancelled", order_ref=order.order_ref)
 
     def _not_there(self, intent: Intent, executed: dict[ConId, int], now: datetime) -> None:
         """An order that left just before the link broke may still arrive, and one that is partly filled
@@ -130,34 +261,53 @@ class Reconciler:
             self._intake.apply(proved, now)
             return
         reason = "the broker never received it; the rules decide anew on fresh facts"
+        self._given_up.add(intent.intent)
         ended = self._state.desk.abandon(intent, reason, now)
         self._intake.order_came_to_nothing(ended, now)
 
-    @property
-    def is_proving(self) -> bool:
-        """Whether an order is missing whose fate the next picture decides."""
-        return bool(self._missing)
+    # --- what is told ----------------------------------------------------------------------------
 
-    def _record(self, picture: BrokerPicture, differences: list[Difference], now: datetime) -> None:
-        run = f"rec-{now.isoformat()}"
-        state = self._state
-        if self._full is None or differences or now - self._full >= FULL_EVERY:
+    def take_up(self, standing: Sequence[tuple[Difference, datetime]], given_up: Sequence[str]) -> None:
+        """Go on after a restart: the differences that stood, and the orders that were given up."""
+        self._standing = {(d.kind.value, d.subject): (d, since) for d, since in standing}
+        self._given_up.update(given_up)
+
+    def _record(self, picture: BrokerPicture, differences: Sequence[Difference], now: datetime) -> None:
+        """A difference is a row when it is found (or found changed) and when it is over."""
+        run, state, before = f"rec-{now.isoformat()}", self._state, self._standing
+        found = {(d.kind.value, d.subject): d for d in differences}
+        new = [d for key, d in found.items() if key not in before or before[key][0] != d]
+        over = [before[key][0] for key in before.keys() - found.keys()]
+        over.sort(key=lambda d: (d.kind.value, d.subject))
+        self._standing = {key: (d, before[key][1] if key in before else now) for key, d in found.items()}
+        if self._full is None or new or now - self._full >= FULL_EVERY:
             self._full = now
             full = tables.positions(picture.holdings, state.positions.position_of, True)
             self._records.add_frame("positions", full)
-        self._records.add_frame("reconciliations", tables.reconciliations(run, differences))
-        for difference in differences:
+        self._records.add_frame("reconciliations", tables.reconciliations(run, new, over))
+        for difference in new:
             log.info("reconciliation.difference", **difference.row(run))
-        told = [d for d in differences if d.is_critical or d.kind is DifferenceKind.UNKNOWN_ORDER]
+        told = [d for d in differences if d.kind in ALERTED]
         for alert in tables.alerts_of((), told):
             if self._alerts.raise_(alert, now):
                 self._console.say(f"{alert.severity.value.upper()} {alert.kind}: {alert.text}", now)
-        naked = {d.subject for d in differences if d.kind is DifferenceKind.NAKED_SHORT}
-        self._alerts.clear_except("naked_short", naked)
-        said = ", ".join(sorted({d.kind.value for d in differences})) or "no difference"
-        if differences or not self._ran:
+        for kind in _STANDING:
+            self._alerts.clear_except(kind.value, {d.subject for d in told if d.kind is kind})
+        said = ", ".join(sorted({d.kind.value for d in new})) or "no difference"
+        if new or self._is_first:
             self._console.say(f"reconciled with the broker: {len(picture.holdings)} holdings, {said}", now)
-        self._ran = True
+        self._is_first = False
+
+    def status(self) -> dict[str, Any]:
+        """The part of `GET /status` about the broker's books; times ISO, None where it never happened."""
+        return {
+            "last": self._last.isoformat() if self._last else None,
+            "standing": [
+                {**difference.row(""), "since": since.isoformat(), "critical": difference.is_critical}
+                for difference, since in self._standing.values()
+            ],
+            "unresolved": list(self._state.unresolved),
+        }
 
 
 def _is_priced(state: AccountState, con_id: ConId) -> bool:
@@ -175,6 +325,6 @@ def _filled(intent: Intent, executed: dict[ConId, int]) -> OrderChanged:
         filled=float(combos),
         remaining=float(intent.quantity - combos),
         average_price=None,
-        limit_price=intent.limit_price,
+        limit_price=None,
         text="known by its executions alone",
     )

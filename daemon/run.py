@@ -33,6 +33,8 @@ from daemon.lake_watch import LakeWatch
 from daemon.loop_turns import timing
 from daemon.metrics import Metrics
 from daemon.processes import Child, start_page
+from daemon.reconcile_control import reconcile_routes
+from daemon.recorded_books import take_up_books
 from daemon.records import Records
 from daemon.restore import recorded_facts, restore
 from daemon.rules_control import RulesHand, rules_routes
@@ -146,6 +148,7 @@ class Daemon:
             engine = self._make_engine(broker, standing, rules_file)
             found, journal = restore(self._home, engine.state, pulse.now())
             engine.traces.restore(LakeReader.open(self._home))
+            take_up_books(LakeReader.open(self._home), engine.state, engine.reconciler, pulse.now())
             await engine.breaker.take_up(journal, pulse.now())
             self._console.say(f"home {self._home}: {found}")
             self._tell_lost_journal(engine, pulse)
@@ -159,6 +162,7 @@ class Daemon:
                 self._metrics.registry,
                 lambda owner: edit_routes(owner, self._rules_path(), pulse.now),
                 lambda owner: rules_routes(owner, RulesHand(self._home, engine, pulse)),
+                lambda owner: reconcile_routes(owner, lambda: engine.compare(pulse.now())),
             )
             serve_moment(app, engine)
             async with serving(app, listener):
@@ -381,6 +385,7 @@ class Daemon:
             "lake": watch.status(),
             "rules": engine.reload.status(),
             "breaker": engine.breaker.status(),
+            "reconciliation": engine.reconciler.status(),
             "positions": len(state.positions.positions),
             "open_intents": len(state.desk.open_intents),
             "alerts": engine.alerts.standing,

@@ -290,15 +290,21 @@ _TABLES = (
     ),
     TableSchema(
         "reconciliations",
-        "difference between our books and the broker's, or their agreement",
+        "difference between our books and the broker's: found, found changed, or over",
         ("run", "kind", "subject"),
         (
             _text("run", "id of the comparison"),
-            _text("kind", "what was compared"),
-            _text("subject", "which one", _NONE),
+            _text(
+                "kind",
+                "missing_here, missing_there, quantity, average_cost, assignment, expiry, unknown_order, "
+                "orphaned_order, missing_order, unexpected_fill, missed_fill, corrected_fill, missing_fill, "
+                "account or naked_short",
+            ),
+            _text("subject", "the contract, order or execution it is about; cash: the account's", _NONE),
             _text("ours", "what our books say", _NONE),
             _text("theirs", "what the broker says", _NONE),
-            _text("resolution", "what was done about it", _NONE),
+            _text("resolution", "what is done about it", _NONE),
+            _text("state", "found or over", "recorded by an older optiond: found"),
         ),
     ),
     TableSchema(

@@ -37,6 +37,9 @@ class PositionEventKind(StrEnum):
 REGROUPED = "regrouped"
 """Why a position ended whose legs are held on as parts of others."""
 
+CENT = 0.005
+"""USD per contract: costs that differ by less are the same."""
+
 ENDING = frozenset({PositionEventKind.CLOSED, PositionEventKind.ROLLED})
 
 
@@ -163,6 +166,14 @@ def position_id(
         if found not in taken:
             return found
         attempt += 1
+
+
+def mean_cost(legs: Sequence[Leg]) -> float | None:
+    """USD per contract over legs of one contract; None when long and short ones are mixed."""
+    quantity = sum(leg.quantity for leg in legs)
+    if not quantity or len({leg.quantity > 0 for leg in legs}) > 1:
+        return None
+    return sum(leg.quantity * leg.average_cost for leg in legs) / quantity
 
 
 def first_expiry(contracts: Sequence[Contract]) -> date | None:

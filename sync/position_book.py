@@ -28,11 +28,13 @@ from options import (
     group_legs,
 )
 from sync.position import (
+    CENT,
     ENDING,
     REGROUPED,
     Position,
     PositionEvent,
     PositionEventKind,
+    mean_cost,
     position_from_row,
     position_id,
 )
@@ -370,27 +372,30 @@ class PositionBook:
         return Leg(event.contract, quantity, UsdPerContract(event.average_cost))
 
     def _take_costs(self) -> list[PositionEvent]:
-        """The broker's average cost, commission included, where the contract is one position's alone."""
-        owners: dict[ConId, int] = {}
+        """The broker's average cost, commission included. Of a contract that several positions share it knows
+        the mean only: their costs move by as much as their mean is off."""
+        legs_of: dict[ConId, list[Leg]] = {}
         for position in self._positions.values():
             for leg in position.legs:
-                owners[leg.contract.con_id] = owners.get(leg.contract.con_id, 0) + 1
+                legs_of.setdefault(leg.contract.con_id, []).append(leg)
         events = []
         for position in self.positions:
-            legs = tuple(
-                self._at_cost(leg) if owners[leg.contract.con_id] == 1 else leg for leg in position.legs
-            )
+            legs = tuple(self._at_cost(leg, legs_of[leg.contract.con_id]) for leg in position.legs)
             if legs != position.legs:
                 updated = replace(position, legs=legs)
                 self._positions[position.id] = updated
                 events.append(PositionEvent(PositionEventKind.NOTED, updated, "average cost"))
         return events
 
-    def _at_cost(self, leg: Leg) -> Leg:
-        event = self._holdings.get(leg.contract.con_id)
-        if event is None or event.quantity != leg.quantity or event.average_cost == leg.average_cost:
+    def _at_cost(self, leg: Leg, same: Sequence[Leg]) -> Leg:
+        """`same` are all legs of its contract."""
+        event, mean = self._holdings.get(leg.contract.con_id), mean_cost(same)
+        if event is None or mean is None or event.quantity != sum(each.quantity for each in same):
             return leg
-        return replace(leg, average_cost=UsdPerContract(event.average_cost))
+        if len(same) == 1:
+            return replace(leg, average_cost=UsdPerContract(event.average_cost))
+        off = event.average_cost - mean
+        return leg if abs(off) < CENT else replace(leg, average_cost=UsdPerContract(leg.average_cost + off))
 
     # --- the entry's surroundings ----------------------------------------------------------------
 

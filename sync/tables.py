@@ -175,8 +175,10 @@ def alerts(raised: Iterable[Alert], now: datetime) -> pl.DataFrame:
     )
 
 
-def reconciliations(run: str, differences: Iterable[Difference]) -> pl.DataFrame:
-    return _frame("reconciliations", [difference.row(run) for difference in differences])
+def reconciliations(run: str, found: Iterable[Difference], over: Iterable[Difference] = ()) -> pl.DataFrame:
+    """Differences that were found (or found changed) and those that are over."""
+    rows = [difference.row(run) for difference in found]
+    return _frame("reconciliations", rows + [difference.row(run, is_over=True) for difference in over])
 
 
 def alerts_of(events: Iterable[PositionEvent], differences: Iterable[Difference] = ()) -> list[Alert]:

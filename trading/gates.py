@@ -10,7 +10,7 @@ from datetime import datetime
 from broker.protocol import ComboLeg
 from options import NEW_YORK, ConId, GateRefusal, Leg, UsdPerContract
 from options.hours import is_open
-from sync.reconciliation import naked_shorts
+from sync.naked_short import naked_shorts
 from trading.intent import Intent
 
 MAX_CONTRACTS_WITHOUT_HUMAN = 10
