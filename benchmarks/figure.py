@@ -1,6 +1,7 @@
 """One number of the benchmarks beside what it is held against."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,3 +34,25 @@ def show(*figures: Figure) -> None:
     """Print figures as rows of a table."""
     for figure in figures:
         print(figure, flush=True)
+
+
+class Limited(NamedTuple):
+    """A number that must be at most its limit, or at least where `least`."""
+
+    what: str
+    value: float
+    limit: float
+    unit: str
+    least: bool = False
+
+    @property
+    def is_met(self) -> bool:
+        return self.value >= self.limit if self.least else self.value <= self.limit
+
+
+def show_limited(*figures: Limited) -> None:
+    """Print `name figure (limit)`, a line each."""
+    for each in figures:
+        bound = f"{'at least' if each.least else 'at most'} {each.limit:g}"
+        verdict = "" if each.is_met else " NOT MET"
+        print(f"{each.what}: {each.value:,.3g} {each.unit} ({bound}){verdict}", flush=True)

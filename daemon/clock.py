@@ -13,6 +13,7 @@ from options import BrokerError, Clock
 log = structlog.get_logger()
 
 LOOK_AGAIN_S = 0.5
+LEAST_PAUSE_S = 0.005
 ARRIVE_WITHIN_S = 5.0
 
 
@@ -30,21 +31,25 @@ class Pulse(Clock, Protocol):
 
 
 class SystemPulse:
-    """The wall clock, one beat every `beat_s` seconds or at `wake`, whichever is sooner."""
+    """The wall clock, one beat every `beat_s` seconds, what the beat itself takes included, or at `wake`,
+    whichever is sooner."""
 
     ended = False
 
     def __init__(self, beat_s: float) -> None:
         self._beat_s = beat_s
+        self._began_s = -beat_s
 
     def now(self) -> datetime:
         return datetime.now(UTC)
 
     async def next_beat(self, wake: datetime | None) -> datetime:
-        pause = self._beat_s
+        loop = asyncio.get_running_loop()
+        pause_s = self._began_s + self._beat_s - loop.time()
         if wake is not None:
-            pause = min(pause, max(0.0, (wake - self.now()).total_seconds()))
-        await asyncio.sleep(pause)
+            pause_s = min(pause_s, (wake - self.now()).total_seconds())
+        await asyncio.sleep(max(LEAST_PAUSE_S, pause_s))
+        self._began_s = loop.time()
         return self.now()
 
 

@@ -18,12 +18,14 @@ from itertools import accumulate
 from types import FrameType
 from typing import Any, TypeVar
 
+from prometheus_client import Gauge, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 T = TypeVar("T")
 
 LIMIT_S = 0.005
+PROBE_EVERY_S = 0.1
 BOUNDS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 COLLECTING = "garbage collection"
 WAITING = "waiting for the processor"
@@ -186,6 +188,17 @@ class TimedLoop(asyncio.SelectorEventLoop):
         finally:
             turns.leave()
             self._timed.turns = None
+
+
+async def probe(lag: Gauge, lateness: Histogram) -> None:
+    """Ten times a second, tell how late the running loop is."""
+    loop = asyncio.get_running_loop()
+    while True:
+        due = loop.time() + PROBE_EVERY_S
+        await asyncio.sleep(PROBE_EVERY_S)
+        lag_s = max(0.0, loop.time() - due)
+        lag.set(lag_s)
+        lateness.observe(lag_s)
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:

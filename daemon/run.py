@@ -1,6 +1,7 @@
 """The daemon as a whole: what it opens, which tasks it runs, and how it ends."""
 
 import asyncio
+import gc
 import hashlib
 import json
 import os
@@ -30,7 +31,7 @@ from daemon.control import bind, control_app, owner_token, serving
 from daemon.engine import Engine
 from daemon.gateway import EmbeddedGateway
 from daemon.lake_watch import LakeWatch
-from daemon.loop_turns import timing
+from daemon.loop_turns import probe, timing
 from daemon.metrics import Metrics
 from daemon.processes import Child, start_page
 from daemon.reconcile_control import reconcile_routes
@@ -55,7 +56,6 @@ from trading.rolling import Roller
 log = structlog.get_logger()
 
 ARRIVE_WITHIN_S = 15.0
-LAG_EVERY_S = 0.1
 HAND_OVER_S = 0.001
 """How long the threads of flush and upkeep may keep the interpreter from the loop; Python says 5 ms."""
 QUIET_AFTER_END = timedelta(minutes=20)
@@ -169,6 +169,8 @@ class Daemon:
                 self._announce_control(control_port)
                 if with_page:
                     await self._open_page(control_port)
+                gc.collect()
+                gc.freeze()  # what is there by now stays: to look through it again takes the collector 0.2 s
                 with timing(self._metrics.loop_turns):
                     await self._live(engine, broker, pulse, watch)
         finally:
@@ -254,7 +256,7 @@ class Daemon:
             "flush": watch.flush,
             "disk": watch.look_on,
             "upkeep": watch.caretaker.run,
-            "lag": self._measure_lag,
+            "lag": lambda: probe(self._metrics.loop_lag_seconds, self._metrics.loop_lateness_seconds),
         }
         running = [asyncio.ensure_future(_named(run(), name)) for name, run in tasks.items()]
         stop = asyncio.create_task(self._stop.wait(), name="stop")
@@ -301,6 +303,7 @@ class Daemon:
                 watch.flush_soon.set()
             if not ready and engine.state.has_picture:
                 ready = True
+                gc.freeze()
                 notify("READY=1", f"STATUS=trading account {broker.account}")
             if watchdog_s is not None and stopwatch.monotonic() - patted > watchdog_s:
                 notify("WATCHDOG=1")
@@ -339,15 +342,6 @@ class Daemon:
             f"account {account} is live: nothing was sent. To trade it, set trading.live = true and "
             f'trading.live_account = "{account}" in {self._home / "optiond.toml"}; or log in to paper'
         )
-
-    async def _measure_lag(self) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            due = loop.time() + LAG_EVERY_S
-            await asyncio.sleep(LAG_EVERY_S)
-            lag_s = max(0.0, loop.time() - due)
-            self._metrics.loop_lag_seconds.set(lag_s)
-            self._metrics.loop_lateness_seconds.observe(lag_s)
 
     # --- the page and the control API ------------------------------------------------------------
 
