@@ -86,9 +86,7 @@ class Z3:
             high = LARGEST if fact is None or fact.high is None else fact.high
             self.solver.add(value >= low, value <= high)
         question, tracked = self.question, {one.name for one in self.book.tracked}
-        if name in question.unknowable:
-            self.solver.add(z3.Not(known))
-        elif name in question.doubtful or name == "strategy" or name in tracked:
+        if name in question.doubtful or name == "strategy" or name in tracked:
             self.solver.add(z3.Implies(known, z3.Not(self.lacking(name))))
         else:
             self.solver.add(known == z3.Not(self.lacking(name)))

@@ -1,7 +1,7 @@
 """What a broker tells us, in our own types, sanitised: an unknown number is None, never a sentinel."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 
 from broker.connection_breaker import BreakerState
@@ -157,6 +157,25 @@ class BrokerNotice:
     order_ref: str | None = None
 
 
+class DailyKind(StrEnum):
+    """What a daily value is: the last price (USD per share, points of an index), or the implied volatility
+    of the underlying's options (annualised)."""
+
+    CLOSE = "close"
+    IMPLIED_VOL = "implied_vol"
+
+
+@dataclass(frozen=True, slots=True)
+class DailyValues:
+    """The answer to `Broker.ask_daily`: the values of the days that the broker has, oldest first, the day
+    that is not over with its latest. `refusal`: why there are none; empty when it did not refuse."""
+
+    con_id: ConId
+    kind: DailyKind
+    values: tuple[tuple[date, float], ...]
+    refusal: str = ""
+
+
 BrokerEvent = (
     LinkChanged
     | QuoteChanged
@@ -166,4 +185,5 @@ BrokerEvent = (
     | Commissioned
     | AccountChanged
     | BrokerNotice
+    | DailyValues
 )

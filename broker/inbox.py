@@ -5,6 +5,7 @@ request and order ids, so those are forgotten with the old one; what was execute
 """
 
 from collections.abc import Iterable
+from datetime import date
 from typing import Final
 
 import ib_async as ib
@@ -16,6 +17,8 @@ from broker.events import (
     BrokerEvent,
     BrokerNotice,
     Commissioned,
+    DailyKind,
+    DailyValues,
     Executed,
     HoldingChanged,
 )
@@ -32,6 +35,8 @@ ALARM: Final = -1
 # No line is open after one of these: too many lines, no such contract, no market-data subscription.
 _LINE_REFUSED: Final = frozenset({101, 200, 321, 354, 10089, 10091, 10168, 10186})
 _COMMISSION_PENDING: Final = -1.0
+# The history service says something, the answer still comes.
+_HISTORY_WARNINGS: Final = frozenset({165, *range(2100, 2200)})
 
 
 class Inbox:
@@ -46,15 +51,37 @@ class Inbox:
         self._executed: set[str] = set()
         self._commissions: dict[str, Commissioned] = {}
         self._foreign_executions: set[str] = set()
+        self._daily: dict[int, tuple[ConId, DailyKind, list[tuple[date, float]]]] = {}
 
     def forget_connection(self) -> None:
+        self._daily.clear()
         self.lines.forget()
         self.orders.forget_order_ids()
 
     def alarm(self, text: str) -> None:
         self.events.append(BrokerNotice(ALARM, text))
 
+    def asked_daily(self, request_id: int, con_id: ConId, kind: DailyKind) -> None:
+        self._daily[request_id] = (con_id, kind, [])
+
+    def daily_value(self, request_id: int, day: str, value: float) -> None:
+        """One bar of a day; what is not a positive number of a day is left out."""
+        asked, known, number = self._daily.get(request_id), sanitise.day(day), sanitise.positive(value)
+        if asked is not None and known is not None and number is not None:
+            asked[2].append((known, number))
+
+    def daily_end(self, request_id: int, refusal: str = "") -> None:
+        con_id, kind, values = self._daily.pop(request_id)
+        self.events.append(DailyValues(con_id, kind, tuple(values), refusal))
+
+    def is_daily(self, request_id: int) -> bool:
+        """Whether daily values were asked for under this id, and have not all arrived."""
+        return request_id in self._daily
+
     def error(self, client_id: int, request_id: int, code: int, text: str) -> None:
+        if self.is_daily(request_id) and code not in _HISTORY_WARNINGS:
+            self.daily_end(request_id, f"{code}: {text}")
+            return
         order = self.orders.by_id(client_id, request_id)
         con_id = self.lines.con_id(request_id)
         self.events.append(BrokerNotice(code, text, con_id, order.order_ref if order else None))

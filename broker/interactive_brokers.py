@@ -16,7 +16,7 @@ import structlog
 
 from broker import sanitise
 from broker.connection import Refusal, Session
-from broker.events import BrokerEvent, Executed, LinkHealth, LinkState
+from broker.events import BrokerEvent, DailyKind, Executed, LinkHealth, LinkState
 from broker.inbox import Inbox
 from broker.link import Link
 from broker.order_book import FINAL, OrderEntry
@@ -29,6 +29,8 @@ T = TypeVar("T")
 log = structlog.get_logger()
 
 _NO_SUCH_CONTRACT: Final = 200
+_MOST_DAYS: Final = 250  # of trading: a year
+_SHOWS: Final = {DailyKind.CLOSE: "TRADES", DailyKind.IMPLIED_VOL: "OPTION_IMPLIED_VOLATILITY"}
 
 
 class InteractiveBrokers:
@@ -251,6 +253,19 @@ class InteractiveBrokers:
         request_id = self._inbox.lines.close(con_id)
         if request_id is not None and self._link.session is not None and self._link.session.client.isReady():
             self._link.session.client.cancelMktData(request_id)
+
+    # History
+
+    def ask_daily(self, contract: Contract, kind: DailyKind, days: int) -> None:
+        """Ask for bars of one day, those of trading hours only; they arrive as DailyValues."""
+        session = self._link.session
+        if session is None or not session.client.isReady():
+            return
+        request_id = session.client.getReqId()
+        self._inbox.asked_daily(request_id, contract.con_id, kind)
+        duration = f"{days} D" if days < _MOST_DAYS else "1 Y"
+        theirs, show = their_contract(contract), _SHOWS[kind]
+        session.client.reqHistoricalData(request_id, theirs, "", duration, "1 day", show, True, 1, False, [])
 
     # Orders
 

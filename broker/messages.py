@@ -109,6 +109,13 @@ class Messages(Wrapper):
         report = commissionReport
         self._inbox.commission(report.execId, report.commission, report.realizedPNL)
 
+    def historicalData(self, reqId: int, bar: ib.BarData) -> None:
+        self._inbox.daily_value(reqId, str(bar.date), bar.close)
+
+    def historicalDataEnd(self, reqId: int, _start: str, _end: str) -> None:
+        if self._inbox.is_daily(reqId):
+            self._inbox.daily_end(reqId)
+
     def priceSizeTick(self, reqId: int, tickType: int, price: float, size: float) -> None:
         self._inbox.lines.tick_price(reqId, tickType, price, size, self._inbox.clock.now())
 

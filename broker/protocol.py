@@ -10,7 +10,15 @@ from datetime import date, datetime
 from enum import StrEnum
 from typing import Protocol
 
-from broker.events import BrokerEvent, Executed, HoldingChanged, LinkHealth, LinkState, OrderChanged
+from broker.events import (
+    BrokerEvent,
+    DailyKind,
+    Executed,
+    HoldingChanged,
+    LinkHealth,
+    LinkState,
+    OrderChanged,
+)
 from options import ConId, Contract
 
 
@@ -165,6 +173,13 @@ class Broker(Protocol):
 
     def unsubscribe(self, con_id: ConId) -> None:
         """Close the line; does nothing when none is open. No quote of it is told after that."""
+        ...
+
+    # History
+
+    def ask_daily(self, contract: Contract, kind: DailyKind, days: int) -> None:
+        """Ask for the values of the last days, 365 at most; does nothing without a connection. The answer
+        arrives as DailyValues, also when it is a refusal, and never when the connection ends before."""
         ...
 
     # Orders. BrokerError when the link is not up: nothing is kept back to be sent later.

@@ -5,6 +5,7 @@ None of them may leave this room, because a sentinel that is taken for a price b
 """
 
 import math
+from datetime import date
 
 _UNSET = 1e300  # nothing real is larger; IB's unset double is 1.797e308
 
@@ -44,5 +45,13 @@ def text_number(value: str) -> float | None:
     """A number sent as text (account figures, margins); None for words, empty and unset."""
     try:
         return number(float(value))
+    except ValueError:
+        return None
+
+
+def day(text: str) -> date | None:
+    """A day written as 20260320, which Python reads as well; None for anything else."""
+    try:
+        return date.fromisoformat(text)
     except ValueError:
         return None

@@ -12,6 +12,7 @@ from daemon.tripwires import Closing
 from options import ConId, Contract, Leg, UsdPerContract
 from rules import RuleState, initial_state
 from sync.account import AccountBoard
+from sync.almanac import Almanac
 from sync.cash_check import CashCheck
 from sync.executions import ExecutionLedger
 from sync.line_budget import LineBudget
@@ -43,6 +44,7 @@ class AccountState:
     positions: PositionBook = field(default_factory=PositionBook)
     executions: ExecutionLedger = field(default_factory=ExecutionLedger)
     account: AccountBoard = field(default_factory=AccountBoard)
+    almanac: Almanac = field(default_factory=Almanac)
     rule_state: RuleState = field(default_factory=initial_state)
     rule_memory: RuleMemory = field(default_factory=lambda: RuleMemory(initial_state()))
     breaker: Breaker = field(default_factory=Breaker)

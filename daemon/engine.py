@@ -8,6 +8,7 @@ import asyncio
 import time as stopwatch
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from datetime import date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -15,6 +16,7 @@ import structlog
 
 from broker.events import LinkState
 from daemon.account_state import AccountState
+from daemon.almanac_care import AlmanacCare
 from daemon.beat_times import BeatTimes
 from daemon.breaker_watch import BreakerWatch
 from daemon.console import Console
@@ -67,6 +69,7 @@ class Engine:
         recorded: Callable[[], pl.LazyFrame],
         reload: ReloadSettings = ReloadSettings(),  # noqa: B008
         limits: BreakerSettings = BreakerSettings(),  # noqa: B008
+        calendar: Path | None = None,
     ) -> None:
         self.state = state
         self.rules = rules
@@ -86,6 +89,7 @@ class Engine:
         self.reconciler = Reconciler(
             state, records, self.alerts, self.intake, console, settings.reconcile_every_s
         )
+        self.almanac = AlmanacCare(state, self.alerts, calendar)
         self.picture: Picture | None = None
         self.account = ""
         """The account that the settings allow to be traded; orders go to no other."""
@@ -118,6 +122,7 @@ class Engine:
         for event in events:
             self.intake.apply(event, now)
         self.reload.take_in(now)
+        self.almanac.settle(now)
         moved = await self.reconciler.keep_in_step(now)
         self._dirty |= bool(events) or moved
         intents: list[Intent] = []

@@ -11,6 +11,7 @@ from broker.events import (
     BrokerEvent,
     BrokerNotice,
     Commissioned,
+    DailyValues,
     Executed,
     HoldingChanged,
     LinkChanged,
@@ -70,12 +71,21 @@ class Intake:
                 self._link(event, now)
             case BrokerNotice():
                 self._notice(event, now)
+            case DailyValues():
+                self._daily(event, now)
 
     def _holding(self, event: HoldingChanged) -> None:
         state = self._state
         state.contracts.setdefault(event.contract.con_id, event.contract)
         state.positions.note(event)
         self._records.add_frame("positions", tables.positions([event], state.positions.position_of, False))
+
+    def _daily(self, event: DailyValues, now: datetime) -> None:
+        symbol = self._state.contracts[event.con_id].symbol
+        if event.refusal:
+            log.warning("history.refused", symbol=symbol, kind=event.kind.value, reason=event.refusal)
+        for row in self._state.almanac.answer(symbol, event, now):
+            self._records.add("underlying_days", row)
 
     def _order(self, event: OrderChanged, now: datetime) -> None:
         self._records.add_frame("orders", tables.orders([event]))
@@ -142,6 +152,7 @@ class Intake:
             state.board.forget()
             state.account.forget()
             state.positions.forget_picture()
+            state.almanac.forget_questions()
             if was_up:
                 self._alerts.raise_(Alert(Severity.CRITICAL, "connection", "broker", event.reason), now)
         else:

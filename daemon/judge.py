@@ -84,9 +84,10 @@ class Judge:
             state.marks.know(leg.contract for held in state.positions.positions for leg in held.legs)
         vix = state.board.underlying_price(VIX, now)
         figures = state.account.figures(now)
-        facts = facts_frame(self._columns, state.marks, figures, vix, now)
+        page = state.almanac.page(self._columns.underlyings, now)
+        facts = facts_frame(self._columns, state.marks, figures, vix, now, page)
         display = display_facts(self._columns, state.marks, now)
-        return Picture(now, facts, display, book_facts(facts, figures, vix))
+        return Picture(now, facts, display, book_facts(facts, figures, vix, page))
 
     async def judge(self, book: Rulebook, now: datetime) -> tuple[Picture, list[Intent]]:
         """Look, let the rules decide, and plan what follows; the intents are open but not sent."""

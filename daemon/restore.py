@@ -13,7 +13,9 @@ from daemon.rule_memory import RuleMemory, remembered
 from daemon.tripwires import Closing
 from lake import LakeReader
 from options import NEW_YORK
+from options.hours import trading_day
 from sync.position import ENDING, REGROUPED
+from sync.volatility_history import YEAR
 from trading.breaker import Journal, replayed
 from trading.intent import ENDED, Intent, IntentKind, IntentState
 
@@ -36,6 +38,7 @@ def restore(home: Path, state: AccountState, now: datetime) -> tuple[str, Journa
     state.positions.restore(_strategies(reader.table("strategies")))
     intents = _intents(reader.table("intents"), {each.id for each in state.positions.positions}, now)
     state.executions.restore(_fills(reader.table("fills"), intents, now))
+    _restore_history(reader, state, now)
     state.rule_state = remembered(reader)
     state.rule_memory = RuleMemory(state.rule_state)
     journal = journal_of(reader)
@@ -99,6 +102,13 @@ def _restore_recent(reader: LakeReader, state: AccountState, now: datetime) -> N
     refused = pl.col("state") == IntentState.REJECTED.value
     rejected = reader.table("intents").filter(lately, refused).select("seq", "time").sort("seq").collect()
     state.rejections.extend(rejected["time"])
+
+
+def _restore_history(reader: LakeReader, state: AccountState, now: datetime) -> None:
+    """A year of days of the underlyings, as the broker gave them once."""
+    since = trading_day(now) - YEAR
+    days = reader.table("underlying_days").filter(pl.col("day") >= since).sort("seq", maintain_order=True)
+    state.almanac.history.restore(days.select("symbol", "kind", "day", "value").collect())
 
 
 def _strategies(rows: pl.LazyFrame) -> pl.DataFrame:

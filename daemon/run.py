@@ -153,6 +153,7 @@ class Daemon:
             self._console.say(f"home {self._home}: {found}")
             self._tell_lost_journal(engine, pulse)
             await engine.reload.look()
+            await engine.almanac.look()
             watch = self._make_watch(engine, pulse)
             app = control_app(
                 owner_token(self._home),
@@ -237,7 +238,8 @@ class Daemon:
         place = (self._lake, state, standing, file, records)
         recorded = partial(recorded_facts, self._home)
         limits = self._settings.reload, self._settings.breaker
-        return Engine(*place, sync, self._console, self._metrics, recorded, *limits)
+        calendar = self._home / self._settings.calendar
+        return Engine(*place, sync, self._console, self._metrics, recorded, *limits, calendar)
 
     def _make_watch(self, engine: Engine, pulse: Pulse) -> LakeWatch:
         settings, metrics, say = self._settings, self._metrics.lake, self._console
@@ -253,6 +255,7 @@ class Daemon:
             "broker": broker.run,
             "cycles": lambda: self._beat(engine, broker, pulse, watch),
             "rules": engine.reload.run,
+            "calendar": engine.almanac.run,
             "flush": watch.flush,
             "disk": watch.look_on,
             "upkeep": watch.caretaker.run,
@@ -378,6 +381,7 @@ class Daemon:
             "loop": self._metrics.loop_turns.status(),
             "lake": watch.status(),
             "rules": engine.reload.status(),
+            "almanac": engine.almanac.status(now),
             "breaker": engine.breaker.status(),
             "reconciliation": engine.reconciler.status(),
             "positions": len(state.positions.positions),

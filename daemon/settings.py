@@ -180,7 +180,7 @@ class PageSettings(Strict):
 
 
 class Settings(BaseSettings):
-    """All settings of one installation. `rules` is relative to the home."""
+    """All settings of one installation. `rules` and `calendar` are relative to the home."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True
@@ -196,6 +196,7 @@ class Settings(BaseSettings):
     control: ControlSettings = ControlSettings()
     page: PageSettings = PageSettings()
     rules: Path = Path("rules.yaml")
+    calendar: Path = Path("calendar.yaml")
 
 
 def default_home() -> Path:

@@ -143,8 +143,8 @@ _TIME = (
     _position(
         "days_to_earnings",
         _D,
-        "calendar days to the next earnings report",
-        "calendar",
+        "calendar days to the next earnings report; 9999: there is none",
+        "calendar file",
         _DAILY_S,
         pl.Int64,
         0.0,
@@ -152,8 +152,8 @@ _TIME = (
     _position(
         "days_to_ex_dividend",
         _D,
-        "calendar days to the next ex-dividend day",
-        "calendar",
+        "calendar days to the next ex-dividend day; 9999: there is none",
+        "calendar file",
         _DAILY_S,
         pl.Int64,
         0.0,
@@ -182,10 +182,22 @@ _VOLATILITY = (
         "iv_change", _R, "iv against its value at entry, 0.5 = half as much again", "iv / entry - 1", low=-1.0
     ),
     _underlying(
-        "iv_rank", _C, "where iv lies between the lows and highs of a year", "0 to 100", _DAILY_S, 0.0, 100.0
+        "iv_rank",
+        _C,
+        "where the underlying's implied volatility lies between the lows and highs of a year",
+        "100 × (iv - low) / (high - low) of the broker's daily iv",
+        _DAILY_S,
+        0.0,
+        100.0,
     ),
     _underlying(
-        "iv_percentile", _C, "share of a year's days with lower iv", "0 to 100", _DAILY_S, 0.0, 100.0
+        "iv_percentile",
+        _C,
+        "share of a year's days on which the underlying's implied volatility was lower",
+        "100 × days below / days before, of the broker's daily iv",
+        _DAILY_S,
+        0.0,
+        100.0,
     ),
 )
 
@@ -243,7 +255,12 @@ _BOOK = (
     _book("book_gamma_usd", _U, "gamma of the whole book", "sum(gamma_usd)"),
     _book("book_theta_usd", _U, "theta of the whole book", "sum(theta_usd)"),
     _book("book_vega_usd", _U, "vega of the whole book", "sum(vega_usd)"),
-    _book("book_var_usd", _U, "loss of one day that 95 % of days stay under, positive", "delta-gamma-vega"),
+    _book(
+        "book_var_usd",
+        _U,
+        "loss of one day that 95 % of days stay under, positive",
+        "delta, gamma and vega per underlying against the covariance of a year's daily moves",
+    ),
     _book("book_buying_power_used", _R, "margin in use", "maintenance margin / net liquidation value"),
     _book(
         "book_concentration",
@@ -267,11 +284,6 @@ CATALOGUE: tuple[Fact, ...] = (
 )
 
 FACTS: dict[str, Fact] = {fact.name: fact for fact in CATALOGUE}
-
-UNDELIVERED = frozenset(
-    {"iv_rank", "iv_percentile", "days_to_earnings", "days_to_ex_dividend", "book_var_usd"}
-)
-"""Facts that are always null for now, because nothing gives their source yet."""
 
 _STOCK = frozenset({Structure.STOCK})
 _NO_SHORT_OPTION = frozenset(

@@ -3,8 +3,8 @@
 Names, units and meanings are those of `rules.CATALOGUE`. A fact is null unless everything it needs is of
 this moment: legs of one structure that were quoted at different times give absurd profits (69 % where 10 %
 was true), so profit needs of every leg a live quote, or a mark modelled at the underlying's price of now.
-Not computed yet, hence null: `iv_rank` and `iv_percentile` (need a year of vol history), `days_to_earnings`
-and `days_to_ex_dividend` (need a calendar of events), `book_var_usd` (needs a covariance of underlyings).
+What is only known by the day (the place of implied volatility in its year, days to announced events, how the
+underlyings move together) comes from a page of the `Almanac`; without one it is null.
 """
 
 from collections.abc import Iterable, Mapping
@@ -17,8 +17,10 @@ from numpy.typing import NDArray
 
 from options import NEW_YORK, Right, SecType
 from rules.facts import CATALOGUE
+from sync.almanac import AlmanacPage
 from sync.position import Position
 from sync.quote_board import STATES, Floats, Quotes, epoch_us
+from sync.value_at_risk import value_at_risk
 
 SHARES_PER_UNIT = 100
 """Greeks per lot count in units of 100 shares, as an option's own Greeks do."""
@@ -62,7 +64,8 @@ DISPLAY_SCHEMA = pl.Schema(
         "last_profit": pl.Float64(),
     }
 )
-NOT_COMPUTED = ("iv_rank", "iv_percentile", "days_to_earnings", "days_to_ex_dividend")
+BY_THE_DAY = ("iv_rank", "iv_percentile", "days_to_earnings", "days_to_ex_dividend")
+EXPOSED = ("delta_usd", "gamma_usd", "vega_usd")
 QUOTED = ("market_value_usd", "short_strike_distance", "extrinsic", "quote_age")
 GREEKS_OF_A_SHARE = {"delta": 1.0, "gamma": 0.0, "theta": 0.0, "vega": 0.0}
 
@@ -132,13 +135,15 @@ def facts_frame(
     account: Mapping[str, float | None],
     vix: float | None,
     now: datetime,
+    page: AlmanacPage | None = None,
 ) -> pl.DataFrame:
     """One row per position: every fact of position and underlying scope, schema `FACTS_SCHEMA`.
 
     Ratios are plain numbers (0.8 = 80 %). `profit` is profit_usd over the net credit received or the
     debit paid. `delta`, `gamma`, `theta`, `vega` are per lot; their `_usd` companions are for the whole
     position: `delta_usd` USD per 100 % move of the underlying, `gamma_usd` its change per 1 % move,
-    `theta_usd` per day, `vega_usd` per vol point. `iv` is the vega-weighted mean of the legs.
+    `theta_usd` per day, `vega_usd` per vol point. `iv` is the vega-weighted mean of the legs. `page` is that
+    of today and of `columns.underlyings`.
     """
     held = columns.positions
     with np.errstate(all="ignore"):
@@ -157,7 +162,7 @@ def facts_frame(
             "days_held": (epoch_us(now) - held["entry_time"]) / 86_400e6,
             "buying_power_used": held["max_loss_usd"] / (account.get("nlv_usd") or np.nan),
             "positions_same_underlying": np.bincount(held["underlying"])[held["underlying"]],
-            **dict.fromkeys(NOT_COMPUTED, np.full(len(held), np.nan)),
+            **_by_the_day(held, page),
         }
     states = pl.Series("quote_state", [STATES[state] for state in worst.tolist()], pl.String)
     return _frame(columns.names.hstack([states]), figures, FACTS_SCHEMA)
@@ -178,7 +183,10 @@ def display_facts(columns: PositionColumns, board: Quotes, now: datetime) -> pl.
 
 
 def book_facts(
-    facts: pl.DataFrame, account: Mapping[str, float | None], vix: float | None
+    facts: pl.DataFrame,
+    account: Mapping[str, float | None],
+    vix: float | None,
+    page: AlmanacPage | None = None,
 ) -> dict[str, float | str | None]:
     """Every fact of book scope. A sum over positions is None as soon as one of them is not known."""
     nlv, margin = account.get("nlv_usd"), account.get("maintenance_margin_usd")
@@ -192,12 +200,23 @@ def book_facts(
         "book_gamma_usd": _total(facts, "gamma_usd"),
         "book_theta_usd": _total(facts, "theta_usd"),
         "book_vega_usd": _total(facts, "vega_usd"),
-        "book_var_usd": None,
+        "book_var_usd": _value_at_risk(facts, page),
         "book_buying_power_used": margin / nlv if nlv and margin is not None else None,
         "book_concentration": worst / nlv if nlv and worst is not None else None,
         "book_positions": facts.height,
         "book_positions_one_underlying": max(risked["len"].to_list(), default=0),
     }
+
+
+def _value_at_risk(facts: pl.DataFrame, page: AlmanacPage | None) -> float | None:
+    """Of one day, from the sums over the positions of each underlying."""
+    exposed = facts.select("underlying", *EXPOSED)
+    if page is None or any(exposed[name].null_count() for name in EXPOSED):
+        return None
+    sums = exposed.group_by("underlying").agg(pl.col(*EXPOSED).sum())
+    of = {row[0]: row[1:] for row in sums.iter_rows()}
+    delta, gamma, vega = np.array([of[symbol] for symbol in page.underlyings], float).reshape(-1, 3).T
+    return value_at_risk(delta, gamma, vega, page.covariance)
 
 
 def regime(vix: float | None) -> str | None:
@@ -261,6 +280,13 @@ def _underlyings(columns: PositionColumns, board: Quotes, now: datetime) -> NDAr
         for symbol in columns.underlyings
     ]
     return np.array(rows, UNDERLYING_DTYPE)
+
+
+def _by_the_day(held: NDArray[np.void], page: AlmanacPage | None) -> dict[str, Floats]:
+    if page is None:
+        return dict.fromkeys(BY_THE_DAY, np.full(len(held), np.nan))
+    daily = page.daily[held["underlying"]]
+    return {name: daily[name] for name in BY_THE_DAY}
 
 
 def _profit(held: NDArray[np.void], value_usd: Floats) -> dict[str, Floats]:

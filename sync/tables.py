@@ -53,10 +53,31 @@ TRACES_TABLE = TableSchema(
         Column("revision", pl.String(), "revision of the rules"),
     ),
 )
-LAKE_TABLES: Mapping[str, TableSchema] = MappingProxyType(
-    {**TABLES, "facts": FACTS_TABLE, "traces": TRACES_TABLE}
+UNDERLYING_DAYS_TABLE = TableSchema(
+    "underlying_days",
+    "one value of an underlying on one day that is over, as the broker's history gave it",
+    ("symbol", "kind", "day"),
+    (
+        Column("symbol", pl.String(), "the underlying"),
+        Column(
+            "kind",
+            pl.String(),
+            "close: the last price, USD per share; implied_vol: that of its options, annualised",
+        ),
+        Column("day", pl.Date(), "the day of trading in New York"),
+        Column("value", pl.Float64(), "the value", "as its kind says"),
+    ),
 )
-"""All tables of the lake: its own, `facts` with one column per fact of the rules' catalogue, and `traces`."""
+LAKE_TABLES: Mapping[str, TableSchema] = MappingProxyType(
+    {
+        **TABLES,
+        "facts": FACTS_TABLE,
+        "traces": TRACES_TABLE,
+        "underlying_days": UNDERLYING_DAYS_TABLE,
+    }
+)
+"""All tables of the lake: its own, `facts` with one column per fact of the rules' catalogue, and what the
+rooms above record besides."""
 
 
 class Severity(StrEnum):

@@ -61,13 +61,12 @@ class World:
     """What may be at all.
 
     `choices`: parameters that differ by position. `tracked`: what is folded per position.
-    `unknowable`: facts that are always unknown. `doubtful`: facts that may be unknown; every other is
-    known, except where it is `never_known` for a structure, and strategy, which adopted positions lack.
+    `doubtful`: facts that may be unknown; every other is known, except where it is `never_known` for a
+    structure, and strategy, which adopted positions lack.
     """
 
     choices: Mapping[str, Choice] = field(default_factory=dict)
     tracked: Mapping[str, Tracked] = field(default_factory=dict)
-    unknowable: frozenset[str] = frozenset()
     doubtful: frozenset[str] = frozenset()
     never_known: Mapping[str, frozenset[Structure]] = field(default_factory=lambda: NEVER_KNOWN)
 
@@ -96,7 +95,7 @@ class World:
                 )
                 for part in inside
             )
-        return name in self.doubtful or name in self.unknowable or name == "strategy"
+        return name in self.doubtful or name == "strategy"
 
 
 _WHOLE = frozenset(fact.name for fact in FACTS.values() if fact.dtype is pl.Int64)
@@ -251,8 +250,6 @@ class Box:
         settled = self.known.get(name)
         if settled is not None:
             return settled
-        if name in self.world.unknowable:
-            return False
         self.known[name] = True
         if name in self.texts and self.texts[name].is_empty:
             return False

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from rules.explanation_text import shown_value
 from rules.expression import All, AnyOf, Compare, Literal, Name, Node, Parameter
-from rules.facts import NEVER_KNOWN, UNDELIVERED, Unit
+from rules.facts import NEVER_KNOWN, Unit
 from rules.lints.formula import Claim, Facts, Want
 from rules.lints.inquiry import Inquiry, Lint, is_true, met, names_of, tier_name, unmet
 from rules.lints.search import Answer
@@ -18,7 +18,7 @@ def impossible(inquiry: Inquiry, rule: Rule, tier: Tier) -> Lint | None:
     head = f"{what} can never {verb}"
     if rule.fires_when_unknown and not inquiry.never(met(rule, tier.when), unknown=True):
         head = f"{what} {verb}s only while facts are unknown"
-    return _never_true(inquiry, rule, tier.when, head, waits=rule.fires_when_unknown)
+    return _never_true(inquiry, rule, tier.when, head)
 
 
 def dead_branches(inquiry: Inquiry, rule: Rule, tier: Tier) -> Iterator[Lint]:
@@ -28,7 +28,7 @@ def dead_branches(inquiry: Inquiry, rule: Rule, tier: Tier) -> Iterator[Lint]:
     dropped: set[int] = set()
     for place, branch in enumerate(tier.when.parts):
         head = f"this part of {tier_name(rule, tier)} is never true"
-        lint = _never_true(inquiry, rule, branch, head, waits=True)
+        lint = _never_true(inquiry, rule, branch, head)
         if lint:
             dropped.add(place)
             yield lint
@@ -90,20 +90,10 @@ def _redundant(inquiry: Inquiry, rule: Rule, branch: Node, other: Node) -> Lint:
     )
 
 
-def _never_true(inquiry: Inquiry, rule: Rule, condition: Node, head: str, waits: bool) -> Lint | None:
-    """`waits`: it may wait for facts that nothing delivers yet."""
-    claim, mark = is_true(rule, condition), condition.source.at
-    if not inquiry.never(claim, today=not waits):
+def _never_true(inquiry: Inquiry, rule: Rule, condition: Node, head: str) -> Lint | None:
+    claim = is_true(rule, condition)
+    if not inquiry.never(claim):
         return None
-    if not waits and not inquiry.never(claim):
-        missing = joined([name for name in names_of([condition]) if name in UNDELIVERED])
-        return inquiry.lint(
-            "never known",
-            mark,
-            f"{head} for now: it needs {missing}, which nothing delivers yet: use another fact",
-            f"{missing} = unknown",
-            dict.fromkeys(name for name in names_of([condition]) if name in UNDELIVERED),
-        )
     facts = inquiry.ask(claim, by_nature=False)
     if not isinstance(facts, Answer):
         return _lacking(inquiry, rule, condition, head, facts)
@@ -166,16 +156,6 @@ def always(inquiry: Inquiry, rule: Rule, tier: Tier) -> Lint | None:
     where = "on every beat" if rule.scope == "book" else "on every open position"
     facts = inquiry.ask(met(rule, condition))
     seen: Facts = {} if isinstance(facts, Answer) else facts
-    if rule.fires_when_unknown and inquiry.never(claim, today=True) and not inquiry.never(claim):
-        missing = [name for name in names_of([condition]) if name in UNDELIVERED]
-        return inquiry.lint(
-            "always true",
-            condition.source.at,
-            f"{what} fires {where}: nothing delivers {joined(missing)} yet, and `unknown: fire` lets it "
-            "fire without: use `unknown: hold`",
-            ", ".join(f"{name} = unknown" for name in missing),
-            dict.fromkeys(missing),
-        )
     if isinstance(facts, Answer) or not inquiry.never(claim):
         return None
     when = when_known(inquiry, rule, condition)

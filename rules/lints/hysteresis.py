@@ -3,11 +3,10 @@
 from collections.abc import Iterator
 
 from rules.expression import Node
-from rules.facts import UNDELIVERED
 from rules.lints.formula import Claim, Facts, Want
-from rules.lints.inquiry import Inquiry, Lint, is_true, met, names_of
+from rules.lints.inquiry import Inquiry, Lint, is_true, met
 from rules.lints.search import Answer
-from rules.lints.words import bounds, facts_in, facts_shown, joined, with_values, written
+from rules.lints.words import bounds, facts_in, facts_shown, with_values, written
 from rules.rulebook import Rule
 
 
@@ -16,11 +15,11 @@ def hysteresis(inquiry: Inquiry, rule: Rule) -> Iterator[Lint]:
     clear, when = rule.clear_when, rule.tiers[0].when
     if clear is None or inquiry.never(met(rule, when)):
         return
-    if inquiry.never(is_true(rule, clear), today=True):
+    if inquiry.never(is_true(rule, clear)):
         yield inquiry.lint(
             "hysteresis",
             clear.source.at,
-            f"{rule.id} never clears: {written(clear)} {_why_never(inquiry, rule, clear)}, so once it has "
+            f"{rule.id} never clears: {written(clear)} is never true, so once it has "
             "fired it goes on for as long as the position is open: change clear_when",
             with_values(clear, rule, {}),
             bounds([clear], rule, {}),
@@ -47,13 +46,6 @@ def hysteresis(inquiry: Inquiry, rule: Rule) -> Iterator[Lint]:
             f"{_shown(inquiry, rule, facts, when, clear)}: it clears, and `when` is false",
             facts_in(facts, [when, clear], rule),
         )
-
-
-def _why_never(inquiry: Inquiry, rule: Rule, clear: Node) -> str:
-    if inquiry.never(is_true(rule, clear)):
-        return "is never true"
-    missing = [name for name in names_of([clear]) if name in UNDELIVERED]
-    return f"needs {joined(missing)}, which nothing delivers yet"
 
 
 def _changes_nothing(inquiry: Inquiry, rule: Rule, when: Node, clear: Node) -> bool:

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from rules.expression import Literal, Name, Node, walk
-from rules.facts import UNDELIVERED
 from rules.lints.formula import Claim, Facts, Want
 from rules.lints.search import Answer, Question, answer
 from rules.problem import Mark
@@ -44,12 +43,10 @@ class Inquiry:
         *claims: Claim,
         given: tuple[tuple[str, str], ...] = (),
         doubtful: frozenset[str] = frozenset(),
-        today: bool = False,
         by_nature: bool = True,
     ) -> Facts | Answer:
-        """Facts that make all claims true. `today`: with what nothing delivers yet being unknown."""
-        unknowable = UNDELIVERED if today else frozenset()
-        question = Question(claims, given, doubtful, unknowable, by_nature)
+        """Facts that make all claims true."""
+        question = Question(claims, given, doubtful, by_nature)
         if self.steps > _STEPS_IN_ALL:
             return Answer.OPEN
         found, steps = answer(self.book, question)
@@ -61,14 +58,13 @@ class Inquiry:
         *claims: Claim,
         given: tuple[tuple[str, str], ...] = (),
         doubtful: frozenset[str] = frozenset(),
-        today: bool = False,
         unknown: bool = False,
     ) -> bool:
         """Whether it is proven that the claims are never all true. `unknown`: not even while facts are
         unknown, which only matters to claims that something is not true, or not false."""
         if unknown:
             doubtful = frozenset(names_of(claim.condition for claim in claims))
-        return self.ask(*claims, given=given, doubtful=doubtful, today=today) is Answer.IMPOSSIBLE
+        return self.ask(*claims, given=given, doubtful=doubtful) is Answer.IMPOSSIBLE
 
     def lint(
         self, kind: str, mark: Mark, message: str, values: str, proof: Mapping[str, Value] | None = None

@@ -55,7 +55,6 @@ class Question:
     claims: tuple[Claim, ...]
     given: tuple[tuple[str, str], ...] = ()
     doubtful: frozenset[str] = frozenset()
-    unknowable: frozenset[str] = frozenset()
     by_nature: bool = True
 
 
@@ -105,7 +104,6 @@ class Search:
         self._world = World(
             choices,
             {one.name: one for one in book.tracked},
-            question.unknowable,
             self._doubtful(question.doubtful),
             NEVER_KNOWN if question.by_nature else {},
         )

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from rules.expression import AnyOf, Node
-from rules.facts import FACTS, NEVER_KNOWN, UNDELIVERED, Unit
+from rules.facts import FACTS, NEVER_KNOWN, Unit
 from rules.lints.formula import Claim, Facts, Want
 from rules.lints.inquiry import Inquiry, Lint, is_true, met, names_of, tier_name, unmet
 from rules.lints.search import Answer
@@ -103,31 +103,26 @@ def _enough(inquiry: Inquiry, way: list[Claim], above: Sequence[_Above]) -> list
     Only what fires on facts found so far is asked about next: most rules have nothing to do with the way.
     """
     asked: list[_Above] = []
-    for today in (False, True):
-        while True:
-            quiet = [claim for one in asked for claim in one.quiet()]
-            facts = inquiry.ask(*way, *quiet, today=today)
-            if facts is Answer.IMPOSSIBLE:
-                break
-            if isinstance(facts, Answer):
-                return []
-            firing = [
-                one for one in above if one not in asked and one.fires(_completed(inquiry, facts, one, today))
-            ]
-            if not firing:
-                return []
-            asked += firing
-    return [one for one in above if one in asked]
+    while True:
+        quiet = [claim for one in asked for claim in one.quiet()]
+        facts = inquiry.ask(*way, *quiet)
+        if facts is Answer.IMPOSSIBLE:
+            return [one for one in above if one in asked]
+        if isinstance(facts, Answer):
+            return []
+        firing = [one for one in above if one not in asked and one.fires(_completed(inquiry, facts, one))]
+        if not firing:
+            return []
+        asked += firing
 
 
-def _completed(inquiry: Inquiry, facts: Facts, above: _Above, today: bool) -> Facts:
+def _completed(inquiry: Inquiry, facts: Facts, above: _Above) -> Facts:
     """The facts with something for those that only `above` asks for."""
     seen = dict(facts)
     structure = seen.get("structure")
     tracked = {one.name: one.node for one in inquiry.book.tracked}
     for name in sorted(names_of(above.conditions), key=lambda name: name in tracked):
-        lacking = (today and name in UNDELIVERED) or structure in NEVER_KNOWN.get(name, ())
-        if name in seen or lacking:
+        if name in seen or structure in NEVER_KNOWN.get(name, ()):
             continue
         fact = FACTS.get(name)
         if name in tracked:
@@ -170,11 +165,7 @@ def _never(
 ) -> bool:
     """Whether the tier never fires while all of these are quiet."""
     quiet = [claim for one in above for claim in one.quiet()]
-    return all(
-        inquiry.never(*way, *quiet, doubtful=doubtful)
-        and inquiry.never(*way, *quiet, doubtful=doubtful, today=True)
-        for way in firing
-    )
+    return all(inquiry.never(*way, *quiet, doubtful=doubtful) for way in firing)
 
 
 def _fewest(inquiry: Inquiry, firing: list[list[Claim]], above: list[_Above]) -> list[_Above]:
@@ -215,9 +206,7 @@ def _free(
 ) -> Facts | Answer:
     """Facts, some unknown, on which the tier fires and nothing above; or that there are none, or neither."""
     quiet = [claim for one in above for claim in one.quiet()]
-    answers = [
-        inquiry.ask(*way, *quiet, doubtful=doubtful, today=today) for way in firing for today in (False, True)
-    ]
+    answers = [inquiry.ask(*way, *quiet, doubtful=doubtful) for way in firing]
     found = [one for one in answers if one is not Answer.IMPOSSIBLE]
     return next(
         (one for one in found if not isinstance(one, Answer)), found[0] if found else Answer.IMPOSSIBLE

@@ -93,7 +93,7 @@ def _values(
 
 def _is_rather_unknown(box: Box, name: str) -> bool:
     """Whether it is unknown unless a condition asks for it."""
-    if name in box.world.unknowable or name == "strategy":
+    if name == "strategy":
         return True
     structures = box.world.never_known.get(name, frozenset())
     return bool(structures) and box.text("structure").without(structures).is_empty

@@ -6,15 +6,18 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from broker.events import QuoteChanged
 from options import NEW_YORK, ConId, Contract, Leg, Right, SecType, Structure, UsdPerContract
-from sync.facts import FACTS_SCHEMA, NOT_COMPUTED, book_facts, display_facts, facts_frame, position_columns
+from sync.almanac import DAILY_DTYPE, AlmanacPage
+from sync.facts import FACTS_SCHEMA, book_facts, display_facts, facts_frame, position_columns
 from sync.position import Position
 from sync.quote_board import QuoteBoard
+from sync.value_at_risk import value_at_risk
 
 NOW = datetime(2026, 2, 4, 2, 30, tzinfo=UTC)  # still the third in New York
 STALE_AFTER = timedelta(seconds=120)
@@ -30,6 +33,10 @@ OPTIONS = {
         )
     )
     for symbol, first in (("IWM", 10), ("SPY", 20))
+}
+BY_THE_DAY: dict[str, dict[str, float | None]] = {
+    "IWM": {"iv_rank": 40.5, "iv_percentile": 55.0, "days_to_earnings": 9999, "days_to_ex_dividend": 0},
+    "SPY": dict.fromkeys(("iv_rank", "iv_percentile", "days_to_earnings", "days_to_ex_dividend")),
 }
 CONTRACTS = [*STOCKS.values(), *OPTIONS["IWM"], *OPTIONS["SPY"]]
 
@@ -287,7 +294,7 @@ class Hand:
             "positions_same_underlying": sum(
                 other.underlying == position.underlying for other in self.scene.positions
             ),
-            **dict.fromkeys(NOT_COMPUTED),
+            **BY_THE_DAY[position.underlying],
         }
         return {
             "position": position.id,
@@ -325,6 +332,30 @@ def is_option(leg: Leg) -> bool:
     return leg.contract.sec_type is SecType.OPTION
 
 
+def page_of(underlyings: tuple[str, ...]) -> AlmanacPage:
+    rows = [tuple({**BY_THE_DAY[each], "iv_age_days": 1}[name] for name in DAILY_DTYPE.names or ())
+            for each in underlyings]  # fmt: skip
+    moves = covariance_of(len(underlyings))
+    return AlmanacPage(NOW.date(), underlyings, np.array(rows, DAILY_DTYPE), moves, 3)
+
+
+def covariance_of(underlyings: int) -> np.ndarray:
+    return np.diag([1e-4] * underlyings + [0.25] * underlyings)
+
+
+def loss_of_a_day(by_hand: Sequence[Mapping[str, Any]]) -> float | None:
+    """Value at risk of what each underlying's positions have together."""
+    symbols = list(dict.fromkeys(row["underlying"] for row in by_hand))
+    sums = [
+        [total([row[name] for row in by_hand if row["underlying"] == symbol]) for symbol in symbols]
+        for name in ("delta_usd", "gamma_usd", "vega_usd")
+    ]
+    if any(value is None for values in sums for value in values):
+        return None
+    delta, gamma, vega = (np.array(values, float) for values in sums)
+    return value_at_risk(delta, gamma, vega, covariance_of(len(symbols)))
+
+
 def board_of(scene: Scene) -> QuoteBoard:
     board = QuoteBoard(STALE_AFTER.total_seconds())
     for symbol, stock in STOCKS.items():
@@ -348,7 +379,8 @@ def assert_same(got: Mapping[str, object], expected: Mapping[str, object]) -> No
 def test_facts_are_those_of_every_position_worked_out_by_hand(scene: Scene) -> None:
     board, hand, columns = board_of(scene), Hand(scene), position_columns(scene.positions)
     account = {"nlv_usd": scene.nlv_usd}
-    frame = facts_frame(columns, board, account, scene.vix, NOW)
+    page = page_of(columns.underlyings)
+    frame = facts_frame(columns, board, account, scene.vix, NOW, page)
     assert frame.schema == FACTS_SCHEMA
     by_hand = [hand.facts(position) for position in scene.positions]
     for got, expected in zip(frame.to_dicts(), by_hand, strict=True):
@@ -356,7 +388,10 @@ def test_facts_are_those_of_every_position_worked_out_by_hand(scene: Scene) -> N
     shown = display_facts(columns, board, NOW).to_dicts()
     for got, position in zip(shown, scene.positions, strict=True):
         assert_same(got, hand.display(position))
-    book = book_facts(frame, account, scene.vix)
+    book = book_facts(frame, account, scene.vix, page)
+    loss = loss_of_a_day(by_hand)
+    assert book["book_var_usd"] == (None if loss is None else pytest.approx(loss, rel=1e-9, abs=1e-6))
+    assert book_facts(frame, account, scene.vix)["book_var_usd"] is None
     for greek in ("delta_usd", "gamma_usd", "theta_usd", "vega_usd"):
         sums = total([row[greek] for row in by_hand])
         assert book[f"book_{greek}"] == (None if sums is None else pytest.approx(sums, abs=1e-6))

@@ -83,8 +83,8 @@ QUIET = [
     "    overrides: {iron_condor: {take: 50%}, patient: {take: 80%}}\n    do: {close: mid}\n",
     # A gap between firing and clearing.
     "rules:\n  - {id: a, priority: 1, when: vix > 35, clear_when: vix < 30, do: {close: mid}}\n",
-    # A part of any that waits for its data.
-    "rules:\n  - {id: a, priority: 1, when: 'dte <= 7d or iv_rank < 30', do: {close: mid}}\n",
+    # A year of volatility is known like everything else.
+    "rules:\n  - {id: a, priority: 1, when: iv_rank < 30, do: {close: mid}}\n",
 ]
 
 
