@@ -6,6 +6,8 @@ from broker.events import (
     AccountChanged,
     BrokerNotice,
     Commissioned,
+    DailyKind,
+    DailyValues,
     Executed,
     HoldingChanged,
     LinkChanged,
@@ -300,3 +302,28 @@ async def test_a_throttled_order_overtakes_the_subscriptions_before_it(start: St
     assert (await bench.ask("status"))["lines"]["1"] < 60
     last = puts[-1].con_id
     await bench.until(QuoteChanged, lambda event: event.con_id == last)
+
+
+async def test_a_year_of_days_is_told_as_one_event_and_a_refusal_as_another(start: Start) -> None:
+    bench = await start("--market", "model", "--speed", "1")
+    underlying = await bench.broker.underlying("IWM")
+    asked: dict[DailyKind, DailyValues] = {}
+    for kind in DailyKind:
+        bench.broker.ask_daily(underlying, kind, 365)
+        asked[kind] = await bench.until(DailyValues, lambda event, kind=kind: event.kind is kind)
+    for told in asked.values():
+        assert (told.con_id, told.refusal) == (underlying.con_id, "")
+        days = [day for day, _ in told.values]
+        assert 245 <= len(days) <= 255 and days == sorted(set(days))
+    assert 0.05 < asked[DailyKind.IMPLIED_VOL].values[-1][1] < 1.0
+    bench.forget()
+    bench.broker.ask_daily(underlying, DailyKind.CLOSE, 3)
+    few = await bench.until(DailyValues, lambda event: True)
+    assert 2 <= len(few.values) <= 4
+    assert few.values[:-1] == asked[DailyKind.CLOSE].values[-len(few.values) : -1]
+    vix = await bench.broker.underlying("VIX")
+    bench.forget()
+    bench.broker.ask_daily(vix, DailyKind.IMPLIED_VOL, 365)
+    refused = await bench.until(DailyValues, lambda event: event.con_id == vix.con_id)
+    assert refused.values == () and refused.refusal.startswith("162: ")
+    assert not [notice for notice in bench.all(BrokerNotice) if notice.code == 162]
