@@ -2,6 +2,9 @@
 
 Every coroutine but `run` has its own time-out and raises BrokerError with what was asked and what to do.
 Nothing is retried blindly, and orders are known by `order_ref`, never by the broker's order id.
+
+The conformance suite (`tests/broker/conformance`) holds every adapter to what is promised here;
+docs/brokers.md says how to add one.
 """
 
 from collections.abc import Sequence
@@ -105,6 +108,7 @@ class Broker(Protocol):
 
     def renew(self, reason: str) -> None:
         """End the connection and make a new one at once; does nothing unless the link is up."""
+        ...
 
     @property
     def account(self) -> str:
