@@ -14,11 +14,15 @@ from rules import RuleState, initial_state
 from sync.account import AccountBoard
 from sync.almanac import Almanac
 from sync.cash_check import CashCheck
+from sync.confirmation import Confirmations
 from sync.executions import ExecutionLedger
 from sync.line_budget import LineBudget
 from sync.marks import MODEL, Marks, ModelTerms
 from sync.position_book import PositionBook
+from sync.position_queue import PositionQueue
+from sync.queue_worker import QueueWorker
 from sync.quote_board import QuoteBoard
+from sync.strategy_registry import StrategyRegistry
 from trading.breaker import Breaker
 from trading.combo import ComboQuote, combo_quote
 from trading.desk import Desk
@@ -49,6 +53,10 @@ class AccountState:
     rule_memory: RuleMemory = field(default_factory=lambda: RuleMemory(initial_state()))
     breaker: Breaker = field(default_factory=Breaker)
     pressure: Pressure = field(default_factory=Pressure)
+    registry: StrategyRegistry = field(default_factory=StrategyRegistry)
+    queue: PositionQueue = field(default_factory=PositionQueue)
+    worker: QueueWorker = field(init=False)
+    confirmations: Confirmations = field(default_factory=Confirmations)
     contracts: dict[ConId, Contract] = field(default_factory=dict)
     qualified: set[ConId] = field(default_factory=set)
     closing_orders: dict[str, set[str]] = field(default_factory=dict)
@@ -67,6 +75,7 @@ class AccountState:
 
     def __post_init__(self) -> None:
         self.marks = Marks(self.board, self.model)
+        self.worker = QueueWorker(self.queue)
 
     def combo_quote(self, legs: "tuple[ComboLeg, ...] | list[ComboLeg]", now: datetime) -> ComboQuote | None:
         """The live market of a combo; None when any leg is not live."""

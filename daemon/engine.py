@@ -23,6 +23,7 @@ from daemon.console import Console
 from daemon.intake import Intake
 from daemon.judge import Judge, Picture
 from daemon.kept_beats import KeptBeats
+from daemon.lines import Lines
 from daemon.metrics import Metrics
 from daemon.opening_facts import opening_facts
 from daemon.pressure import CommitTimes
@@ -34,7 +35,6 @@ from daemon.rules_journal import RulesJournal
 from daemon.rules_standing import Standing
 from daemon.settings import BreakerSettings, ReloadSettings, SyncSettings
 from daemon.traces import Traces
-from daemon.wanted_lines import wanted_lines
 from lake import Lake
 from lake.failpoint import reach
 from options import NEW_YORK, BrokerError, GateRefusal, LakeError
@@ -90,6 +90,7 @@ class Engine:
             state, records, self.alerts, self.intake, console, settings.reconcile_every_s
         )
         self.almanac = AlmanacCare(state, self.alerts, calendar)
+        self.lines = Lines(state, records)
         self.picture: Picture | None = None
         self.account = ""
         """The account that the settings allow to be traded; orders go to no other."""
@@ -130,7 +131,7 @@ class Engine:
         can_write = not self.lake_refusal or await self._commit(now)
         await self.breaker.look(self.picture, now)
         if state.has_picture and can_write:
-            self._subscribe(now)
+            await self.lines.turn(now)
             await self.reload.settle(now)
             self.picture, intents = await self.judge.judge(self.rules.book, now)
             intents += await self._continue_rolls(now)
@@ -322,16 +323,6 @@ class Engine:
                 raise LakeError(f"compared, but not recorded: {self.lake_refusal}")
         return {"found": [difference.row("") for difference in found], **self.reconciler.status()}
 
-    def _subscribe(self, now: datetime) -> None:
-        """Open and close lines as the budget says."""
-        state = self.state
-        to_open, to_close = state.lines.plan(wanted_lines(state, now), now)
-        state.board.release(to_close)
-        for con_id in to_close:
-            state.broker.unsubscribe(con_id)
-        for con_id in to_open:
-            state.broker.subscribe(state.contracts[con_id])
-
     def _record_due(self, picture: Picture, now: datetime) -> bool:
         """Every `record_every_s`, and once as soon as everything is quoted: nobody should look at a blank
         page for longer than the quotes take to arrive."""
@@ -359,7 +350,8 @@ class Engine:
             if self._day is not None or state.day_start_nlv_usd is None:
                 state.day_start_nlv_usd = figures["nlv_usd"]
             self._day = today
-        self.records.add_frame("snapshots", tables.snapshots(state.board.frame(now, state.lines.open_lines)))
+        quoted = dict.fromkeys((*state.lines.open_lines, *sorted(state.worker.take_seen())))
+        self.records.add_frame("snapshots", tables.snapshots(state.board.frame(now, quoted)))
         self._record_facts(picture)
         self.records.add_frame("traces", self.traces.take())
         self.records.add_frame("account", tables.account(state.account.account, figures, picture.market))
@@ -383,7 +375,7 @@ class Engine:
     # --- how it goes -----------------------------------------------------------------------------
 
     def _next_due(self, now: datetime) -> datetime | None:
-        dues = [self.state.desk.next_due(), self.breaker.trial_ends]
+        dues = [self.state.desk.next_due(), self.breaker.trial_ends, self.lines.next_due(now)]
         if not self.settled_quiet:
             dues.append(now + timedelta(seconds=1))
         if self._dirty and self._recorded is not None:

@@ -57,6 +57,7 @@ class Intake:
         match event:
             case QuoteChanged():
                 state.board.apply(event, now)
+                state.worker.heard(event)
             case HoldingChanged():
                 self._holding(event)
             case OrderChanged():
@@ -159,6 +160,7 @@ class Intake:
             self._alerts.clear("connection", "broker")
         if event.state is LinkState.DOWN or event.resubscribe:
             state.lines.forget()
+            state.worker.forget()
 
     def _notice(self, event: BrokerNotice, now: datetime) -> None:
         if event.code in QUIET_CODES:
@@ -167,7 +169,9 @@ class Intake:
         subject = event.order_ref or str(event.con_id or "broker")
         self._alerts.raise_(Alert(Severity.WARNING, f"broker_{event.code}", subject, event.text), now)
         if event.code == NO_MORE_LINES:
-            self._state.lines.refused(event.con_id)
+            self._state.lines.refused(event.con_id, now)
+        elif event.con_id is not None:
+            self._state.worker.told(event.con_id, event.text)
 
     # --- what follows from holdings and fills ----------------------------------------------------
 

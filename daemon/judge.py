@@ -23,6 +23,7 @@ from rules.carry import remembering
 from rules.state import BOOK, Marks
 from sync.facts import PositionColumns, book_facts, display_facts, facts_frame, position_columns
 from sync.position import Position
+from sync.quote_board import QuoteState
 from sync.tables import Alert, Severity
 from trading.breaker import BREAKER, closing_decision, closing_verdict, is_flattening
 from trading.decision import Moment, decision_id, recorded
@@ -34,6 +35,9 @@ log = structlog.get_logger()
 
 VIX = "VIX"
 CANNOT_CLOSE = "breaker_cannot_close"
+UNCONFIRMED = (
+    "confirmation: the prices are modelled; lines are asked for the legs, and it is decided on live quotes"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +160,7 @@ class Judge:
         try:
             if not state.breaker.allows_closing:
                 raise GateRefusal(f"frozen: {state.breaker.reason}")  # noqa: TRY301
+            self._confirm(verdict, position, moment)
             intent = self._plan(verdict, position, marks, now)
         except GateRefusal as refusal:
             self._record(verdict, "veto", str(refusal), moment)
@@ -167,6 +172,20 @@ class Judge:
         state.desk.open(intent)
         state.closing_orders.setdefault(position.id, set()).add(intent.intent)
         return intent
+
+    def _confirm(self, verdict: Verdict, position: Position, moment: Moment) -> None:
+        """Ask for lines for legs that are not quoted live. Raises GateRefusal while the prices that the rule
+        looked at are only modelled: once they are live, it is decided again."""
+        state, seen = self._state, moment.seen(position.id)["quote_state"]
+        if seen == QuoteState.LIVE:
+            return
+        con_ids = [leg.contract.con_id for leg in position.legs]
+        is_new = state.confirmations.ask(position.id, con_ids, moment.time)
+        rule = next((rule for rule in moment.book.rules if rule.id == verdict.rule), None)
+        if seen == QuoteState.MODELLED and rule is not None and rules.reads_market(rule):
+            if is_new:
+                self._said.pop(_about(verdict), None)
+            raise GateRefusal(UNCONFIRMED)
 
     def _plan(self, verdict: Verdict, position: Position, marks: Marks, now: datetime) -> Intent:
         state = self._state
@@ -183,8 +202,7 @@ class Judge:
 
     def _record(self, verdict: Verdict, kind: str, reason: str, moment: Moment) -> None:
         """Record a decision; a veto or shadow only when it says something new about the position."""
-        by_breaker = is_flattening(verdict)
-        about = verdict.position, BREAKER if by_breaker else BOOK if verdict.is_book else verdict.position
+        by_breaker, about = is_flattening(verdict), _about(verdict)
         if kind == "decision":
             self._said.pop(about, None)
         elif self._said.get(about) == (verdict.rule, reason):
@@ -226,6 +244,12 @@ class Judge:
             text = f"cannot be judged by {', '.join(names)}: facts are unknown"
             self._alerts.raise_(Alert(Severity.WARNING, "unknown_facts", position or "book", text), now)
         self._alerts.clear_except("unknown_facts", {position or "book" for position in lasting})
+
+
+def _about(verdict: Verdict) -> tuple[str, str]:
+    """Of which position something is said, and who says it."""
+    by = BREAKER if is_flattening(verdict) else BOOK if verdict.is_book else verdict.position
+    return verdict.position, by
 
 
 def _why_shadow(verdict: Verdict, moment: Moment) -> str:

@@ -45,6 +45,10 @@ def restore(home: Path, state: AccountState, now: datetime) -> tuple[str, Journa
     state.breaker = journal.breaker
     _restore_pressure(reader, state)
     _restore_recent(reader, state, now)
+    queue = reader.table("queue").filter(pl.col("time") >= now - LATELY).collect()
+    state.queue.restore(_latest(queue, "item"))
+    registry = reader.table("strategy_registry").collect()
+    state.registry.restore(_latest(registry, "position", "con_id"))
     for position in state.positions.positions:
         for leg in position.legs:
             state.contracts[leg.contract.con_id] = leg.contract
@@ -150,7 +154,7 @@ def _is_one_of(column: str, values: pl.Series) -> pl.Expr:
     return pl.col(column).is_in(values.unique().implode())
 
 
-def _latest(rows: pl.DataFrame, key: str) -> pl.DataFrame:
+def _latest(rows: pl.DataFrame, *key: str) -> pl.DataFrame:
     """The last row of each `key`, in the order of the last rows."""
     return rows.sort("seq", maintain_order=True).unique(key, keep="last", maintain_order=True)
 

@@ -227,7 +227,7 @@ class Daemon:
         state = AccountState(
             broker=broker,
             board=QuoteBoard(sync.stale_after_s),
-            lines=LineBudget(sync.line_budget),
+            lines=LineBudget(sync.line_budget, reserve=sync.line_reserve, visits=sync.visit_lines),
             desk=Desk(broker),
             roller=Roller(broker),
         )

@@ -76,11 +76,16 @@ class SimulationSettings(Strict):
 class SyncSettings(Strict):
     """`line_budget` market-data lines at most; a quote older than `stale_after_s` is not traded on.
 
+    Of them `line_reserve` stay free for orders, and contracts that have no line of their own take turns on
+    `visit_lines`.
+
     `traces_per_rule`: so many of the moments when something else became of a rule are kept, shown, and
     written at most every `record_every_s`; 0: none.
     """
 
     line_budget: int = Field(default=90, ge=3, le=1000)
+    line_reserve: int = Field(default=8, ge=0, le=100)
+    visit_lines: int = Field(default=10, ge=1, le=100)
     stale_after_s: float = Field(default=120.0, gt=0, le=3600)
     beat_s: float = Field(default=0.25, ge=0.05, le=10)
     record_every_s: float = Field(default=30.0, ge=1, le=3600)

@@ -15,7 +15,7 @@ from rules.loading import default_rules_path, load, parse, parse_stored, revisio
 from rules.mutes import ended, mute_of, told
 from rules.plan import DECISIONS
 from rules.problem import Problem, RulesInvalid
-from rules.rulebook import Mute, Rule, Rulebook, patience_s
+from rules.rulebook import Mute, Rule, Rulebook, patience_s, reads_market
 from rules.state import RuleState, initial_state
 
 __all__ = [
@@ -46,6 +46,7 @@ __all__ = [
     "parse",
     "parse_stored",
     "patience_s",
+    "reads_market",
     "revision_of",
     "step",
     "told",

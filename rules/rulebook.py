@@ -14,6 +14,7 @@ ActionName = OneOf["close", "reduce", "roll", "block_entries"]
 Urgency = OneOf["immediate", "high", "normal"]
 Mode = OneOf["off", "shadow", "live"]
 Value = float | str | None
+_DAY_S = 86_400.0
 
 URGENCIES: tuple[Urgency, ...] = ("immediate", "high", "normal")
 MODES: tuple[Mode, ...] = ("off", "shadow", "live")
@@ -126,5 +127,14 @@ class Rulebook:
 def patience_s(rule: Rule) -> float:
     """How long the rule may be unknown before somebody should be told: the longest that any of its facts
     is normally unknown."""
-    names = {part.name for tier in rule.tiers for part in walk(tier.when) if isinstance(part, Name)}
-    return max((FACTS[name].stale_after_s for name in names if name in FACTS), default=0.0)
+    return max((FACTS[name].stale_after_s for name in _names(rule) if name in FACTS), default=0.0)
+
+
+def reads_market(rule: Rule) -> bool:
+    """Whether the rule looks at anything that moves within a day, so at more than a calendar and counts."""
+    return any(name not in FACTS or FACTS[name].stale_after_s < _DAY_S for name in _names(rule))
+
+
+def _names(rule: Rule) -> set[str]:
+    """What its conditions name: facts, and tracked values."""
+    return {part.name for tier in rule.tiers for part in walk(tier.when) if isinstance(part, Name)}

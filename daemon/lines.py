@@ -1,0 +1,79 @@
+"""Market-data lines opened and closed once per cycle: who has one of their own, and whose turn it is."""
+
+import asyncio
+from datetime import datetime
+
+from daemon.account_state import AccountState
+from daemon.records import Records
+from daemon.wanted_lines import Ranking, entering, ranking, wanted_at_once
+from options import ConId
+from sync.line_budget import LinePriority
+
+
+class Lines:
+    """Subscribes as the budget says, and has the queue's contracts visited on what is left."""
+
+    def __init__(self, state: AccountState, records: Records) -> None:
+        self._state = state
+        self._records = records
+        self._ranking = Ranking()
+        self._revision = -1
+        self._quoted: frozenset[str] = frozenset()
+
+    async def turn(self, now: datetime) -> None:
+        """One cycle's part of it. Needs the broker's full picture."""
+        state, worker = self._state, self._state.worker
+        is_round = worker.is_round_due(now)
+        if is_round or self._revision != state.positions.revision:
+            self._revision = state.positions.revision
+            self._ranking = await asyncio.to_thread(self._rank, now)
+        worker.finish(self._can_answer, now)
+        worker.start(state.lines.visit_lines, now)
+        self._subscribe(now)
+        if is_round:
+            await asyncio.to_thread(self._round, now)
+
+    def _rank(self, now: datetime) -> Ranking:
+        state = self._state
+        state.registry.renew(state.positions.positions, entering(state))
+        found = ranking(state, now)
+        symbols = {position.underlying for position in state.positions.positions}
+        self._quoted = frozenset(s for s in symbols if state.board.underlying_price(s, now) is not None)
+        return found
+
+    def _subscribe(self, now: datetime) -> None:
+        state = self._state
+        lines = state.lines
+        first = wanted_at_once(state, len(self._ranking.underlyings), now)
+        wanted = [*first, *self._ranking.wanted(lines.budget + 1, lines.streams)]
+        to_open, to_close = lines.plan(wanted, now)
+        state.board.release(to_close)
+        for con_id in to_close:
+            state.broker.unsubscribe(con_id)
+        for con_id in to_open:
+            state.broker.subscribe(state.contracts[con_id])
+        state.worker.keep(set(lines.open_lines))
+
+    def _round(self, now: datetime) -> None:
+        """Everybody who is held and has no line of their own waits for a turn."""
+        state = self._state
+        streams = state.lines.streams
+        waiting = {
+            con_id: priority < LinePriority.REST
+            for con_id, priority in self._ranking.held.items()
+            if con_id not in streams
+        }
+        state.worker.round(waiting, state.lines.visit_lines, self._can_answer, now)
+        for row in state.queue.take_changes():
+            self._records.add("queue", row)
+        for row in state.registry.take_changes():
+            self._records.add("strategy_registry", row)
+
+    def _can_answer(self, con_id: ConId) -> bool:
+        """Whether the contract's underlying was quoted when last looked at."""
+        contract = self._state.contracts.get(con_id)
+        return contract is not None and contract.symbol in self._quoted
+
+    def next_due(self, now: datetime) -> datetime | None:
+        """When the next turn is due: at once while somebody is visited."""
+        return self._state.worker.next_due(now)
