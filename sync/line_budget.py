@@ -133,23 +133,20 @@ class LineBudget:
         for_orders = max(self.reserve, min(orders, self._budget - count[LinePriority.UNDERLYING]))
         shared = self._budget - for_orders
         is_crowded = len(ranked) - orders - visits - unwanted > shared
-        streams_left = shared
-        if is_crowded:
-            # Underlyings go first; still, one line is left to those that take turns.
-            streams_left = max(shared - self.visit_lines, min(shared - 1, count[LinePriority.UNDERLYING]))
         visits_left = self.visit_lines
+        streams_left = max(shared - visits_left if is_crowded else shared, count[LinePriority.UNDERLYING])
         kept: dict[ConId, None] = {}
         for con_id, priority in ranked.items():
+            if len(kept) == self._budget:
+                break
             if priority is LinePriority.WORKING_ORDER:
-                has_room = len(kept) < self._budget
-            elif priority is LinePriority.VISIT:
-                has_room = shared > 0 and visits_left > 0
-                shared, visits_left = shared - has_room, visits_left - has_room
-            else:
-                has_room = shared > 0 and streams_left > 0 and len(kept) < self._budget
-                shared, streams_left = shared - has_room, streams_left - has_room
-            if has_room:
                 kept[con_id] = None
+            elif priority is LinePriority.VISIT and shared and visits_left:
+                kept[con_id] = None
+                shared, visits_left = shared - 1, visits_left - 1
+            elif priority is not LinePriority.VISIT and shared and streams_left:
+                kept[con_id] = None
+                shared, streams_left = shared - 1, streams_left - 1
         return kept
 
     def refused(self, con_id: ConId | None, now: datetime) -> None:

@@ -28,15 +28,16 @@ def test_open_lines_never_pass_the_budget(
     lines, now, open_lines = LineBudget(budget, 30.0, reserve, visits), NOW, set[ConId]()
     for want, is_refused, seconds in beats:
         now += timedelta(seconds=seconds)
-        to_open, to_close = lines.plan(want, now)
-        assert not set(to_open) & open_lines
-        assert set(to_close) <= open_lines
-        open_lines -= set(to_close)
-        for con_id in to_open:
-            open_lines.add(con_id)
-            assert len(open_lines) <= lines.budget <= budget
-        assert open_lines == set(lines.open_lines)
-        assert lines.plan(want, now) == ([], [])
+        for again in range(4):
+            to_open, to_close = lines.plan(want, now)
+            assert not set(to_open) & open_lines
+            assert set(to_close) <= open_lines
+            open_lines -= set(to_close)
+            for con_id in to_open:
+                open_lines.add(con_id)
+                assert len(open_lines) <= lines.budget <= budget
+            assert open_lines == set(lines.open_lines)
+            assert again < 3 or (to_open, to_close) == ([], []), "it comes to rest"
         if is_refused:
             before = lines.budget
             lines.refused(None, now)
