@@ -24,6 +24,7 @@ from daemon.intake import Intake
 from daemon.judge import Judge, Picture
 from daemon.kept_beats import KeptBeats
 from daemon.lines import Lines
+from daemon.link_watch import LinkWatch
 from daemon.metrics import Metrics
 from daemon.opening_facts import opening_facts
 from daemon.pressure import CommitTimes
@@ -70,6 +71,7 @@ class Engine:
         reload: ReloadSettings = ReloadSettings(),  # noqa: B008
         limits: BreakerSettings = BreakerSettings(),  # noqa: B008
         calendar: Path | None = None,
+        renew_after_h: float = 0.0,
     ) -> None:
         self.state = state
         self.rules = rules
@@ -91,6 +93,7 @@ class Engine:
         )
         self.almanac = AlmanacCare(state, self.alerts, calendar)
         self.lines = Lines(state, records)
+        self.link = LinkWatch(state, metrics.link, renew_after_h)
         self.picture: Picture | None = None
         self.account = ""
         """The account that the settings allow to be traded; orders go to no other."""
@@ -390,7 +393,7 @@ class Engine:
         self.beat_times.add(took)
         self.settled_quiet = not state.desk.open_intents and state.roller.is_idle
         metrics.beat_seconds.observe(took)
-        metrics.link_up.set(state.link is LinkState.UP)
+        self.link.look(now)
         metrics.lines_used.set(state.broker.lines_used)
         metrics.line_budget.set(state.lines.budget)
         metrics.positions.set(len(state.positions.positions))

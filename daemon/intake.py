@@ -154,7 +154,7 @@ class Intake:
             state.account.forget()
             state.positions.forget_picture()
             state.almanac.forget_questions()
-            if was_up:
+            if was_up and not event.planned:
                 self._alerts.raise_(Alert(Severity.CRITICAL, "connection", "broker", event.reason), now)
         else:
             self._alerts.clear("connection", "broker")

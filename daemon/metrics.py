@@ -3,6 +3,7 @@
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from daemon.lake_metrics import LakeMetrics
+from daemon.link_metrics import LinkMetrics
 from daemon.loop_turns import LoopTurns
 
 
@@ -28,7 +29,7 @@ class Metrics:
         )
         self.loop_turns = LoopTurns()
         registry.register(self.loop_turns)
-        self.link_up = Gauge("optiond_link_up", "1 when the broker's link is up", registry=registry)
+        self.link = LinkMetrics(registry)
         self.link_changes = Counter("optiond_link_changes", "Changes of the broker's link", registry=registry)
         self.lines_used = Gauge("optiond_lines_used", "Market-data lines in use", registry=registry)
         self.line_budget = Gauge("optiond_line_budget", "Market-data lines we may use", registry=registry)

@@ -3,6 +3,8 @@
 from datetime import datetime
 from typing import Any
 
+from broker.connection_breaker import BreakerState
+from broker.events import LinkHealth
 from daemon.account_state import AccountState
 from options import payoff as payoff_of
 from options.contract import Leg
@@ -30,7 +32,16 @@ async def opening_facts(
         quotes_live=quote is not None,
         breaker=why_closed(intent, state, blocking_rule),
         lake=str(state.pressure),
+        blackout=state.desk.blackout(now),
+        connection=why_untrusted(state.broker.health),
     )
+
+
+def why_untrusted(health: LinkHealth) -> str:
+    """Why nothing is opened over this connection yet; empty when it has proved itself."""
+    if health.breaker is BreakerState.CLOSED:
+        return ""
+    return "on trial after a storm of reconnects"
 
 
 def why_closed(intent: Intent, state: AccountState, blocking_rule: str) -> str:

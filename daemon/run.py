@@ -50,6 +50,7 @@ from options import BrokerError, LakeError, SettingsError
 from sync.line_budget import LineBudget
 from sync.quote_board import QuoteBoard
 from sync.tables import LAKE_TABLES, Alert, Severity
+from trading.blackout import read_blackout
 from trading.desk import Desk
 from trading.rolling import Roller
 
@@ -228,7 +229,7 @@ class Daemon:
             broker=broker,
             board=QuoteBoard(sync.stale_after_s),
             lines=LineBudget(sync.line_budget, reserve=sync.line_reserve, visits=sync.visit_lines),
-            desk=Desk(broker),
+            desk=Desk(broker, [read_blackout(text) for text in self._settings.broker.blackout]),
             roller=Roller(broker),
         )
         records = Records(LAKE_TABLES)
@@ -237,9 +238,11 @@ class Daemon:
         records.add("settings_revisions", {"revision": revision, "text": text})
         place = (self._lake, state, standing, file, records)
         recorded = partial(recorded_facts, self._home)
-        limits = self._settings.reload, self._settings.breaker
         calendar = self._home / self._settings.calendar
-        return Engine(*place, sync, self._console, self._metrics, recorded, *limits, calendar)
+        # Simulated time goes on while a connection is made anew: the same seed would not give the same run.
+        renew_after_h = 0.0 if self._is_simulated else self._settings.broker.renew_after_h
+        limits = self._settings.reload, self._settings.breaker, calendar, renew_after_h
+        return Engine(*place, sync, self._console, self._metrics, recorded, *limits)
 
     def _make_watch(self, engine: Engine, pulse: Pulse) -> LakeWatch:
         settings, metrics, say = self._settings, self._metrics.lake, self._console
@@ -370,7 +373,7 @@ class Daemon:
             "connection": {
                 "state": state.link.value,
                 "since": state.link_since.isoformat() if state.link_since else None,
-                "attempts": broker.attempts,
+                **engine.link.status(now),
                 "host": self._settings.broker.host,
                 "port": self._broker_port,
                 "simulated": self._is_simulated,

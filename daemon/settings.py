@@ -23,6 +23,7 @@ from pydantic_settings import (
 
 from options import SettingsError
 from rules.breaker import TRIPS, Event
+from trading.blackout import read_blackout
 
 if TYPE_CHECKING:
     from lake import Location
@@ -43,7 +44,12 @@ class Strict(BaseModel):
 
 class BrokerSettings(Strict):
     """`port` 0 lets the simulated gateway choose; a real gateway listens on 4001 (live) or 4002 (paper).
-    `control_port` is the simulated gateway's own; 0 with a simulated broker starts an embedded gateway."""
+    `control_port` is the simulated gateway's own; 0 with a simulated broker starts an embedded gateway.
+
+    `blackout`: times in New York, every day or once a week, in which no order is sent: the nightly restart
+    (23:45), the servers' reset after it, the weekly one, and the weekly login (Sunday 01:00). A connection
+    older than `renew_after_h` is made anew outside of trading hours, since it costs memory; 0: never.
+    """
 
     kind: BrokerKind = BrokerKind.SIMULATED
     host: str = "127.0.0.1"
@@ -52,6 +58,13 @@ class BrokerSettings(Strict):
     client_id: int = Field(default=1, ge=0, le=999)
     account: str = ""
     connect_timeout_s: float = Field(default=10.0, gt=0, le=120)
+    blackout: tuple[str, ...] = ("23:40-01:45", "Fri 22:55-Sat 03:00")
+    renew_after_h: float = Field(default=24.0, ge=0, le=168)
+
+    @field_validator("blackout")
+    @classmethod
+    def _can_be_read(cls, blackout: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(read_blackout(text).text for text in blackout)
 
 
 class TradingSettings(Strict):

@@ -15,6 +15,7 @@ from broker.events import OrderChanged, OrderState
 from broker.protocol import Broker, ComboLeg
 from options import BrokerError, ConId, GateRefusal, Leg
 from rules.breaker import Mode
+from trading.blackout import Blackout, blackout_at
 from trading.breaker import PRIORITY
 from trading.combo import ComboQuote, closing_legs
 from trading.gates import closing_checks, refuse_unless_passed, side_checks
@@ -51,10 +52,11 @@ class TooSmallToReduce(GateRefusal):
 
 
 class Desk:
-    """All open intents of one account."""
+    """All open intents of one account. Nothing is sent during `blackouts`, but for cancellations."""
 
-    def __init__(self, broker: Broker) -> None:
+    def __init__(self, broker: Broker, blackouts: Sequence[Blackout] = ()) -> None:
         self._broker = broker
+        self._blackouts = blackouts
         self._intents: dict[str, Intent] = {}
         self._walks: dict[str, Walk] = {}
         self._rests: dict[str, tuple[int, datetime]] = {}
@@ -62,6 +64,10 @@ class Desk:
         self._unasked: dict[str, str] = {}
         self._filled_since: dict[str, datetime] = {}
         self._beyond_since: dict[str, datetime] = {}
+
+    def blackout(self, now: datetime) -> str:
+        """The blackout that covers this moment, in words; empty when orders may be sent."""
+        return blackout_at(self._blackouts, now)
 
     @property
     def open_intents(self) -> tuple[Intent, ...]:
@@ -147,7 +153,7 @@ class Desk:
             roll_dte=roll_dte,
             marks=marks,
         )
-        refuse_unless_passed(closing_checks(intent, held, now))
+        refuse_unless_passed(closing_checks(intent, held, now, self.blackout(now)))
         if walk is not None:
             self._walks[intent.intent] = walk
         return intent
@@ -227,10 +233,13 @@ class Desk:
         return self._end(intent, IntentState.REFUSED, reason, now)
 
     def step(self, quotes: Quotes, now: datetime) -> None:
-        """Walk the price of every working order; give up where patience has run out. Needs the link."""
+        """Walk the price of every working order; give up where patience has run out. Needs the link. In a
+        blackout limits stay where they are: a change might be lost, and the order would be elsewhere."""
         for ref, reason in list(self._unasked.items()):
             if (asked := self._intents.get(ref)) is not None:
                 self._ask_cancel(asked, reason)
+        if self.blackout(now):
+            return
         for intent in self.open_intents:
             walk = self._walks.get(intent.intent)
             if walk is None or intent.state not in (IntentState.SENT, IntentState.WORKING):

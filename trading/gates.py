@@ -1,6 +1,7 @@
 """The checks an order must pass. All are evaluated and all reasons shown; none is a hidden condition.
 
-Closing and reducing pass only checks of size and side, so that no gate can trap a position.
+Closing and reducing pass only checks of time, size and side, so that no gate can trap a position. A
+cancellation passes none.
 """
 
 from collections.abc import Mapping, Sequence
@@ -35,7 +36,8 @@ class Check:
 @dataclass(frozen=True, slots=True)
 class OpeningFacts:
     """What the opening gates look at; USD. None = unknown, and unknown never passes. `lake`: why what is
-    opened might not be recorded, `breaker`: why nothing may be opened; both empty when all is well."""
+    opened might not be recorded, `breaker`: why nothing may be opened, `blackout`: which one it is,
+    `connection`: why it is not trusted; all empty when all is well."""
 
     holdings: tuple[Leg, ...]
     nlv_usd: float | None
@@ -46,6 +48,8 @@ class OpeningFacts:
     quotes_live: bool
     breaker: str = ""
     lake: str = ""
+    blackout: str = ""
+    connection: str = ""
 
 
 def refuse_unless_passed(checks: Sequence[Check]) -> None:
@@ -61,10 +65,18 @@ def hours_check(now: datetime) -> Check:
     return Check("hours", is_open(now), f"{local:%a %H:%M}", "while the exchange in New York is open")
 
 
-def closing_checks(intent: Intent, held: Mapping[ConId, int], now: datetime) -> list[Check]:
-    """Every leg must shrink a holding, and never turn it over. `held` is what the broker reports."""
+def blackout_check(blackout: str) -> Check:
+    """An order that is sent just before the broker's restart may be lost without a word."""
+    return Check("blackout", not blackout, blackout or "none", "outside of broker.blackout")
+
+
+def closing_checks(
+    intent: Intent, held: Mapping[ConId, int], now: datetime, blackout: str = ""
+) -> list[Check]:
+    """Every leg must shrink a holding, and never turn it over. `held` is what the broker reports, `blackout`
+    the one that it is, empty when it is none."""
     size = Check("size", intent.quantity > 0, f"{intent.quantity} lots", "at least 1")
-    return [hours_check(now), size, *side_checks(intent, held)]
+    return [hours_check(now), blackout_check(blackout), size, *side_checks(intent, held)]
 
 
 def side_checks(intent: Intent, held: Mapping[ConId, int]) -> list[Check]:
@@ -113,6 +125,8 @@ def opening_checks(intent: Intent, facts: OpeningFacts, now: datetime) -> list[C
         free = facts.available_funds_usd - facts.margin_change_usd
     return [
         hours_check(now),
+        blackout_check(facts.blackout),
+        Check("connection", not facts.connection, facts.connection or "proved", "not on trial"),
         Check("breaker", not facts.breaker, facts.breaker or "armed", "armed"),
         Check("lake", not facts.lake, facts.lake or "well", "a disk that keeps up"),
         Check("quotes", facts.quotes_live, "live" if facts.quotes_live else "not live", "all legs live"),

@@ -51,7 +51,3 @@ async def start() -> AsyncIterator[Start]:
 @pytest.fixture
 async def bench(start: Start) -> Bench:
     return await start()
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "row(name): shows that a row of docs/connection.md holds")

@@ -17,6 +17,7 @@ from options import BrokerError
 from tests.broker.bench import Bench, Start, SystemClock
 
 
+@pytest.mark.row("client-id-in-use")
 async def test_a_client_id_in_use_is_recognised_at_once_and_tried_again(bench: Bench) -> None:
     second = InteractiveBrokers("127.0.0.1", bench.port, 1, SystemClock(), jitter=random.Random(1))
     running = asyncio.create_task(second.run())
@@ -30,6 +31,7 @@ async def test_a_client_id_in_use_is_recognised_at_once_and_tried_again(bench: B
         await running
 
 
+@pytest.mark.row("half-open")
 async def test_a_silent_gateway_is_taken_for_down(start: Start) -> None:
     bench = await start(probe_every_s=0.2, probe_timeout_s=0.3)
     await bench.fault("silent")
@@ -46,6 +48,7 @@ async def test_a_request_that_is_not_answered_fails_in_time(start: Start) -> Non
         await bench.broker.picture()
 
 
+@pytest.mark.row("server-drops")
 async def test_a_request_fails_at_once_when_the_connection_drops(bench: Bench) -> None:
     await bench.fault("silent")
     asking = asyncio.create_task(bench.broker.picture())

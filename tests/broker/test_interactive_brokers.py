@@ -163,6 +163,7 @@ async def test_after_a_drop_it_reconnects_and_asks_for_the_lines_again(bench: Be
     await bench.until(QuoteChanged, lambda event: event.bid == 2.00)
 
 
+@pytest.mark.row("fills-while-away")
 async def test_fills_while_away_are_in_the_picture_and_reported_once(bench: Bench) -> None:
     order = await spread(bench, "away", -1.50)
     bench.broker.place(order)
@@ -228,6 +229,7 @@ async def test_an_order_off_the_tick_is_rejected_after_asking(bench: Bench) -> N
     assert rejected.text.startswith("110:")
 
 
+@pytest.mark.row("servers")
 async def test_lost_servers_stop_orders_and_only_lost_data_asks_for_lines(bench: Bench) -> None:
     order = await spread(bench, "later", -1.50)
     bench.broker.subscribe(order.legs[0].contract)
@@ -292,6 +294,7 @@ async def test_one_line_too_many_is_told_and_not_counted(start: Start) -> None:
     assert bench.broker.lines_used == 1
 
 
+@pytest.mark.row("throttle")
 async def test_a_throttled_order_overtakes_the_subscriptions_before_it(start: Start) -> None:
     bench = await start(throttle_per_s=40)
     puts = [await bench.list_put(200 + number, 1.00, 1.10) for number in range(60)]

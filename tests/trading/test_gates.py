@@ -53,6 +53,8 @@ def test_closing_what_is_held_passes_and_turning_it_over_does_not() -> None:
     [
         ({"breaker": "tripped"}, "breaker"),
         ({"lake": "the disk is nearly full"}, "lake"),
+        ({"blackout": "23:40-01:45 New York"}, "blackout"),
+        ({"connection": "on trial after a storm of reconnects"}, "connection"),
         ({"quotes_live": False}, "quotes"),
         ({"max_loss_usd": 5_001.0}, "max_loss"),
         ({"day_pnl_usd": -3_001.0}, "daily_loss"),
