@@ -378,7 +378,12 @@ class Engine:
     # --- how it goes -----------------------------------------------------------------------------
 
     def _next_due(self, now: datetime) -> datetime | None:
-        dues = [self.state.desk.next_due(), self.breaker.trial_ends, self.lines.next_due(now)]
+        dues = [
+            self.state.desk.next_due(),
+            self.breaker.trial_ends,
+            self.lines.next_due(now),
+            self.reconciler.next_due,
+        ]
         if not self.settled_quiet:
             dues.append(now + timedelta(seconds=1))
         if self._dirty and self._recorded is not None:

@@ -1,6 +1,7 @@
 """From facts to decisions: the rules' verdicts become intents, vetoes or shadows, each with its reason."""
 
 import asyncio
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,19 +17,22 @@ from daemon.kept_beats import KeptBeats
 from daemon.metrics import Metrics
 from daemon.records import Alerts, Records
 from daemon.traces import Traces
-from options import GateRefusal
+from options import ConId, GateRefusal
 from rules import Rulebook, RuleState
 from rules.breaker import Mode
 from rules.carry import remembering
 from rules.state import BOOK, Marks
 from sync.facts import PositionColumns, book_facts, display_facts, facts_frame, position_columns
+from sync.naked_short import uncovered
 from sync.position import Position
 from sync.quote_board import QuoteState
 from sync.tables import Alert, Severity
 from trading.breaker import BREAKER, closing_decision, closing_verdict, is_flattening
-from trading.decision import Moment, decision_id, recorded
+from trading.cover import COVER, covering_decision, covering_verdicts, is_covering
+from trading.decision import Decision, Moment, decision_id, recorded
 from trading.desk import TooSmallToReduce
 from trading.intent import Intent, IntentKind
+from trading.price_walk import Urgency
 from trading.verdict import CONTRIBUTORS, Verdict, blocks_entries, verdicts_of
 
 log = structlog.get_logger()
@@ -38,6 +42,13 @@ CANNOT_CLOSE = "breaker_cannot_close"
 UNCONFIRMED = (
     "confirmation: the prices are modelled; lines are asked for the legs, and it is decided on live quotes"
 )
+CANNOT_COVER = "cannot_cover"
+LEFT_ALONE = "somebody sold it uncovered: it is left to him"
+_CANNOT = {
+    BREAKER: (CANNOT_CLOSE, "the breaker cannot close it"),
+    COVER: (CANNOT_COVER, "it has lost what covered it and cannot be bought back"),
+}
+_WHO = {BREAKER: "the breaker", COVER: "covering"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +86,8 @@ class Judge:
         self._columns_revision = -1
         self._said: dict[tuple[str, str], tuple[str, str]] = {}
         self._unknown_since: dict[tuple[str, str], datetime] = {}
+        self._left: dict[ConId, int] = {}
+        self._to_cover: dict[ConId, int] = {}
         self.entries_blocked = ""
         self.decided_on: set[str] = set()
         """The positions on which the last beat recorded something."""
@@ -114,6 +127,7 @@ class Judge:
         self.entries_blocked = blocks_entries(rows)
         self.decided_on = set()
         intents = await self._flatten(moment)
+        intents += await self._cover(moment)
         for verdict in verdicts_of(rows, picture.facts.select(CONTRIBUTORS.names())):
             intent = self._act(verdict, moment)
             if intent is not None:
@@ -141,6 +155,32 @@ class Judge:
                 break
         return intents
 
+    async def _cover(self, moment: Moment) -> list[Intent]:
+        """Buy back the shorts that have lost what covered them; take down once that others are left alone."""
+        state, positions = self._state, self._state.positions.positions
+        if state.left_uncovered != self._left:
+            self._left = dict(state.left_uncovered)
+            for verdict in covering_verdicts(self._left, positions):
+                self._record(verdict, "veto", LEFT_ALONE, moment)
+        if not state.to_cover or self._flattens():
+            self._alerts.clear_except(CANNOT_COVER, set())
+            return []
+        naked = uncovered(state.holding_legs())
+        self._to_cover = {
+            con_id: min(count, naked[con_id]) for con_id, count in state.to_cover.items() if con_id in naked
+        }
+        intents = []
+        for verdict in covering_verdicts(self._to_cover, positions):
+            at_work = state.desk.of_position(verdict.position)
+            closes = at_work is not None and at_work.kind is IntentKind.CLOSE and at_work.roll_dte is None
+            if at_work is not None and closes and at_work.urgency is Urgency.IMMEDIATE:
+                continue
+            intent = self._act(verdict, moment)
+            if intent is not None:
+                intents.append(intent)
+                await asyncio.sleep(0)
+        return intents
+
     def _flattens(self) -> bool:
         return self._state.breaker.mode is Mode.FLATTENING
 
@@ -150,7 +190,7 @@ class Judge:
         if position is None:
             return None
         judged = BOOK if verdict.is_book else verdict.position
-        marks = () if is_flattening(verdict) else state.rule_state.marks_since(moment.state, judged)
+        marks = () if _by(verdict) else state.rule_state.marks_since(moment.state, judged)
         if verdict.is_shadow:
             self._record(verdict, "shadow", _why_shadow(verdict, moment), moment)
             return None
@@ -202,21 +242,20 @@ class Judge:
 
     def _record(self, verdict: Verdict, kind: str, reason: str, moment: Moment) -> None:
         """Record a decision; a veto or shadow only when it says something new about the position."""
-        by_breaker, about = is_flattening(verdict), _about(verdict)
+        by, about = _by(verdict), _about(verdict)
+        # A gate tells the time of day, which is no news.
+        told = re.sub(r"\d", "", reason) if by else reason
         if kind == "decision":
             self._said.pop(about, None)
-        elif self._said.get(about) == (verdict.rule, reason):
+        elif self._said.get(about) == (verdict.rule, told):
             return
         else:
-            self._said[about] = (verdict.rule, reason)
-        if by_breaker and kind == "veto":
-            text = f"the breaker cannot close it: {reason}"
-            self._alerts.raise_(Alert(Severity.CRITICAL, CANNOT_CLOSE, verdict.position, text), moment.time)
-        if by_breaker:
-            ident, breaker = decision_id(verdict, moment.time), self._state.breaker
-            decision = closing_decision(ident, verdict, kind, reason, breaker, moment)
-        else:
-            decision = recorded(verdict, kind, reason, moment)
+            self._said[about] = (verdict.rule, told)
+        if by and kind == "veto" and reason != LEFT_ALONE:
+            name, text = _CANNOT[by]
+            alert = Alert(Severity.CRITICAL, name, verdict.position, f"{text}: {reason}")
+            self._alerts.raise_(alert, moment.time)
+        decision = self._decision(verdict, kind, reason, moment)
         self.decided_on.add(verdict.position)
         self._records.add("decisions", decision.row())
         self._metrics.decisions.labels(verdict.rule, kind).inc()
@@ -225,8 +264,20 @@ class Judge:
         profit = moment.seen(verdict.position).get("profit")
         shown = "" if profit is None else f" (profit {profit:.1%})"
         because = f": {reason}" if reason else ""
-        by = "the breaker" if by_breaker else f"rule {verdict.priority} {verdict.rule}"
-        self._console.say(f"{kind}  {verdict.action} {verdict.position} by {by}{shown}{because}", moment.time)
+        who = _WHO.get(by, f"rule {verdict.priority} {verdict.rule}")
+        self._console.say(
+            f"{kind}  {verdict.action} {verdict.position} by {who}{shown}{because}", moment.time
+        )
+
+    def _decision(self, verdict: Verdict, kind: str, reason: str, moment: Moment) -> Decision:
+        state = self._state
+        if is_flattening(verdict):
+            ident = decision_id(verdict, moment.time)
+            return closing_decision(ident, verdict, kind, reason, state.breaker, moment)
+        if is_covering(verdict):
+            naked = self._left if reason == LEFT_ALONE else self._to_cover
+            return covering_decision(verdict, kind, reason, naked, state.positions.positions, moment)
+        return recorded(verdict, kind, reason, moment)
 
     def _watch_unknown(self, book: Rulebook, rows: Mapping[str, Mapping[str, Any]], now: datetime) -> None:
         """Alert once when a rule stays unknown for a position; clear it when it is known again."""
@@ -246,9 +297,14 @@ class Judge:
         self._alerts.clear_except("unknown_facts", {position or "book" for position in lasting})
 
 
+def _by(verdict: Verdict) -> str:
+    """Who decided where no rule did: the breaker, or covering; empty otherwise."""
+    return BREAKER if is_flattening(verdict) else COVER if is_covering(verdict) else ""
+
+
 def _about(verdict: Verdict) -> tuple[str, str]:
     """Of which position something is said, and who says it."""
-    by = BREAKER if is_flattening(verdict) else BOOK if verdict.is_book else verdict.position
+    by = _by(verdict) or (BOOK if verdict.is_book else verdict.position)
     return verdict.position, by
 
 

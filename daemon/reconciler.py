@@ -1,7 +1,7 @@
 """Our books brought in step with the broker's: at the start, after every reconnect, now and then, on demand,
 and at once when a position changed without an order of ours."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -45,6 +45,7 @@ _STANDING = (
     DifferenceKind.NAKED_SHORT,
 )
 """The kinds that stand until somebody does something; of the others a comparison tells once."""
+OUR_ORDERS = "opt-"
 
 Key = tuple[str, str]
 """Kind and subject of a difference."""
@@ -70,7 +71,9 @@ class Reconciler:
         self._every = timedelta(seconds=every_s)
         self._missing: dict[str, int] = {}
         self._given_up: set[str] = set()
+        self._told: set[str] = set()
         self._is_first = True
+        self._revision = -1
         self._last: datetime | None = None
         self._full: datetime | None = None
         self._held: list[Leg] | None = None
@@ -97,6 +100,8 @@ class Reconciler:
 
     def _is_due(self, now: datetime) -> bool:
         every = PROVE_EVERY if self.is_proving else self._every
+        if self._seen_naked and self._revision != self._state.positions.revision:
+            return True  # what was to be covered may be
         return self._last is None or now - self._last >= every
 
     @property
@@ -104,6 +109,11 @@ class Reconciler:
         """Whether the next picture decides something: what became of an order that is missing, or whether a
         short is uncovered indeed."""
         return bool(self._missing) or self._seen_naked != self._state.to_cover
+
+    @property
+    def next_due(self) -> datetime | None:
+        """When the next picture is needed to decide something; None while nothing waits for it."""
+        return self._last + PROVE_EVERY if self._last is not None and self.is_proving else None
 
     async def _try(self, now: datetime) -> bool:
         try:
@@ -123,7 +133,7 @@ class Reconciler:
         picture = await state.broker.picture()
         await self._know_contracts(picture, now)
         ours = [leg for position in state.positions.positions for leg in position.legs]
-        differences = reconcile(self._books(ours), picture, now)
+        differences = reconcile(self._books(ours, picture), picture, now)
         multipliers = {con_id: contract.multiplier for con_id, contract in state.contracts.items()}
         for executed in picture.executions:
             self._intake.executed(executed, now)
@@ -137,21 +147,42 @@ class Reconciler:
         self._take_orders(picture, now)
         state.positions.note_picture(picture.holdings)
         state.has_picture = True
-        self._held = held
+        self._held, self._revision = held, state.positions.revision
         self._last = now
         self._record(picture, differences, now)
         return differences
 
-    def _books(self, ours: Sequence[Leg]) -> Books:
+    def _books(self, ours: Sequence[Leg], picture: BrokerPicture) -> Books:
         state = self._state
         at_broker = {i.intent for i in state.desk.open_intents if i.state is not IntentState.FILLED}
         open_refs = {intent.intent for intent in state.desk.open_intents}
         refs = open_refs.union(self._given_up, *state.closing_orders.values())
+        # Those of openings that have ended, and of other daemons of ours: no strangers.
+        refs |= {each.order_ref for each in picture.executions if each.order_ref.startswith(OUR_ORDERS)}
         moving: dict[ConId, int] = {}
         for ref, traded in state.executions.executed().items():
             for con_id, quantity in traded.items() if ref in open_refs else ():
                 moving[con_id] = moving.get(con_id, 0) + quantity
-        return Books(ours, state.executions, at_broker, self._given_up, refs, moving, self._held)
+        before, lost = self._held, self._lost_cover()
+        return Books(
+            legs=ours,
+            ledger=state.executions,
+            orders=at_broker,
+            given_up=self._given_up,
+            refs=refs,
+            told=self._told,
+            moving=moving,
+            covered_by=before,
+            lost_cover=lost,
+        )
+
+    def _lost_cover(self) -> set[str]:
+        """The labels of shorts that were found to have lost their cover, also before a restart."""
+        return {
+            subject
+            for (kind, subject), (difference, _) in self._standing.items()
+            if kind == DifferenceKind.NAKED_SHORT and difference.resolution == COVERING
+        }
 
     def note_unresolved(
         self, before: Sequence[Leg], differences: Sequence[Difference], now: datetime
@@ -177,7 +208,11 @@ class Reconciler:
         """Shorts that have lost their cover are covered once a second picture shows them so; those that
         somebody sold naked are left to him."""
         naked, lost = uncovered(held), lost_cover(before, held)
-        was = self._seen_naked or self._found_naked_before(held, naked)
+        was = self._seen_naked
+        if self._held is None:
+            # Found by the daemon before this one, which did not live to cover it.
+            labels, known = {leg.contract.con_id: leg.contract.label for leg in held}, self._lost_cover()
+            was = {con_id: count for con_id, count in naked.items() if labels[con_id] in known}
         seen = {
             con_id: min(count, was.get(con_id, 0) + lost.get(con_id, 0)) for con_id, count in naked.items()
         }
@@ -187,21 +222,6 @@ class Reconciler:
         }
         left = {con_id: count - self._seen_naked.get(con_id, 0) for con_id, count in naked.items()}
         self._state.left_uncovered = {con_id: count for con_id, count in left.items() if count}
-
-    def _found_naked_before(self, held: Sequence[Leg], naked: Mapping[ConId, int]) -> dict[ConId, int]:
-        """What a comparison before a restart found, and nobody lived to cover."""
-        if self._held is not None:
-            return {}
-        labels = {
-            d.subject
-            for d, _ in self._standing.values()
-            if d.kind is DifferenceKind.NAKED_SHORT and d.resolution == COVERING
-        }
-        return {
-            leg.contract.con_id: naked[leg.contract.con_id]
-            for leg in held
-            if leg.contract.con_id in naked and leg.contract.label in labels
-        }
 
     async def _know_contracts(self, picture: BrokerPicture, now: datetime) -> None:
         """The terms of everything held, of its underlyings, and of VIX."""
@@ -267,8 +287,12 @@ class Reconciler:
 
     # --- what is told ----------------------------------------------------------------------------
 
-    def take_up(self, standing: Sequence[tuple[Difference, datetime]], given_up: Sequence[str]) -> None:
-        """Go on after a restart: the differences that stood, and the orders that were given up."""
+    def take_up(
+        self, standing: Sequence[tuple[Difference, datetime]], given_up: Sequence[str], told: Sequence[str]
+    ) -> None:
+        """Go on after a restart: the differences that stood, the orders that were given up, and the
+        executions of others that were told."""
+        self._told.update(told)
         self._standing = {(d.kind.value, d.subject): (d, since) for d, since in standing}
         self._given_up.update(given_up)
 
@@ -287,6 +311,7 @@ class Reconciler:
         self._records.add_frame("reconciliations", tables.reconciliations(run, new, over))
         for difference in new:
             log.info("reconciliation.difference", **difference.row(run))
+        self._told |= {d.subject for d in differences if d.kind is DifferenceKind.UNEXPECTED_FILL}
         told = [d for d in differences if d.kind in ALERTED]
         for alert in tables.alerts_of((), told):
             if self._alerts.raise_(alert, now):

@@ -13,12 +13,13 @@ from sync.reconciliation import Difference, DifferenceKind
 from trading.intent import IntentState
 
 STANDS_AT_MOST = timedelta(days=30)
-GIVEN_UP_LATELY = timedelta(days=8)
+LATELY = timedelta(days=8)
 
 
 def take_up_books(reader: LakeReader, state: AccountState, reconciler: Reconciler, now: datetime) -> None:
     """Differences that stood, orders given up, and the cash that executions are counted from."""
-    reconciler.take_up(standing_differences(reader, now), given_up(reader, now))
+    standing = standing_differences(reader, now)
+    reconciler.take_up(standing, given_up(reader, now), told_fills(reader, now))
     state.cash_check = CashCheck(recorded_cash(reader, now))
 
 
@@ -44,15 +45,23 @@ def standing_differences(reader: LakeReader, now: datetime) -> list[tuple[Differ
 
 def given_up(reader: LakeReader, now: datetime) -> list[str]:
     """The orders of late that we believe the broker never received."""
-    rows = reader.table("intents").filter(pl.col("time") >= now - GIVEN_UP_LATELY)
+    rows = reader.table("intents").filter(pl.col("time") >= now - LATELY)
     told = rows.select("seq", "intent", "state").sort("seq", maintain_order=True).collect()
     last = told.unique("intent", keep="last", maintain_order=True)
     return last.filter(pl.col("state") == IntentState.ABANDONED.value)["intent"].to_list()
 
 
+def told_fills(reader: LakeReader, now: datetime) -> list[str]:
+    """The executions of others that were named of late."""
+    rows = reader.table("reconciliations").filter(
+        (pl.col("time") >= now - LATELY) & (pl.col("kind") == DifferenceKind.UNEXPECTED_FILL.value)
+    )
+    return rows.select("subject").collect()["subject"].unique(maintain_order=True).to_list()
+
+
 def recorded_cash(reader: LakeReader, now: datetime) -> CashMark | None:
     """The last cash on record that cannot lag behind an execution; None when there is none."""
-    lately = pl.col("time") >= now - GIVEN_UP_LATELY
+    lately = pl.col("time") >= now - LATELY
     cash = (
         reader.table("account")
         .filter(lately, pl.col("cash_usd").is_not_null())

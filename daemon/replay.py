@@ -16,9 +16,15 @@ from lake import LakeHistory, LakeReader
 from lake.moments import read_moment
 from options import LakeError, RuleError, SettingsError
 from rules import Rulebook
-from trading.breaker import is_of_breaker
 from trading.decision import DECIDED_ON
-from trading.replay import Outcome, Replay, breaker_again, decided_again, decided_under
+from trading.replay import (
+    Outcome,
+    Replay,
+    decided_again,
+    decided_under,
+    is_of_rules,
+    without_rules_again,
+)
 
 Row = Mapping[str, Any]
 
@@ -33,8 +39,8 @@ def replay(arguments: argparse.Namespace) -> int:
     rows = _chosen(reader, arguments.decision, arguments.since, arguments.until)
     book = rules.load(arguments.rules) if arguments.rules else None
     if book is not None:
-        # The breaker has a table of its own, which no rules file changes.
-        rows = [row for row in rows if not is_of_breaker(row)]
+        # The breaker has a table of its own, which no rules file changes; nor does it change covering.
+        rows = [row for row in rows if is_of_rules(row)]
     done = replayed(reader, rows) if book is None else [decided_under(row, book) for row in rows]
     if arguments.json:
         print_json(_data(done, book, is_whole=bool(arguments.decision)))
@@ -50,14 +56,14 @@ def replay(arguments: argparse.Namespace) -> int:
 
 def replayed(reader: LakeReader, rows: Sequence[Row]) -> list[Replay]:
     """Each of these rows of `decisions`, decided again by the stored rules of its revision."""
-    books = rulebooks_of(reader, {row["rules_revision"] for row in rows if not is_of_breaker(row)})
+    books = rulebooks_of(reader, {row["rules_revision"] for row in rows if is_of_rules(row)})
     facts = _facts(reader, rows)
     done: dict[int, Replay] = {}
     # By revision, since few compiled rulebooks are kept.
     for place in sorted(range(len(rows)), key=lambda place: str(rows[place]["rules_revision"])):
         row = rows[place]
-        if is_of_breaker(row):
-            done[place] = breaker_again(row)
+        if not is_of_rules(row):
+            done[place] = without_rules_again(row)
             continue
         book = books[row["rules_revision"]]
         if isinstance(book, str):

@@ -61,6 +61,7 @@ def wanted_at_once(state: AccountState, underlyings: int, now: datetime) -> list
         state.contracts[contract.con_id] = contract
     ordered = {leg.contract.con_id for intent in state.desk.open_intents for leg in intent.legs}
     ordered |= {contract.con_id for contract in state.roller.wanted}
+    ordered |= state.to_cover.keys()
     left = state.lines.budget - underlyings - len(ordered)
     confirmed = state.confirmations.wanted(max(left, state.lines.reserve), now)
     needed = [Wanted(con_id, LinePriority.WORKING_ORDER) for con_id in (*ordered, *confirmed)]

@@ -119,8 +119,10 @@ class Books:
     """What we believe.
 
     `legs` are those of all positions (several of one contract add up), `covered_by` what was held when it
-    was compared last, against which a short has lost its cover. `orders` are the order_refs that we believe
+    was compared last, against which a short has lost its cover; `lost_cover` are the contracts (labels) that
+    were found so before and are not covered yet. `orders` are the order_refs that we believe
     are at the broker, `given_up` those that we believe never got there, `refs` all that are ours.
+    `told` are the executions of others that were named before.
     `moving` are signed contracts that open orders of ours have traded and that positions may not show yet.
     """
 
@@ -129,8 +131,10 @@ class Books:
     orders: Collection[str] = ()
     given_up: Collection[str] = ()
     refs: Collection[str] = ()
+    told: Collection[str] = ()
     moving: Mapping[ConId, int] = field(default_factory=dict)
     covered_by: Sequence[Leg] | None = None
+    lost_cover: Collection[str] = ()
 
 
 def reconcile(books: Books, picture: BrokerPicture, now: datetime) -> list[Difference]:
@@ -141,7 +145,7 @@ def reconcile(books: Books, picture: BrokerPicture, now: datetime) -> list[Diffe
         *_compare_holdings(books, picture.holdings, now),
         *_compare_orders(books, picture),
         *_compare_executions(books, picture.executions, now),
-        *_naked(before, legs_of(picture.holdings)),
+        *_naked(before, legs_of(picture.holdings), books.lost_cover),
     ]
 
 
@@ -294,12 +298,12 @@ def _compare_executions(books: Books, theirs: Sequence[Executed], now: datetime)
     known = {split_exec_id(f.execution.exec_id)[0]: f.execution for f in books.ledger.fills}
     found = []
     for executed in theirs:
-        if books.ledger.knows(executed):
+        old, is_known = known.get(split_exec_id(executed.exec_id)[0]), books.ledger.knows(executed)
+        is_ours = executed.order_ref in books.refs
+        if is_known and (is_ours or executed.exec_id in books.told):
             continue
-        old = known.get(split_exec_id(executed.exec_id)[0])
-        ours = old is not None or executed.order_ref in books.refs
-        kind = DifferenceKind.MISSED_FILL if ours else DifferenceKind.UNEXPECTED_FILL
-        if old is not None:
+        kind = DifferenceKind.MISSED_FILL if is_ours else DifferenceKind.UNEXPECTED_FILL
+        if old is not None and not is_known:
             kind = DifferenceKind.CORRECTED_FILL
         found.append(_found(kind, executed.exec_id, _traded(old) if old else "", _traded(executed)))
     listed = {split_exec_id(executed.exec_id)[0] for executed in theirs}
@@ -320,12 +324,13 @@ def _traded(executed: Executed) -> str:
 # --- naked shorts --------------------------------------------------------------------------------
 
 
-def _naked(before: Iterable[Leg], held: Sequence[Leg]) -> list[Difference]:
+def _naked(before: Iterable[Leg], held: Sequence[Leg], known: Collection[str]) -> list[Difference]:
     labels = {leg.contract.con_id: leg.contract.label for leg in held}
     lost = lost_cover(before, held)
     found = []
     for con_id, count in uncovered(held).items():
+        label = labels[con_id]
+        resolution = COVERING if con_id in lost or label in known else LEFT
         said = f"{count} short, not covered"
-        resolution = COVERING if con_id in lost else LEFT
-        found.append(_found(DifferenceKind.NAKED_SHORT, labels[con_id], "", said, resolution))
+        found.append(_found(DifferenceKind.NAKED_SHORT, label, "", said, resolution))
     return found

@@ -1,7 +1,7 @@
 """A recorded decision, decided again from its own row: the same facts and rules must give the same bits."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -13,7 +13,9 @@ from rules import FACTS, Rulebook, RuleState
 from rules.breaker import REVISION
 from rules.scalar import known
 from rules.state import BOOK
-from trading.breaker import action_again
+from trading import cover
+from trading.breaker import action_again, is_of_breaker
+from trading.cover import covered_again, is_of_cover
 from trading.decision import DECIDED, DECIDED_ON, Moment, Row, decision_id, hash_of
 from trading.verdict import CONTRIBUTORS, Verdict, verdicts_of
 
@@ -80,20 +82,31 @@ class Replay:
         return moment_of(self.row, self.book).explain(judged).text(self.verdict.rule)
 
 
-def breaker_again(row: Row) -> Replay:
-    """Decide a decision of the breaker again, by its table."""
-    if row["rules_revision"] != REVISION:
-        why = f"it was decided by another table of the breaker ({row['rules_revision']})"
-        return Replay(row, Outcome.CANNOT, why)
+def is_of_rules(row: Row) -> bool:
+    """Whether rules decided it: not the breaker, nor a covering decision."""
+    return not is_of_breaker(row) and not is_of_cover(row)
+
+
+def without_rules_again(row: Row) -> Replay:
+    """Decide again what no rules decided: a decision of the breaker by its table, a covering decision."""
+    if is_of_cover(row):
+        return _again(row, cover.REVISION, "another way of covering", covered_again)
+    return _again(row, REVISION, "another table of the breaker", lambda row: {"action": action_again(row)})
+
+
+def _again(row: Row, revision: str, other: str, decide: Callable[[Row], Mapping[str, str]]) -> Replay:
+    if row["rules_revision"] != revision:
+        return Replay(row, Outcome.CANNOT, f"it was decided by {other} ({row['rules_revision']})")
     changed = "" if hash_of(row, DECIDED_ON) == row["inputs_hash"] else _CHANGED
     try:
-        again = {**row, "action": action_again(row)}
+        decided = decide(row)
     except _UNREADABLE as error:
         outcome = Outcome.DIFFERENT if changed else Outcome.CANNOT
         return Replay(row, outcome, changed or f"its facts or its state cannot be read ({error})")
-    differences = tuple(Difference(n, row[n], again[n]) for n in ("action",) if row[n] != again[n])
+    again = {**row, **decided}
+    differences = tuple(Difference(n, row[n], again[n]) for n in decided if row[n] != again[n])
     hash_now = hash_of(again, DECIDED)
-    why = changed or ("another action" if differences else "")
+    why = changed or (f"another {differences[0].field}" if differences else "")
     if not why and hash_now != row["hash"]:
         why = "its reason, its kind, its explanation or its hash was changed after it was recorded"
     return Replay(row, Outcome.DIFFERENT if why else Outcome.SAME, why, None, hash_now, differences)

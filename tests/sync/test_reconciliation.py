@@ -172,12 +172,22 @@ def test_an_order_that_ended_while_nobody_listened_says_how() -> None:
 def test_an_execution_is_ours_missed_or_somebody_elses() -> None:
     assert of_executions([], [execution("1.01")]) == [(Kind.UNEXPECTED_FILL, "1.01")]
     assert of_executions([], [execution("1.01", "opt-1")], ["opt-1"]) == [(Kind.MISSED_FILL, "1.01")]
-    assert of_executions([execution("1.01")], [execution("1.01")]) == []
+    assert of_executions([execution("1.01", "opt-1")], [execution("1.01", "opt-1")], ["opt-1"]) == []
+
+
+def test_an_execution_of_somebody_else_is_named_once_also_when_it_was_heard_of_at_once() -> None:
+    theirs = execution("1.01", "human")
+    assert of_executions([theirs], [theirs]) == [(Kind.UNEXPECTED_FILL, "1.01")]
+    ledger = ExecutionLedger()
+    ledger.execute(theirs)
+    told = Books([], ledger, told=["1.01"])
+    assert reconcile(told, replace(EMPTY, executions=(theirs,)), NOW) == []
 
 
 def test_a_correction_that_was_missed_is_named_and_an_older_one_is_not() -> None:
     assert of_executions([execution("1.01")], [execution("1.02")]) == [(Kind.CORRECTED_FILL, "1.02")]
-    assert of_executions([execution("1.02")], [execution("1.01")]) == []
+    ours = [execution("1.02", "opt-1")]
+    assert of_executions(ours, [execution("1.01", "opt-1")], ["opt-1"]) == []
 
 
 @pytest.mark.parametrize(("days_ago", "expected"), [(0, [(Kind.MISSING_FILL, "1.01")]), (1, [])])

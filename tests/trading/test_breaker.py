@@ -10,7 +10,7 @@ import pytest
 from rules.breaker import EVENTS, MODES, Event, Mode, next_mode
 from trading.breaker import HUMAN, Breaker, Entry, action_again, is_of_breaker, replayed
 from trading.decision import DECIDED, DECIDED_ON, hash_of
-from trading.replay import Outcome, breaker_again
+from trading.replay import Outcome, without_rules_again
 
 T = datetime(2026, 3, 2, 15, tzinfo=UTC)
 
@@ -134,12 +134,12 @@ def test_every_entry_is_a_decision_that_can_be_replayed() -> None:
     assert is_of_breaker(row)
     assert not is_of_breaker({"rules_revision": "5cbd78a6607c"})
     assert (row["inputs_hash"], row["hash"]) == (hash_of(row, DECIDED_ON), hash_of(row, DECIDED))
-    assert breaker_again(row).outcome is Outcome.SAME
-    other = breaker_again({**row, "action": "armed"})
+    assert without_rules_again(row).outcome is Outcome.SAME
+    other = without_rules_again({**row, "action": "armed"})
     assert (other.outcome, other.differences[0].replayed) == (Outcome.DIFFERENT, "tripped")
     facts = json.loads(row["facts"]) | {"before": "half_open"}
-    assert breaker_again({**row, "facts": json.dumps(facts)}).outcome is Outcome.DIFFERENT
-    assert breaker_again({**row, "rules_revision": "breaker-older"}).outcome is Outcome.CANNOT
+    assert without_rules_again({**row, "facts": json.dumps(facts)}).outcome is Outcome.DIFFERENT
+    assert without_rules_again({**row, "rules_revision": "breaker-older"}).outcome is Outcome.CANNOT
 
 
 def test_a_closing_of_a_position_follows_from_flattening_only() -> None:
