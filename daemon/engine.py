@@ -25,6 +25,7 @@ from daemon.judge import Judge, Picture
 from daemon.kept_beats import KeptBeats
 from daemon.lines import Lines
 from daemon.link_watch import LinkWatch
+from daemon.mark_watch import MarkWatch
 from daemon.metrics import Metrics
 from daemon.opening_facts import opening_facts
 from daemon.pressure import CommitTimes
@@ -49,7 +50,12 @@ from trading.rolling import ReadyRoll
 
 log = structlog.get_logger()
 
-PICTURES = ("snapshots", "facts", "traces")  # not the account: its rows tell what a day began with
+PICTURES = (
+    "snapshots",
+    "mark_errors",
+    "facts",
+    "traces",
+)  # not the account: its rows tell what a day began with
 RARER_UNDER_PRESSURE = 10
 """Pictures are recorded so much more seldom while the disk does not keep up: room is kept for decisions."""
 
@@ -85,6 +91,7 @@ class Engine:
         kept = KeptBeats(reload.replay_beats, reload.replay_mb)
         self.traces = Traces(settings.traces_per_rule)
         self.judge = Judge(state, records, self.alerts, console, metrics, kept, self.traces)
+        self.marks = MarkWatch(state, records, metrics.marks)
         journal = RulesJournal(rules, rules_file, records, self.alerts, console)
         self.reload = Reload(journal, state, self.judge, reload, recorded)
         self.breaker = BreakerWatch(state, records, self.alerts, console, metrics, limits)
@@ -353,8 +360,7 @@ class Engine:
             if self._day is not None or state.day_start_nlv_usd is None:
                 state.day_start_nlv_usd = figures["nlv_usd"]
             self._day = today
-        quoted = dict.fromkeys((*state.lines.open_lines, *sorted(state.worker.take_seen())))
-        self.records.add_frame("snapshots", tables.snapshots(state.board.frame(now, quoted)))
+        self.marks.record(now)
         self._record_facts(picture)
         self.records.add_frame("traces", self.traces.take())
         self.records.add_frame("account", tables.account(state.account.account, figures, picture.market))

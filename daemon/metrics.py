@@ -5,6 +5,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from daemon.lake_metrics import LakeMetrics
 from daemon.link_metrics import LinkMetrics
 from daemon.loop_turns import LoopTurns
+from daemon.mark_metrics import MarkMetrics
 
 
 class Metrics:
@@ -51,4 +52,5 @@ class Metrics:
             "optiond_breaker_events", "Events that befell the breaker", ["event"], registry=registry
         )
         self.lake = LakeMetrics(registry)
+        self.marks = MarkMetrics(registry)
         self.nlv_usd = Gauge("optiond_nlv_usd", "Net liquidation value", registry=registry)

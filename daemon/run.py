@@ -48,6 +48,7 @@ from lake import Lake, LakeReader
 from ops.systemd import notify, watchdog_interval_s
 from options import BrokerError, LakeError, SettingsError
 from sync.line_budget import LineBudget
+from sync.marks import ModelTerms
 from sync.quote_board import QuoteBoard
 from sync.tables import LAKE_TABLES, Alert, Severity
 from trading.blackout import read_blackout
@@ -231,6 +232,7 @@ class Daemon:
             lines=LineBudget(sync.line_budget, reserve=sync.line_reserve, visits=sync.visit_lines),
             desk=Desk(broker, [read_blackout(text) for text in self._settings.broker.blackout]),
             roller=Roller(broker),
+            model=ModelTerms(sync.rate, sync.vol_within_s, sync.stickiness),
         )
         records = Records(LAKE_TABLES)
         text = self._settings.model_dump_json()
@@ -379,6 +381,7 @@ class Daemon:
                 "simulated": self._is_simulated,
             },
             "lines": {"used": broker.lines_used, "budget": state.lines.budget},
+            "marks": engine.marks.status(),
             "data_age_s": state.board.data_age_s(now),
             "beat": {"count": engine.beats, "last_ms": last_ms, "p99_ms": p99_ms},
             "loop": self._metrics.loop_turns.status(),

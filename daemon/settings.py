@@ -92,6 +92,10 @@ class SyncSettings(Strict):
     Of them `line_reserve` stay free for orders, and contracts that have no line of their own take turns on
     `visit_lines`.
 
+    Between visits of a line contracts are marked with `rate` (continuous, per year) and the volatility of
+    their last quote, if that is not older than `vol_within_s`; when the underlying gains one percent,
+    volatilities lose `stickiness` percent of themselves.
+
     `traces_per_rule`: so many of the moments when something else became of a rule are kept, shown, and
     written at most every `record_every_s`; 0: none.
     """
@@ -100,6 +104,9 @@ class SyncSettings(Strict):
     line_reserve: int = Field(default=8, ge=0, le=100)
     visit_lines: int = Field(default=10, ge=1, le=100)
     stale_after_s: float = Field(default=120.0, gt=0, le=3600)
+    rate: float = Field(default=0.04, ge=0, le=0.5)
+    vol_within_s: float = Field(default=3600.0, ge=0, le=86400)
+    stickiness: float = Field(default=0.0, ge=0, le=10)
     beat_s: float = Field(default=0.25, ge=0.05, le=10)
     record_every_s: float = Field(default=30.0, ge=1, le=3600)
     reconcile_every_s: float = Field(default=300.0, ge=10, le=86400)

@@ -122,6 +122,11 @@ _TABLES = (
             _float("underlying_price", "price of the underlying at that moment", "USD per share"),
             _time("quote_time", "when the broker sent the quote", "never quoted"),
             _text("quote_state", "live, modelled, stale or missing"),
+            _text(
+                "flags",
+                "what is wrong with the quote: crossed, locked, frozen, jump, parity, no_greeks",
+                "nothing, or nobody looked",
+            ),
             _int("volume", "traded that day", "not recorded", "contracts"),
             _int("open_interest", "open contracts; 0 often means not recorded", "not recorded", "contracts"),
             _text("source", "the folder or file that it was imported from", "quoted to this daemon"),

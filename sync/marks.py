@@ -2,64 +2,78 @@
 
 A contract that is quoted live is worth its mid. Of the others the price and the Greeks come from our own
 model: the underlying's live price, and the volatility that the contract's own last quote implied (sticky
-strike). Each figure says by its state how it was got; where one of its sources is missing or too old it
-is not known.
+strike). Each figure says by its state how it was got; where one of its sources is missing, too old or
+flagged it is not known.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from itertools import repeat
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from options import ConId, Contract, Greeks, Right, SecType
-from options.american import american
-from options.hours import closing
+from options.american import escrowed_american
+from options.hours import closing, trading_day
 from options.implied import solved_vol
-from sync.quote_board import STATES, Floats, QuoteBoard, QuoteState, epoch_us
-
-Bools = NDArray[np.bool_]
-Places = NDArray[np.intp]
+from sync.carry import YEAR_US, Dividends, ExDays, Pairs, Places, implied_paid
+from sync.mark_errors import MarkErrors, Visit
+from sync.quote_board import STATES, Floats, QuoteBoard, QuoteState, epoch_us, frame_of
+from sync.quote_flags import (
+    JUMP_S,
+    UNBELIEVABLE,
+    Bools,
+    Flag,
+    Flags,
+    flag_words,
+    is_frozen,
+    is_jump,
+    price_flags,
+)
 
 GREEKS = ("delta", "gamma", "theta", "vega")
 ANCHOR_AGAIN_S = 5.0
 """How often the volatility of a contract that is quoted all the time is taken anew."""
 PRICE_AGAIN_S = 60.0
 """How old a model price may be while its underlying stands still."""
-_YEAR_US = 365.0 * 86_400e6
-_LIVE, _MODELLED = (STATES.index(state) for state in (QuoteState.LIVE, QuoteState.MODELLED))
-
+PAIR_WITHIN_S = 900.0
+PAIR_MOVED = 0.005
+PAIR_WIDTH = 0.001
+"""Call and put imply dividends when both were quoted so lately, at prices of the underlying so near to each
+other (ratio), and so narrowly (both widths against that price)."""
+_LIVE, _MODELLED, _STALE = (
+    STATES.index(state) for state in (QuoteState.LIVE, QuoteState.MODELLED, QuoteState.STALE)
+)
 TERMS_DTYPE = np.dtype(
     [
         ("con_id", np.int64),
         ("underlying", np.intp),
+        ("series", np.intp),
         ("strike", np.float64),
         ("is_call", np.bool_),
         ("end", np.float64),
         ("tick", np.float64),
     ]
 )
+_NUMBERS = (
+    "vol", "seen", "mid", "mid_spot", "width", "paid", "price", *GREEKS, "spot", "priced", "jumped"
+)  # fmt: skip
 MARK_DTYPE = np.dtype(
-    [
-        ("vol", np.float64),
-        ("seen", np.float64),
-        ("width", np.float64),
-        ("price", np.float64),
-        *((name, np.float64) for name in GREEKS),
-        ("spot", np.float64),
-        ("priced", np.float64),
-        ("was_live", np.bool_),
-    ]
+    [*((name, np.float64) for name in _NUMBERS), ("flags", np.int64), ("was_live", np.bool_)]
 )
 
 
 @dataclass(frozen=True, slots=True)
 class ModelTerms:
-    """`rate` continuous, per year; a volatility older than `vol_within_s` makes no marks."""
+    """`rate` continuous, per year; a volatility older than `vol_within_s` makes no marks. When the underlying
+    gains a percent, volatilities lose `stickiness` percent of themselves (0: sticky strike)."""
 
     rate: float = 0.04
     vol_within_s: float = 3600.0
+    stickiness: float = 0.0
 
 
 MODEL = ModelTerms()
@@ -69,47 +83,67 @@ class Marks:
     """Marks of the contracts it was told of, brought up to date when the board or the time changed.
 
     `terms` (`TERMS_DTYPE`) are the option contracts, `marks` (`MARK_DTYPE`) what is known of them, row by
-    row: `vol` from the last quote, `seen` when that was (`epoch_us`), `width` of that quote; `price` and
-    Greeks by the model at the underlying's price `spot`, at `priced`. NaN for unknown.
+    row. Of the last good quote: `mid`, `width`, the underlying's price `mid_spot`, the volatility `vol` and
+    the dividends `paid` it was solved with, and `seen`, when. By the model at the underlying's price `spot`,
+    at `priced`: `price` and Greeks. Times are `epoch_us`, NaN is not known.
     """
 
     def __init__(self, board: QuoteBoard, model: ModelTerms = MODEL) -> None:
         self._board = board
         self.model = model
+        self.errors = MarkErrors()
+        self.dividends: Dividends | None = None
+        """Where dividends are announced; None: nowhere."""
         self._terms = np.zeros(0, TERMS_DTYPE)
         self._marks = np.zeros(0, MARK_DTYPE)
         self._con_ids: list[ConId] = []
         self._rows: dict[ConId, int] = {}
         self._symbols: dict[str, int] = {}
+        self._series: dict[tuple[str, date], int] = {}
+        self._pairs = np.zeros((0, 2), np.intp)
+        self._implied = np.zeros(0)
+        self._ex_days: tuple[date, ExDays] | None = None
         self._done: tuple[datetime, int] | None = None
         self._before = -np.inf
 
     def know(self, contracts: Iterable[Contract]) -> None:
         """Mark exactly these contracts from now on; what is known of those that stay is kept."""
         wanted = {c.con_id: c for c in contracts if c.sec_type is SecType.OPTION and c.expiry is not None}
-        marks = np.full(len(wanted), np.nan, MARK_DTYPE)
-        marks["was_live"] = False
-        terms = []
-        for row, (con_id, contract) in enumerate(wanted.items()):
-            known = self._rows.get(con_id)
-            if known is not None:
-                marks[row] = self._marks[known]
-            terms.append(self._terms_of(contract))
-        self._terms, self._marks = np.array(terms, TERMS_DTYPE), marks
-        self._con_ids = list(wanted)
+        marks = np.zeros(len(wanted), MARK_DTYPE)
+        for name in _NUMBERS:
+            marks[name] = np.nan
+        stay = [(row, self._rows[con_id]) for row, con_id in enumerate(wanted) if con_id in self._rows]
+        if stay:
+            to, kept = np.array(stay).T
+            marks[to] = self._marks[kept]
+        self._terms = np.array([self._terms_of(contract) for contract in wanted.values()], TERMS_DTYPE)
+        self._marks, self._con_ids = marks, list(wanted)
         self._rows = {con_id: row for row, con_id in enumerate(wanted)}
-        self._done = None
+        more = len(self._series) - len(self._implied)
+        self._implied = np.concatenate([self._implied, np.full(more, np.nan)])
+        self._pairs = self._find_pairs()
+        self._ex_days = self._done = None
 
     def _terms_of(self, contract: Contract) -> tuple[object, ...]:
         assert contract.expiry is not None
         return (
             contract.con_id,
             self._symbols.setdefault(contract.symbol, len(self._symbols)),
+            self._series.setdefault((contract.symbol, contract.expiry), len(self._series)),
             contract.strike,
             contract.right is Right.CALL,
             epoch_us(closing(contract.expiry)),
             contract.min_tick,
         )
+
+    def _find_pairs(self) -> Places:
+        """(row of the call, row of the put) of each strike that has both."""
+        of: dict[tuple[int, float], dict[bool, int]] = {}
+        columns = (self._terms[name].tolist() for name in ("series", "strike", "is_call"))
+        for row, (series, strike, is_call) in enumerate(zip(*columns, strict=True)):
+            of.setdefault((series, strike), {})[is_call] = row
+        found = [(pair[True], pair[False]) for pair in of.values() if len(pair) == 2]
+        return np.array(found, np.intp).reshape(-1, 2)
 
     # --- what it gives ---------------------------------------------------------------------------
 
@@ -117,23 +151,45 @@ class Marks:
         """As `QuoteBoard.figures`, with the model's values and the state `modelled` where they serve.
 
         There `current_mark` and `mark` are the model's price, `spread` is that of the last quote, and
-        `age_s` still tells how old that is.
+        `age_s` still tells how old that is. What is flagged is not known. `flags` are those of `Flag`.
         """
         self.remark(now)
         figures, states = self._board.figures(con_ids, now)
-        rows = np.fromiter((self._rows.get(con_id, -1) for con_id in con_ids), np.intp, len(con_ids))
-        places = np.flatnonzero((rows >= 0) & (states != _LIVE))
+        rows = np.fromiter(map(self._rows.get, con_ids, repeat(-1)), np.intp, len(con_ids))
+        flags = np.zeros(len(rows), np.int64)
+        known = rows >= 0
+        flags[known] = self._marks["flags"][rows[known]]
+        is_bad = (flags & UNBELIEVABLE) != 0
+        for name in ("current_mark", "spread", "iv", *GREEKS):
+            figures[name][is_bad] = np.nan
+        states[is_bad & (states == _LIVE)] = _STALE
+        places = np.flatnonzero(known & (states != _LIVE) & ~is_bad)
         marks = self._marks[rows[places]]
         serves = np.isfinite(marks["price"])
         at, marks = places[serves], marks[serves]
         figures["current_mark"][at] = figures["mark"][at] = marks["price"]
-        figures["spread"][at] = marks["width"]
-        figures["iv"][at] = marks["vol"]
-        figures["underlying_price"][at] = marks["spot"]
+        for name, source in (("spread", "width"), ("iv", "vol"), ("underlying_price", "spot")):
+            figures[name][at] = marks[source]
         for name in GREEKS:
             figures[name][at] = marks[name]
         states[at] = _MODELLED
-        return figures, states
+        return {**figures, "flags": flags.astype(np.float64)}, states
+
+    def frame(self, now: datetime, also: Iterable[ConId] = ()) -> pl.DataFrame:
+        """As `QuoteBoard.frame`, of all contracts it knows and of others `also`, with the `flags` in words
+        (null: none)."""
+        con_ids = list(dict.fromkeys([*self._con_ids, *also]))
+        figures, states = self.figures(con_ids, now)
+        words = [flag_words(flags) or None for flags in figures["flags"].astype(np.int64).tolist()]
+        return frame_of(con_ids, figures, states).with_columns(pl.Series("flags", words, pl.String))
+
+    def counts(self, now: datetime) -> tuple[dict[str, int], dict[str, int]]:
+        """How many contracts there are of each state, and with each flag."""
+        figures, states = self.figures(self._con_ids, now)
+        flags = figures["flags"].astype(np.int64)
+        found = np.bincount(states, minlength=len(STATES)).tolist()
+        flagged = {flag: int(((flags & flag) != 0).sum()) for flag in Flag}
+        return dict(zip(STATES, found, strict=True)), {flag_words(flag): n for flag, n in flagged.items()}
 
     def underlying_price(self, symbol: str, now: datetime) -> float | None:
         return self._board.underlying_price(symbol, now)
@@ -141,7 +197,7 @@ class Marks:
     def underlying_change(self, symbol: str, span: timedelta, now: datetime) -> float | None:
         return self._board.underlying_change(symbol, span, now)
 
-    # --- once per moment -------------------------------------------------------------------------
+    # --- when something changed ------------------------------------------------------------------
 
     def remark(self, now: datetime) -> None:
         """Take what was quoted since the last time, and price what moved."""
@@ -150,56 +206,147 @@ class Marks:
             return
         at, terms, marks = epoch_us(now), self._terms, self._marks
         quotes, states = self._board.figures(self._con_ids, now)
-        spots = self._spots(now)[terms["underlying"]]
+        spots, moved_usd = (each[terms["underlying"]] for each in self._underlyings(now))
         with np.errstate(all="ignore"):
             is_live = states == _LIVE
-            seen = self._to_anchor(quotes, is_live, spots, at)
+            self._price(spots, at)
+            marks["flags"] = self._flags(quotes, is_live, spots, moved_usd, at)
+            is_good = is_live & ((marks["flags"] & UNBELIEVABLE) == 0)
+            seen = self._to_anchor(quotes, is_good, spots, at)
             if seen.size:
-                self._anchor(seen, quotes, spots[seen], at)
-            self._price(is_live, spots, at)
-        marks["was_live"] = is_live
+                self._measure(seen, quotes, now)
+                self._anchor(seen, {name: values[seen] for name, values in quotes.items()}, spots[seen], now)
+        marks["jumped"][is_good] = np.nan
+        marks["was_live"] = is_good
         self._done, self._before = done, at
 
-    def _spots(self, now: datetime) -> Floats:
-        """The underlyings' prices, NaN where not live."""
+    def _underlyings(self, now: datetime) -> tuple[Floats, Floats]:
+        """The underlyings' prices, and how far they are from the last close; NaN where not live."""
         prices = [self._board.underlying_price(symbol, now) for symbol in self._symbols]
-        return np.array(prices, np.float64)
+        spots = np.array(prices, np.float64)
+        days = [self._board.underlying_change(symbol, timedelta(days=1), now) for symbol in self._symbols]
+        change = np.array(days, np.float64)
+        return spots, spots - spots / (1.0 + change)
 
-    def _to_anchor(self, quotes: dict[str, Floats], is_live: Bools, spots: Floats, at: int) -> Places:
+    def _flags(
+        self, quotes: dict[str, Floats], is_live: Bools, spots: Floats, moved_usd: Floats, at: int
+    ) -> Flags:
+        marks, terms = self._marks, self._terms
+        flags = price_flags(quotes, is_live, terms["strike"], terms["is_call"], spots)
+        flags[is_frozen(quotes, is_live, marks["price"], terms["tick"])] |= Flag.FROZEN
+        # A line that was believed a moment ago is followed wherever it goes, and so is what has stood.
+        jumps = is_live & is_jump(quotes, marks["price"], moved_usd, terms["tick"]) & ~marks["was_live"]
+        since = np.where(jumps, np.fmin(marks["jumped"], at), np.where(is_live, np.nan, marks["jumped"]))
+        has_stood = is_live & (at - since >= JUMP_S * 1e6)
+        flags[np.isfinite(since) & ~has_stood] |= Flag.JUMP
+        marks["jumped"] = since
+        return flags
+
+    def _to_anchor(self, quotes: dict[str, Floats], is_good: Bools, spots: Floats, at: int) -> Places:
         """Contracts quoted since the last time, so that quote and underlying are of one moment: those that
-        were not live before, and of the others those whose volatility is some seconds old."""
+        were not live before, and of the others those whose volatility is some seconds old. A contract that
+        nobody bids for has the broker's volatility."""
         marks = self._marks
+        unbid = np.isnan(quotes["bid_now"]) & np.isfinite(quotes["ask_now"]) & np.isfinite(quotes["iv"])
         is_new = ~marks["was_live"] | ~(at - marks["seen"] < ANCHOR_AGAIN_S * 1e6)
-        heard = quotes["quote_time"] >= self._before
-        return np.flatnonzero(is_live & is_new & heard & np.isfinite(spots) & (self._terms["end"] > at))
+        since = at - quotes["age_s"] * 1e6
+        heard = ((since >= self._before) & ~(since <= marks["seen"])) | np.isfinite(marks["jumped"])
+        can = np.isfinite(spots) & (self._terms["end"] > at)
+        return np.flatnonzero((is_good | unbid) & is_new & heard & can)
 
-    def _anchor(self, rows: Places, quotes: dict[str, Floats], spots: Floats, at: int) -> None:
-        """Take the volatility that the quotes imply; the broker's where none gives their mid."""
+    def _measure(self, seen: Places, quotes: dict[str, Floats], now: datetime) -> None:
+        """Of the visits among `seen`, the model's error."""
         marks = self._marks
-        start = np.where(np.isfinite(marks["vol"][rows]), marks["vol"][rows], quotes["iv"][rows])
-        vol = solved_vol(lambda vols: self._worth(rows, spots, vols, at), quotes["mark"][rows], start)
-        vol = np.where(np.isfinite(vol), vol, quotes["iv"][rows])
-        marks["vol"][rows], marks["seen"][rows] = vol, np.where(np.isfinite(vol), at, np.nan)
-        marks["width"][rows] = quotes["spread"][rows]
+        is_visit = np.isfinite(marks["price"]) & np.isfinite(quotes["current_mark"]) & ~marks["was_live"]
+        rows = seen[is_visit[seen]]
+        at = epoch_us(now)
+        self.errors.add(
+            Visit(
+                int(self._terms["con_id"][row]),
+                now,
+                float(marks["price"][row]),
+                float(quotes["current_mark"][row]),
+                float(self._terms["tick"][row]),
+                float(marks["delta"][row]),
+                None if np.isnan(quotes["delta"][row]) else float(quotes["delta"][row]),
+                float(marks["vol"][row]),
+                (at - float(marks["seen"][row])) / 1e6,
+            )
+            for row in rows.tolist()
+        )
+
+    def _anchor(self, rows: Places, quotes: dict[str, Floats], spots: Floats, now: datetime) -> None:
+        """Take the volatility that the quotes imply; the broker's where none gives their mid."""
+        marks, terms, at = self._marks, self._terms[rows], epoch_us(now)
+        mid = quotes["current_mark"]
+        marks["mid"][rows], marks["mid_spot"][rows] = mid, spots
+        marks["width"][rows], marks["seen"][rows] = quotes["spread"], at
+        self._imply_paid(rows, now)
+        implied, announced = self._implied[terms["series"]], self._announced(now).paid(at, self.model.rate)
+        paid = np.where(np.isfinite(implied), implied, announced[terms["series"]])
+        start = np.where(np.isfinite(marks["vol"][rows]), marks["vol"][rows], quotes["iv"])
+        vol = solved_vol(lambda vols: self._worth(rows, spots, vols, paid, now), mid, start)
+        vol = np.where(np.isfinite(vol), vol, quotes["iv"])
+        marks["vol"][rows], marks["paid"][rows] = vol, paid
+        marks["seen"][rows] = np.where(np.isfinite(vol), at, np.nan)
         marks["priced"][rows] = np.nan
 
-    def _price(self, is_live: Bools, spots: Floats, at: int) -> None:
-        """Price those that are not live, where the underlying moved or time passed."""
+    def _imply_paid(self, rows: Places, now: datetime) -> None:
+        """Take the dividends that calls and puts of one strike imply, of series with one just quoted: the
+        median over a series' pairs."""
+        marks, terms, at = self._marks, self._terms, epoch_us(now)
+        if not len(self._pairs):
+            return
+        calls, puts = self._pairs[np.isin(self._pairs, rows).any(axis=1)].T
+        spot = marks["mid_spot"][calls]
+        near = np.abs(np.log(terms["strike"][calls] / spot)) < 0.05
+        near &= np.abs(marks["mid_spot"][puts] / spot - 1.0) < PAIR_MOVED
+        near &= marks["width"][calls] + marks["width"][puts] < PAIR_WIDTH * spot
+        near &= at - np.fmin(marks["seen"][calls], marks["seen"][puts]) < PAIR_WITHIN_S * 1e6
+        calls, puts = calls[near], puts[near]
+        if not calls.size:
+            return
+        series, vol = terms["series"][calls], marks["vol"][calls]
+        pairs = Pairs(
+            terms["strike"][calls],
+            (terms["end"][calls] - at) / YEAR_US,
+            marks["mid"][calls],
+            marks["mid_spot"][calls],
+            marks["mid"][puts],
+            marks["mid_spot"][puts],
+            np.where(np.isfinite(vol), vol, 0.3),
+        )
+        announced = self._announced(now).paid(at, self.model.rate)[series]
+        found = implied_paid(pairs, self.model.rate, announced)
+        for each in np.unique(series[np.isfinite(found)]).tolist():
+            self._implied[each] = np.nanmedian(found[series == each])
+
+    def _announced(self, now: datetime) -> ExDays:
+        today = trading_day(now)
+        if self._ex_days is None or self._ex_days[0] != today:
+            self._ex_days = today, ExDays.of(list(self._series), self.dividends, today)
+        return self._ex_days[1]
+
+    def _price(self, spots: Floats, at: int) -> None:
+        """Price what has a volatility, where the underlying moved or time passed."""
         marks = self._marks
-        can = ~is_live & (at - marks["seen"] <= self.model.vol_within_s * 1e6)
+        can = at - marks["seen"] <= self.model.vol_within_s * 1e6
         can &= np.isfinite(spots) & (self._terms["end"] > at)
         marks["price"][~can] = np.nan
         moved = (marks["spot"] != spots) | ~(at - marks["priced"] < PRICE_AGAIN_S * 1e6)
         rows = np.flatnonzero(can & (moved | np.isnan(marks["price"])))
         if not rows.size:
             return
-        worth = self._worth(rows, spots[rows], marks["vol"][rows], at)
+        now = datetime.fromtimestamp(at / 1e6, UTC)
+        vols = marks["vol"][rows] * (spots[rows] / marks["mid_spot"][rows]) ** -self.model.stickiness
+        worth = self._worth(rows, spots[rows], vols, marks["paid"][rows], now)
         marks["price"][rows] = worth.price
         for name in GREEKS:
             marks[name][rows] = getattr(worth, name)
         marks["spot"][rows], marks["priced"][rows] = spots[rows], at
 
-    def _worth(self, rows: Places, spots: Floats, vols: Floats, at: int) -> Greeks:
-        terms = self._terms[rows]
-        years = (terms["end"] - at) / _YEAR_US
-        return american(spots, terms["strike"], years, vols, terms["is_call"], self.model.rate)
+    def _worth(self, rows: Places, spots: Floats, vols: Floats, paid: Floats, now: datetime) -> Greeks:
+        terms, at, rate = self._terms[rows], epoch_us(now), self.model.rate
+        years = (terms["end"] - at) / YEAR_US
+        chances = self._announced(now).chances(terms["series"], vols, at, rate)
+        return escrowed_american(spots, terms["strike"], years, vols, terms["is_call"], rate, paid, chances)

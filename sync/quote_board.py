@@ -4,7 +4,7 @@ Prices are kept as the broker reported them, each with the moment it arrived. A 
 it is two-sided, uncrossed, real-time and fresh; everything else is for display, never for a decision.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -44,9 +44,10 @@ FRAME_SCHEMA = pl.Schema(
 # One contract's row of figures; times are `epoch_us`.
 _FIGURES = (
     "bid", "ask", "quote_time", "last", "iv", "delta", "gamma", "theta", "vega", "underlying_price",
-    "heard", "live_from", "model_from",
+    "heard", "live_from", "model_from", "bid_now", "ask_now", "close",
 )  # fmt: skip
 _MODEL = ("iv", "delta", "gamma", "theta", "vega", "underlying_price")
+_AS_HEARD = ("bid", "ask", "last", "quote_time", "bid_now", "ask_now", "close")
 _NEVER_QUOTED = 0  # the row that stays unknown
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -125,6 +126,7 @@ class _Entry:
     def figures(self) -> tuple[float | None, ...]:
         """The entry as `_FIGURES`."""
         quote, known = self.quote, self.known
+        is_now = self.received is not None and quote.is_live
         return (
             known.bid if known else None,
             known.ask if known else None,
@@ -139,6 +141,9 @@ class _Entry:
             _us(self.heard),
             _us(self.live_from),
             _us(self.model_from),
+            quote.bid if is_now else None,
+            quote.ask if is_now else None,
+            quote.close,
         )
 
 
@@ -269,18 +274,14 @@ class QuoteBoard:
         """
         wanted = list(self._entries if con_ids is None else con_ids)
         figures, states = self.figures(wanted, now)
-        columns = [
-            pl.Series("con_id", wanted, pl.Int64),
-            *(pl.Series(name, values, nan_to_null=True) for name, values in figures.items()),
-            pl.Series("quote_state", [STATES[state] for state in states.tolist()], pl.String),
-        ]
-        times = pl.col("quote_time").cast(pl.Int64).cast(FRAME_SCHEMA["quote_time"])
-        return pl.DataFrame(columns).with_columns(times).select(FRAME_SCHEMA.names())
+        return frame_of(wanted, figures, states)
 
     def figures(self, con_ids: Sequence[ConId], now: datetime) -> tuple[dict[str, Floats], NDArray[np.int64]]:
         """The numbers of `frame` by name, and of each quote the place of its state in `STATES`.
 
-        Shape (n_con_ids,), in that order, repetitions included. `quote_time` is `epoch_us`.
+        Shape (n_con_ids,), in that order, repetitions included. `quote_time` is `epoch_us`. Besides there
+        are `bid_now` and `ask_now`, the sides of the latest quote however little they make sense, and
+        `close`, the last close.
         """
         rows = np.fromiter(map(self._rows.get, con_ids, repeat(_NEVER_QUOTED)), np.intp, len(con_ids))
         of = dict(zip(_FIGURES, self._figures[rows].T, strict=True))
@@ -289,7 +290,7 @@ class QuoteBoard:
         mark = 0.5 * (of["bid"] + of["ask"])
         shown = np.where(np.isnan(mark), STATES.index(QuoteState.MISSING), STATES.index(QuoteState.STALE))
         figures = {
-            **{name: of[name] for name in ("bid", "ask", "last", "quote_time")},
+            **{name: of[name] for name in _AS_HEARD},
             **{name: np.where(has_model, of[name], np.nan) for name in _MODEL},
             "mark": mark,
             "current_mark": np.where(is_live, mark, np.nan),
@@ -302,6 +303,20 @@ class QuoteBoard:
         """Seconds since the last message about any contract; None before the first and after `forget`."""
         times = [entry.received for entry in self._entries.values() if entry.received is not None]
         return (now - max(times)).total_seconds() if times else None
+
+
+def frame_of(
+    con_ids: Sequence[ConId], figures: Mapping[str, Floats], states: NDArray[np.int64]
+) -> pl.DataFrame:
+    """The figures of these contracts as `FRAME_SCHEMA`."""
+    names = [name for name in FRAME_SCHEMA if name in figures]
+    columns = [
+        pl.Series("con_id", con_ids, pl.Int64),
+        *(pl.Series(name, figures[name], nan_to_null=True) for name in names),
+        pl.Series("quote_state", [STATES[state] for state in states.tolist()], pl.String),
+    ]
+    times = pl.col("quote_time").cast(pl.Int64).cast(FRAME_SCHEMA["quote_time"])
+    return pl.DataFrame(columns).with_columns(times).select(FRAME_SCHEMA.names())
 
 
 def is_two_sided(quote: QuoteChanged) -> bool:

@@ -16,6 +16,7 @@ from lake.tables import TABLES
 from options import ConId, Contract
 from rules.facts import CATALOGUE
 from sync.executions import Fill
+from sync.mark_errors import MARK_ERRORS_TABLE
 from sync.position import PositionEvent
 from sync.reconciliation import Difference
 
@@ -74,6 +75,7 @@ LAKE_TABLES: Mapping[str, TableSchema] = MappingProxyType(
         "facts": FACTS_TABLE,
         "traces": TRACES_TABLE,
         "underlying_days": UNDERLYING_DAYS_TABLE,
+        "mark_errors": MARK_ERRORS_TABLE,
     }
 )
 """All tables of the lake: its own, `facts` with one column per fact of the rules' catalogue, and what the
@@ -127,7 +129,7 @@ def strategies(events: Iterable[PositionEvent]) -> pl.DataFrame:
 
 
 def snapshots(board_frame: pl.DataFrame) -> pl.DataFrame:
-    """`QuoteBoard.frame` as it is kept: prices of the last sane quote, with its time and state."""
+    """`Marks.frame` as it is kept: sides of the last sane quote, with its time; mark and state of now."""
     return board_frame.select(name for name in TABLES["snapshots"].row if name in board_frame.columns)
 
 

@@ -53,6 +53,7 @@ class Market:
         self.say(contract.con_id, price - 0.025, price + 0.025, now)
         self.marks.remark(now)
         self.board.release([contract.con_id])
+        self.marks.remark(now)
 
     def mark(self, contract: Contract, now: datetime) -> tuple[str, dict[str, float]]:
         figures, states = self.marks.figures([contract.con_id], now)
