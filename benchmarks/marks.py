@@ -75,7 +75,7 @@ def visited_account() -> tuple[QuoteBoard, Marks, list[Contract]]:
 
 
 def measured(rounds: int, prepare: Callable[[datetime], None], marks: Marks, ids: list[ConId]) -> list[float]:
-    """Milliseconds of processor time of `figures` on each round, sorted; `prepare` tells the board what is new."""
+    """Milliseconds of processor time of `figures` on each round, sorted; `prepare` tells what is new."""
     times, now = [], NOW
     for _ in range(rounds):
         now += timedelta(seconds=0.25)

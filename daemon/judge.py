@@ -99,6 +99,7 @@ class Judge:
             self._columns = position_columns(state.positions.positions)
             self._columns_revision = state.positions.revision
             state.marks.know(leg.contract for held in state.positions.positions for leg in held.legs)
+        state.marks.dividends = state.almanac.calendar.dividends
         vix = state.board.underlying_price(VIX, now)
         figures = state.account.figures(now)
         page = state.almanac.page(self._columns.underlyings, now)

@@ -102,7 +102,7 @@ class Marks:
         self._series: dict[tuple[str, date], int] = {}
         self._pairs = np.zeros((0, 2), np.intp)
         self._implied = np.zeros(0)
-        self._ex_days: tuple[date, ExDays] | None = None
+        self._ex_days: tuple[tuple[date, Dividends | None], ExDays] | None = None
         self._done: tuple[datetime, int] | None = None
         self._before = -np.inf
 
@@ -322,9 +322,9 @@ class Marks:
             self._implied[each] = np.nanmedian(found[series == each])
 
     def _announced(self, now: datetime) -> ExDays:
-        today = trading_day(now)
-        if self._ex_days is None or self._ex_days[0] != today:
-            self._ex_days = today, ExDays.of(list(self._series), self.dividends, today)
+        of = trading_day(now), self.dividends
+        if self._ex_days is None or self._ex_days[0] != of:
+            self._ex_days = of, ExDays.of(list(self._series), self.dividends, of[0])
         return self._ex_days[1]
 
     def _price(self, spots: Floats, at: int) -> None:
