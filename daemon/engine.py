@@ -146,6 +146,7 @@ class Engine:
             self.picture, intents = await self.judge.judge(self.rules.book, now)
             intents += await self._continue_rolls(now)
             if self._dirty and self._record_due(self.picture, now):
+                await self.marks.record(now)
                 self._record(self.picture, now)
             elif self.judge.decided_on:
                 self._record_facts(self.picture, self.judge.decided_on)
@@ -360,7 +361,6 @@ class Engine:
             if self._day is not None or state.day_start_nlv_usd is None:
                 state.day_start_nlv_usd = figures["nlv_usd"]
             self._day = today
-        self.marks.record(now)
         self._record_facts(picture)
         self.records.add_frame("traces", self.traces.take())
         self.records.add_frame("account", tables.account(state.account.account, figures, picture.market))
@@ -378,6 +378,7 @@ class Engine:
             # What was refused was decided on other facts than those of now, so it gets a seq of its own.
             can_write = not self.lake_refusal or await self._commit(now)
             if can_write and self.state.has_picture and self.picture is not None:
+                await self.marks.record(now)
                 self._record(self.judge.look(now), now)
             await self._commit(now)
 

@@ -1,13 +1,17 @@
 """How the marks are doing: how they were got, what is flagged, how wrong the model is; told and recorded."""
 
+import asyncio
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
+
+import polars as pl
 
 from daemon.account_state import AccountState
 from daemon.mark_metrics import MarkMetrics
 from daemon.records import Records
 from sync import tables
+from sync.mark_errors import ErrorFigures
 
 NAN = float("nan")
 
@@ -26,13 +30,12 @@ class MarkWatch:
         """As last recorded: contracts by state, flagged ones, median errors; for the control API."""
         return self._status
 
-    def record(self, now: datetime) -> None:
-        state, metrics, marks = self._state, self._metrics, self._state.marks
-        frame = marks.frame(now, [*state.lines.open_lines, *sorted(state.worker.take_seen())])
+    async def record(self, now: datetime) -> None:
+        """In a thread: thousands of contracts take more than the loop may be kept."""
+        frame, states, flags, errors = await asyncio.to_thread(self._look, now)
+        metrics = self._metrics
         self._records.add_frame("snapshots", tables.snapshots(frame))
-        self._records.add_frame("mark_errors", marks.errors.take())
-        states, flags = marks.counts(now)
-        errors = marks.errors.figures()
+        self._records.add_frame("mark_errors", self._state.marks.errors.take())
         self._status = {"contracts": states, "flagged": flags, "errors": asdict(errors)}
         for name, count in states.items():
             metrics.contracts.labels(name).set(count)
@@ -47,3 +50,8 @@ class MarkWatch:
             (metrics.within, errors.within),
         ):
             gauge.set(NAN if value is None else value)
+
+    def _look(self, now: datetime) -> tuple[pl.DataFrame, dict[str, int], dict[str, int], ErrorFigures]:
+        state, marks = self._state, self._state.marks
+        frame = marks.frame(now, [*state.lines.open_lines, *sorted(state.worker.take_seen())])
+        return frame, *marks.counts(now), marks.errors.figures()
