@@ -104,7 +104,7 @@ class Judge:
         figures = state.account.figures(now)
         page = state.almanac.page(self._columns.underlyings, now)
         facts = facts_frame(self._columns, state.marks, figures, vix, now, page)
-        display = display_facts(self._columns, state.marks, now)
+        display = display_facts(self._columns, state.marks, now, page, state.account.age_s(now))
         return Picture(now, facts, display, book_facts(facts, figures, vix, page))
 
     async def judge(self, book: Rulebook, now: datetime) -> tuple[Picture, list[Intent]]:

@@ -11,6 +11,7 @@ from lake import LakeReader
 from options import LakeError, RuleError
 from rules import CATALOGUE, FACTS, Fact
 from rules.explanation_text import shown_value
+from rules.facts import AGE_OF, SOURCES, Source
 from rules.problem import did_you_mean
 from rules.schema import HOW_TO_WRITE, as_json, rules_schema, series_schema
 
@@ -100,6 +101,7 @@ def _print_one(fact: Fact, now: _Now) -> int:
         "values": ", ".join(fact.values),
         "scope": fact.scope,
         "computed": fact.computed,
+        "made of": ", ".join(SOURCES[fact.name]),
         "unknown": f"an alert after {fact.stale_after_s:g} s",
     }
     for key, text in said.items():
@@ -109,9 +111,33 @@ def _print_one(fact: Fact, now: _Now) -> int:
         print(f"  now       {now.missing}")
         return 0
     print(f"at {now.time} New York")
+    ages = _ages(fact, now)
     for position, value in _values(fact, now).items():
-        print(f"  {position}  {_shown(fact, value)}")
+        known = {source: age for source, age in ages[position].items() if age is not None}
+        told = ", ".join(f"{source} {_shown_age(source, age)}" for source, age in known.items())
+        print(f"  {position}  {_shown(fact, value)}{f'  ({told})' if told else ''}")
     return 0
+
+
+def _ages(fact: Fact, now: _Now) -> dict[str, dict[Source, float | None]]:
+    """How old what it is made of was then, by position; "book": the oldest of all. None = not known."""
+    aged = [source for source in SOURCES[fact.name] if source in AGE_OF]
+    ages = {
+        position: {source: row[AGE_OF[source]] for source in aged}
+        for position, row in (now.rows or {}).items()
+    }
+    if fact.scope != "book" or not ages:
+        return ages
+    return {"book": {source: _oldest([each[source] for each in ages.values()]) for source in aged}}
+
+
+def _oldest(ages: list[float | None]) -> float | None:
+    known = [age for age in ages if age is not None]
+    return max(known) if len(known) == len(ages) else None
+
+
+def _shown_age(source: Source, age: float) -> str:
+    return f"{age:.0f} d old" if AGE_OF[source].endswith("_days") else f"{age:.1f} s old"
 
 
 def _data(fact: Fact, now: _Now) -> dict[str, Any]:
@@ -123,7 +149,9 @@ def _data(fact: Fact, now: _Now) -> dict[str, Any]:
         "computed": fact.computed,
         "stale_after_s": fact.stale_after_s,
         "values": list(fact.values),
+        "made_of": [str(source) for source in SOURCES[fact.name]],
         "tracked": fact.tracked,
         "time": now.time or None,
         "now": _values(fact, now),
+        "ages": _ages(fact, now),
     }

@@ -19,6 +19,7 @@ from lake import LEDGER, TableSchema
 from rules import CATALOGUE
 from rules.breaker import MODES, described
 from rules.breaker.table import MODE_MEANING
+from rules.facts import SOURCES
 from rules.schema import RULE_KEYS, TEST_KEYS, as_json, rules_schema, series_schema
 from sync.tables import LAKE_TABLES
 
@@ -74,8 +75,15 @@ def main() -> int:
 
 
 def _facts() -> str:
-    rows = ((f"`{fact.name}`", str(fact.unit), fact.scope, fact.meaning, fact.computed) for fact in CATALOGUE)
-    return _table(("fact", "unit", "scope", "meaning", "computed"), rows)
+    rows = (
+        (f"`{fact.name}`", str(fact.unit), fact.scope, fact.meaning, fact.computed, _made_of(fact.name))
+        for fact in CATALOGUE
+    )
+    return _table(("fact", "unit", "scope", "meaning", "computed", "made of"), rows)
+
+
+def _made_of(fact: str) -> str:
+    return ", ".join(SOURCES[fact])
 
 
 def _breaker() -> str:

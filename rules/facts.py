@@ -272,6 +272,47 @@ _BOOK = (
     _book_count("book_positions_one_underlying", "most positions on one underlying", "max of counts"),
 )
 
+
+class Source(StrEnum):
+    """What a fact is made of; how old that is stands beside the facts, in the column of `AGE_OF`."""
+
+    HOLDINGS = "holdings"  # told with every change
+    QUOTES = "quotes of the legs"
+    UNDERLYING = "price of the underlying"
+    VIX = "VIX"
+    ACCOUNT = "account figures"
+    HISTORY = "daily history"
+    CALENDAR = "calendar"
+
+
+AGE_OF: dict[Source, str] = {
+    Source.QUOTES: "quote_age",
+    Source.UNDERLYING: "underlying_age_s",
+    Source.VIX: "vix_age_s",
+    Source.ACCOUNT: "account_age_s",
+    Source.HISTORY: "history_age_days",
+    Source.CALENDAR: "calendar_age_days",
+}
+
+_MADE_OF: dict[tuple[Source, ...], str] = {
+    (Source.HOLDINGS,): "structure strategy underlying lots positions_same_underlying net_credit_usd "
+    "max_profit_usd max_loss_usd dte days_held book_positions book_positions_one_underlying",
+    (Source.QUOTES,): "profit profit_usd peak_profit market_value_usd delta gamma theta vega theta_usd "
+    "vega_usd iv iv_change quote_age spread_pct quote_state book_theta_usd book_vega_usd",
+    (Source.QUOTES, Source.UNDERLYING): "delta_usd gamma_usd extrinsic book_delta_usd book_gamma_usd",
+    (Source.UNDERLYING,): "underlying_price underlying_change_1h underlying_change_1d short_strike_distance",
+    (Source.VIX,): "vix vix_change regime",
+    (Source.ACCOUNT,): "book_buying_power_used",
+    (Source.HOLDINGS, Source.ACCOUNT): "buying_power_used book_concentration",
+    (Source.HISTORY,): "iv_rank iv_percentile",
+    (Source.CALENDAR,): "days_to_earnings days_to_ex_dividend",
+    (Source.QUOTES, Source.UNDERLYING, Source.HISTORY): "book_var_usd",
+}
+SOURCES: dict[str, tuple[Source, ...]] = {
+    name: sources for sources, names in _MADE_OF.items() for name in names.split()
+}
+"""What each fact of the catalogue is made of."""
+
 CATALOGUE: tuple[Fact, ...] = (
     *_IDENTITY,
     *_PROFIT,

@@ -40,6 +40,10 @@ class AccountBoard:
         """The link is gone: figures are unknown until they are reported again."""
         self._updated = None
 
+    def age_s(self, now: datetime) -> float | None:
+        """Seconds since the last report; None when there is none."""
+        return None if self._updated is None else (now - self._updated).total_seconds()
+
     def figures(self, now: datetime) -> dict[str, float | None]:
         """Every name of `FIGURES`; all None once the last report is older than the limit."""
         fresh = self._updated is not None and now - self._updated <= self._stale_after

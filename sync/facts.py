@@ -62,8 +62,14 @@ DISPLAY_SCHEMA = pl.Schema(
         "last_market_value_usd": pl.Float64(),
         "last_profit_usd": pl.Float64(),
         "last_profit": pl.Float64(),
+        "underlying_age_s": pl.Float64(),
+        "vix_age_s": pl.Float64(),
+        "account_age_s": pl.Float64(),
+        "history_age_days": pl.Float64(),
+        "calendar_age_days": pl.Float64(),
     }
 )
+VIX = "VIX"
 BY_THE_DAY = ("iv_rank", "iv_percentile", "days_to_earnings", "days_to_ex_dividend")
 EXPOSED = ("delta_usd", "gamma_usd", "vega_usd")
 QUOTED = ("market_value_usd", "short_strike_distance", "extrinsic", "quote_age")
@@ -168,18 +174,49 @@ def facts_frame(
     return _frame(columns.names.hstack([states]), figures, FACTS_SCHEMA)
 
 
-def display_facts(columns: PositionColumns, board: Quotes, now: datetime) -> pl.DataFrame:
-    """Money at the last sane quotes, for the eye only; never given to rules.
+def display_facts(
+    columns: PositionColumns,
+    board: Quotes,
+    now: datetime,
+    page: AlmanacPage | None = None,
+    account_age_s: float | None = None,
+) -> pl.DataFrame:
+    """Money at the last sane quotes, and how old the sources are: for the eye only, never given to rules.
 
-    One row per position, schema `DISPLAY_SCHEMA`; null when a leg never had a sane quote. The fact
-    `quote_state` says how good they are.
+    One row per position, schema `DISPLAY_SCHEMA`; null when a leg never had a sane quote, and when nothing
+    was ever heard from a source. The facts `quote_state` and `quote_age` tell of the legs' quotes.
     """
     held, legs = columns.positions, columns.legs
     quotes, _ = board.figures(legs["con_id"].tolist(), now)
     with np.errstate(all="ignore"):
         value_usd = np.add.reduceat(legs["shares"] * quotes["mark"], held["first_leg"])
         profit = {f"last_{name}": values for name, values in _profit(held, value_usd).items()}
-    return _frame(columns.names, {"last_market_value_usd": value_usd, **profit}, DISPLAY_SCHEMA)
+    ages = _ages(columns, board, now, page, account_age_s)
+    return _frame(columns.names, {"last_market_value_usd": value_usd, **profit, **ages}, DISPLAY_SCHEMA)
+
+
+def _ages(
+    columns: PositionColumns,
+    board: Quotes,
+    now: datetime,
+    page: AlmanacPage | None,
+    account_age_s: float | None,
+) -> dict[str, Floats]:
+    """How old each source is, per position; NaN where nothing was ever heard from it."""
+    of = columns.positions["underlying"]
+    prices = np.array([board.underlying_age_s(symbol, now) for symbol in columns.underlyings], float)
+    no_day = np.full(len(columns.underlyings), np.nan)
+    history = no_day if page is None else page.daily["iv_age_days"]
+    of_all = {
+        "vix_age_s": board.underlying_age_s(VIX, now),
+        "account_age_s": account_age_s,
+        "calendar_age_days": None if page is None else page.calendar_age_days,
+    }
+    return {
+        "underlying_age_s": prices[of],
+        "history_age_days": history[of],
+        **{name: np.full(len(of), np.nan if age is None else age) for name, age in of_all.items()},
+    }
 
 
 def book_facts(

@@ -197,6 +197,9 @@ class Marks:
     def underlying_change(self, symbol: str, span: timedelta, now: datetime) -> float | None:
         return self._board.underlying_change(symbol, span, now)
 
+    def underlying_age_s(self, symbol: str, now: datetime) -> float | None:
+        return self._board.underlying_age_s(symbol, now)
+
     # --- when something changed ------------------------------------------------------------------
 
     def remark(self, now: datetime) -> None:

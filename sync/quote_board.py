@@ -49,6 +49,7 @@ _FIGURES = (
 _MODEL = ("iv", "delta", "gamma", "theta", "vega", "underlying_price")
 _AS_HEARD = ("bid", "ask", "last", "quote_time", "bid_now", "ask_now", "close")
 _NEVER_QUOTED = 0  # the row that stays unknown
+_NO_CONTRACT = ConId(0)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -78,6 +79,8 @@ class Quotes(Protocol):
     def underlying_price(self, symbol: str, now: datetime) -> float | None: ...
 
     def underlying_change(self, symbol: str, span: timedelta, now: datetime) -> float | None: ...
+
+    def underlying_age_s(self, symbol: str, now: datetime) -> float | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,6 +251,12 @@ class QuoteBoard:
         """USD per share (points for VIX); None when the symbol is not watched or not fresh."""
         con_id = self._watched.get(symbol)
         return None if con_id is None else self.price(con_id, now)
+
+    def underlying_age_s(self, symbol: str, now: datetime) -> float | None:
+        """Seconds since something was last heard of its price; None when nothing ever was."""
+        entry = self._entries.get(self._watched.get(symbol, _NO_CONTRACT))
+        heard = None if entry is None else entry.quote.quote_time or entry.received
+        return None if heard is None else (now - heard).total_seconds()
 
     def underlying_change(self, symbol: str, span: timedelta, now: datetime) -> float | None:
         """Relative change against the price `span` ago (-0.03 = three percent down).

@@ -14,7 +14,7 @@ from broker.events import HoldingChanged, OrderChanged
 from lake.schemas import TIME, Column, TableSchema, facts_table
 from lake.tables import TABLES
 from options import ConId, Contract
-from rules.facts import CATALOGUE
+from rules.facts import AGE_OF, CATALOGUE, Source
 from sync.executions import Fill
 from sync.mark_errors import MARK_ERRORS_TABLE
 from sync.position import PositionEvent
@@ -30,6 +30,17 @@ FACTS_TABLE = facts_table(
         Column("last_market_value_usd", pl.Float64(), f"market_value_usd {_SHOWN}", "USD", "never quoted"),
         Column("last_profit_usd", pl.Float64(), f"profit_usd {_SHOWN}", "USD", "never quoted"),
         Column("last_profit", pl.Float64(), f"profit {_SHOWN}", "ratio", "never quoted"),
+        *(
+            Column(
+                column,
+                pl.Float64(),
+                f"age of a source: {source}",
+                column.rpartition("_")[2],
+                "nothing heard yet",
+            )
+            for source, column in AGE_OF.items()
+            if source is not Source.QUOTES  # a fact itself
+        ),
     ]
 )
 TRACES_TABLE = TableSchema(

@@ -25,6 +25,7 @@ LATEST_MOVE = timedelta(days=10)
 """How a market moves changes slowly, but not so slowly that moves of last month say it."""
 
 Floats = NDArray[np.float64]
+Days = NDArray[np.int64]
 Row = dict[str, str | date | float | None]
 
 
@@ -39,26 +40,31 @@ class IvPlace:
 
 @dataclass(slots=True)
 class _Series:
-    """Values by day, in their order."""
+    """Values by day, in their order, days as ordinals; `arrays` are the same until a day is put."""
 
-    days: list[date] = field(default_factory=list)
+    days: list[int] = field(default_factory=list)
     values: list[float] = field(default_factory=list)
+    arrays: tuple[Days, Floats] | None = None
 
     def put(self, day: date, value: float) -> bool:
         """Whether it says something new."""
-        place = bisect_left(self.days, day)
-        if place == len(self.days) or self.days[place] != day:
-            self.days.insert(place, day)
+        place = bisect_left(self.days, day.toordinal())
+        if place == len(self.days) or self.days[place] != day.toordinal():
+            self.days.insert(place, day.toordinal())
             self.values.insert(place, value)
-            return True
-        changed = self.values[place] != value
+        elif self.values[place] == value:
+            return False
         self.values[place] = value
-        return changed
+        self.arrays = None
+        return True
 
-    def since(self, first: date, last: date) -> tuple[list[date], list[float]]:
-        """Of the days from `first` to `last`, both included."""
-        begin, end = bisect_left(self.days, first), bisect_left(self.days, last + timedelta(days=1))
-        return self.days[begin:end], self.values[begin:end]
+    def year(self, today: date) -> tuple[Days, Floats]:
+        """Of the last year up to `today`."""
+        if self.arrays is None:
+            self.arrays = np.array(self.days, np.int64), np.array(self.values, np.float64)
+        days, values = self.arrays
+        begin, end = np.searchsorted(days, [(today - YEAR).toordinal(), today.toordinal() + 1])
+        return days[begin:end], values[begin:end]
 
 
 class VolatilityHistory:
@@ -94,20 +100,20 @@ class VolatilityHistory:
     def last_day(self, symbol: str, kind: DailyKind) -> date | None:
         """The youngest day that is known."""
         days = self._of(symbol, kind).days
-        return days[-1] if days else None
+        return date.fromordinal(days[-1]) if days else None
 
     def iv_place(self, symbol: str, today: date) -> IvPlace:
         """Of the latest implied volatility among the days of a year before it.
 
         Nothing when it is older than the last trading day, or fewer than `FEWEST_DAYS` days are known.
         """
-        days, values = self._of(symbol, DailyKind.IMPLIED_VOL).since(today - YEAR, today)
-        if len(days) < FEWEST_DAYS or days[-1] < previous_trading_day(today):
-            return IvPlace(day=days[-1] if days else None)
-        latest, low, high = values[-1], min(values), max(values)
+        days, values = self._of(symbol, DailyKind.IMPLIED_VOL).year(today)
+        day = date.fromordinal(int(days[-1])) if days.size else None
+        if day is None or days.size < FEWEST_DAYS or day < previous_trading_day(today):
+            return IvPlace(day=day)
+        latest, low, high = float(values[-1]), float(values.min()), float(values.max())
         rank = 100.0 * ((latest - low) / (high - low)) if high > low else None
-        below = sum(value < latest for value in values[:-1])
-        return IvPlace(rank, 100.0 * below / (len(values) - 1), days[-1])
+        return IvPlace(rank, 100.0 * float(np.mean(values[:-1] < latest)), day)
 
     def covariance(self, symbols: Sequence[str], today: date) -> Floats:
         """Of one day's moves, (2n, 2n): returns of the underlyings, then changes of their implied
@@ -116,24 +122,32 @@ class VolatilityHistory:
         Moves are those between the days of the last year that all known series have in common.
         """
         keys = [(symbol, kind) for kind in DailyKind for symbol in symbols]
-        year = [self._of(*key).since(today - YEAR, today) for key in keys]
-        known = [
-            place
-            for place, (days, _) in enumerate(year)
-            if len(days) > FEWEST_MOVES and days[-1] >= today - LATEST_MOVE
-        ]
+        year = [self._of(*key).year(today) for key in keys]
+        known = [place for place, (days, _) in enumerate(year) if _is_enough(days, today)]
         whole = np.full((len(keys), len(keys)), np.nan)
-        common = sorted(set.intersection(*(set(year[place][0]) for place in known))) if known else []
-        if len(common) > FEWEST_MOVES and common[-1] >= today - LATEST_MOVE:
+        common = _common([year[place][0] for place in known])
+        if _is_enough(common, today):
             moves = [_moves(keys[place][1], *year[place], common) for place in known]
-            whole[np.ix_(known, known)] = np.atleast_2d(np.cov(np.array(moves)))
+            whole[np.ix_(known, known)] = np.cov(np.array(moves))
         return whole
 
     def _of(self, symbol: str, kind: DailyKind) -> _Series:
         return self._series.setdefault((symbol, kind), _Series())
 
 
-def _moves(kind: DailyKind, days: Sequence[date], values: Sequence[float], common: Sequence[date]) -> Floats:
-    of = dict(zip(days, values, strict=True))
-    at = np.array([of[day] for day in common])
+def _is_enough(days: Days, today: date) -> bool:
+    return days.size > FEWEST_MOVES and bool(days[-1] >= (today - LATEST_MOVE).toordinal())
+
+
+def _common(days: Sequence[Days]) -> Days:
+    """The days that all have."""
+    found = days[0] if days else np.zeros(0, np.int64)
+    for each in days:
+        if not np.array_equal(each, found):
+            found = np.intersect1d(each, found, assume_unique=True)
+    return found
+
+
+def _moves(kind: DailyKind, days: Days, values: Floats, common: Days) -> Floats:
+    at = values[np.searchsorted(days, common)]
     return np.diff(np.log(at)) if kind is DailyKind.CLOSE else np.diff(100.0 * at)

@@ -70,3 +70,21 @@ def test_a_fact_or_position_that_is_not_there_is_told(home: Path, tmp_path: Path
     assert (missing.code, missing.out) == (1, "")
     assert "no position C in the facts of 2026-01-05 09:31:00: known are: A, B" in missing.err
     assert "no lake at" in ask("rules", "facts", "--home", tmp_path, "--position", "A").err
+
+
+def test_a_fact_says_what_it_is_made_of_and_how_old_that_was(tmp_path: Path, ask: Ask) -> None:
+    past = SmallPast(tmp_path / "home")
+    aged = {"quote_age": 0.25, "underlying_age_s": 3.0, "history_age_days": 1.0}
+    past.facts(
+        0,
+        {"position": "A", "delta_usd": 900.0, "iv_rank": 40.0, "book_var_usd": 95.0, **aged},
+        {"position": "B", "book_var_usd": 95.0, "quote_age": 2.0, "underlying_age_s": 1.0},
+    )
+    home = past.close()
+    shown = ask("rules", "facts", "delta_usd", "--home", home).out
+    assert "  made of   quotes of the legs, price of the underlying\n" in shown
+    assert "  A  $900.00  (quotes of the legs 0.2 s old, price of the underlying 3.0 s old)\n" in shown
+    assert "  A  40  (daily history 1 d old)\n" in ask("rules", "facts", "iv_rank", "--home", home).out
+    (told,) = ask("rules", "facts", "book_var_usd", "--home", home, "--json").json()
+    assert told["made_of"] == ["quotes of the legs", "price of the underlying", "daily history"]
+    assert list(told["ages"]["book"].values()) == [2.0, 3.0, None], "the oldest, unknown when one is"

@@ -3,6 +3,7 @@
 import polars as pl
 
 from rules import CATALOGUE, FACTS, Unit
+from rules.facts import AGE_OF, SOURCES, Source
 
 NAMED_BY_THE_DESIGN = """
 profit profit_usd peak_profit dte days_held delta gamma theta vega delta_usd gamma_usd theta_usd vega_usd
@@ -32,3 +33,8 @@ def test_names_carry_their_unit_and_scope() -> None:
             assert fact.unit is Unit.USD
         if fact.name.startswith("book_"):
             assert fact.scope == "book"
+
+
+def test_every_fact_says_what_it_is_made_of_and_every_source_how_old_it_is() -> None:
+    assert SOURCES.keys() == FACTS.keys()
+    assert set(AGE_OF) == set(Source) - {Source.HOLDINGS}

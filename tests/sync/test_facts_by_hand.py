@@ -317,7 +317,22 @@ class Hand:
             "last_market_value_usd": known(value),
             "last_profit_usd": known(calculated(lambda v: v + credit, value)),
             "last_profit": known(calculated(lambda v: (v + credit) / abs(credit), value)),
+            "underlying_age_s": self.heard_s(position.underlying),
+            "vix_age_s": None,
+            "account_age_s": 7.5,
+            "history_age_days": 1.0,
+            "calendar_age_days": 3.0,
         }
+
+    def heard_s(self, symbol: str) -> float | None:
+        """Since the price of an underlying was heard of: as its last message says, else since it came."""
+        heard = [(at, quote) for at, quote in self.scene.heard if quote.con_id == STOCKS[symbol].con_id]
+        if not heard:
+            return None
+        at, quote = heard[-1]
+        if quote.quote_time is None and not self.scene.is_link_up:
+            return None
+        return (NOW - (quote.quote_time or at)).total_seconds()
 
 
 def mid_of(bid: float, ask: float) -> float:
@@ -385,7 +400,7 @@ def test_facts_are_those_of_every_position_worked_out_by_hand(scene: Scene) -> N
     by_hand = [hand.facts(position) for position in scene.positions]
     for got, expected in zip(frame.to_dicts(), by_hand, strict=True):
         assert_same(got, expected)
-    shown = display_facts(columns, board, NOW).to_dicts()
+    shown = display_facts(columns, board, NOW, page, 7.5).to_dicts()
     for got, position in zip(shown, scene.positions, strict=True):
         assert_same(got, hand.display(position))
     book = book_facts(frame, account, scene.vix, page)
