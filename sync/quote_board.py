@@ -49,7 +49,6 @@ _FIGURES = (
 _MODEL = ("iv", "delta", "gamma", "theta", "vega", "underlying_price")
 _AS_HEARD = ("bid", "ask", "last", "quote_time", "bid_now", "ask_now", "close")
 _NEVER_QUOTED = 0  # the row that stays unknown
-_NO_CONTRACT = ConId(0)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -254,7 +253,8 @@ class QuoteBoard:
 
     def underlying_age_s(self, symbol: str, now: datetime) -> float | None:
         """Seconds since something was last heard of its price; None when nothing ever was."""
-        entry = self._entries.get(self._watched.get(symbol, _NO_CONTRACT))
+        con_id = self._watched.get(symbol)
+        entry = None if con_id is None else self._entries.get(con_id)
         heard = None if entry is None else entry.quote.quote_time or entry.received
         return None if heard is None else (now - heard).total_seconds()
 
