@@ -56,7 +56,7 @@ class Inbox:
     def forget_connection(self) -> None:
         self._daily.clear()
         self.lines.forget()
-        self.orders.forget_order_ids()
+        self.orders.forget_connection()
 
     def alarm(self, text: str) -> None:
         self.events.append(BrokerNotice(ALARM, text))

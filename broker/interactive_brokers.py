@@ -273,7 +273,7 @@ class InteractiveBrokers:
         """Send a new order. Raises BrokerError when the link is not up, when the order cannot be
         expressed, and when its `order_ref` was ever seen, placed by us or known to the broker."""
         session = self._link.ready(f"placing {order.order_ref}")
-        if self._inbox.orders.by_ref(order.order_ref) is not None or not order.order_ref:
+        if self._inbox.orders.knows(order.order_ref) or not order.order_ref:
             raise BrokerError(
                 f"order {order.order_ref!r} was placed already; an order is sent once, look at its fate"
             )

@@ -79,7 +79,8 @@ class OrderEntry:
 
 
 class OrderBook:
-    """All orders heard of since the program started; order ids are forgotten with each connection."""
+    """All orders heard of in this connection, and those that were not finished in the ones before. Order ids
+    are forgotten with each connection, the references of orders never."""
 
     def __init__(self, report: Callable[[OrderChanged], None]) -> None:
         self._report_change = report
@@ -87,6 +88,11 @@ class OrderBook:
         self._by_perm_id: dict[int, OrderEntry] = {}
         self._by_ref: dict[str, OrderEntry] = {}
         self._doubtful: dict[int, OrderEntry] = {}
+        self._finished: set[str] = set()
+
+    def knows(self, order_ref: str) -> bool:
+        """Whether an order of that reference was ever heard of."""
+        return order_ref in self._by_ref or order_ref in self._finished
 
     def by_ref(self, order_ref: str) -> OrderEntry | None:
         return self._by_ref.get(order_ref) if order_ref else None
@@ -98,14 +104,18 @@ class OrderBook:
     def has_doubts(self) -> bool:
         return bool(self._doubtful)
 
-    def forget_order_ids(self) -> None:
+    def forget_connection(self) -> None:
         """The connection is gone: ids may roll back, so a known id would be a wrong id, and a cancel that
-        was on its way may never have arrived."""
+        was on its way may never have arrived. Of finished orders only the reference is kept: 5 kB each would
+        add up."""
         for entry in self._by_id.values():
             entry.order_id = None
             entry.cancel_asked = False
         self._by_id.clear()
         self._doubtful.clear()
+        self._finished |= {ref for ref, entry in self._by_ref.items() if entry.is_final}
+        self._by_ref = {ref: entry for ref, entry in self._by_ref.items() if not entry.is_final}
+        self._by_perm_id = {key: entry for key, entry in self._by_perm_id.items() if not entry.is_final}
 
     def sent(self, contract: ib.Contract, order: ib.Order, client_id: int, order_id: int) -> None:
         entry = OrderEntry(order.orderRef, contract, order, client_id, order_id)

@@ -487,3 +487,21 @@ async def test_lost_ticks_raise_no_alarm(bench: Bench) -> None:
     logging.getLogger("ib_async.Decoder").error("Error handling fields: ['1', 'torn'")
     await bench.broker.picture()
     assert [event for event in bench.all(BrokerNotice) if event.code == ALARM] == []
+
+
+@pytest.mark.row("memory")
+async def test_a_filled_order_is_told_once_and_not_sent_again_when_its_connection_is_gone(
+    bench: Bench,
+) -> None:
+    order = await spread(bench, "done", -0.90)
+    bench.broker.place(order)
+    await bench.until(OrderChanged, lambda event: event.state is OrderState.FILLED)
+    await bench.broker.picture()
+    bench.forget()
+    bench.broker.renew("to see what is left")
+    await bench.until(LinkChanged, lambda event: event.state is LinkState.UP)
+    await bench.broker.picture()
+    assert states(bench, "done") == [] and bench.all(Executed) == []
+    with pytest.raises(BrokerError, match="once"):
+        bench.broker.place(order)
+    assert len((await bench.ask("orders"))["orders"]) == 1

@@ -1,5 +1,7 @@
 """An order is what the broker says it is, and an error code is not a statement about its end."""
 
+import sys
+
 import ib_async as ib
 import pytest
 
@@ -151,7 +153,7 @@ def test_a_sold_leg_shows_what_is_received_as_negative_prices() -> None:
 
 def test_an_order_that_filled_while_away_is_reported_from_the_completed_list(desk: Desk) -> None:
     desk.status("Submitted")
-    desk.book.forget_order_ids()
+    desk.book.forget_connection()
     done = new_order("BUY", 2, -1.0, "DU1", "a")
     done.permId, done.filledQuantity = 100, 2.0
     desk.book.completed(done, desk.contract, "Filled", "Filled Size: 2")
@@ -169,7 +171,7 @@ def test_an_old_completed_order_is_known_but_not_reported(desk: Desk) -> None:
 
 def test_an_order_id_that_rolled_back_never_names_an_old_order(desk: Desk) -> None:
     desk.status("Submitted")
-    desk.book.forget_order_ids()
+    desk.book.forget_connection()
     desk.send("b", order_id=1)
     desk.status("Filled", filled=2, perm_id=101)
     assert desk.last.order_ref == "b"
@@ -182,7 +184,7 @@ def test_a_cancel_lost_with_the_connection_leaves_the_order_working(desk: Desk) 
     entry = desk.book.by_ref("a")
     assert entry is not None
     desk.book.cancel_sent(entry)
-    desk.book.forget_order_ids()
+    desk.book.forget_connection()
     desk.status("Submitted")
     assert (desk.last.state, desk.last.order_id) == (OrderState.WORKING, 1)
 
@@ -193,3 +195,25 @@ def test_an_order_of_somebody_else_without_reference_is_reported() -> None:
     order.permId, order.clientId = 9, 0
     desk.book.opened(0, desk.contract, order, "Submitted")
     assert (desk.last.order_ref, desk.last.perm_id, desk.last.state) == ("", 9, OrderState.WORKING)
+
+
+def test_a_finished_order_is_let_go_with_the_connection_and_still_known_to_have_been_sent(desk: Desk) -> None:
+    desk.send("b", order_id=2)
+    desk.status("Filled", filled=2)
+    finished, working = desk.book.by_ref("a"), desk.book.by_ref("b")
+    desk.book.forget_connection()
+    assert sys.getrefcount(finished) == 2, "our own, and that of the question"
+    assert desk.book.by_ref("b") is working
+    assert desk.book.knows("a") and desk.book.knows("b") and not desk.book.knows("c")
+    said = len(desk.reported)
+    desk.status("Filled", filled=2)
+    assert len(desk.reported) == said, "what was final before is no news"
+
+
+def test_an_order_that_lives_although_it_was_called_finished_is_taken_up_again(desk: Desk) -> None:
+    desk.status("Cancelled")
+    desk.book.forget_connection()
+    order = new_order("BUY", 2, -1.0, "DU1", "a")
+    order.permId, order.clientId = 100, CLIENT
+    desk.book.opened(1, desk.contract, order, "Submitted")
+    assert (desk.last.order_ref, desk.last.state, desk.last.order_id) == ("a", OrderState.WORKING, 1)
