@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
+from typing import Final
 
 from broker.connection_breaker import BreakerState
 from options import ConId, Contract
@@ -146,10 +147,13 @@ class AccountChanged:
     currency: str
 
 
+ALARM: Final = -1
+"""Code of a BrokerNotice that is ours: a message was lost, so what the broker said is incomplete."""
+
+
 @dataclass(frozen=True, slots=True)
 class BrokerNotice:
-    """An error or warning code with its text; `con_id` or `order_ref` when it is about one. Code -1 is our
-    own alarm: a message was lost, so what the broker told is incomplete."""
+    """An error or warning code with its text; `con_id` or `order_ref` when it is about one."""
 
     code: int
     text: str

@@ -13,6 +13,7 @@ import structlog
 
 from broker import sanitise
 from broker.events import (
+    ALARM,
     AccountChanged,
     BrokerEvent,
     BrokerNotice,
@@ -28,9 +29,6 @@ from broker.translation import our_contract
 from options import Clock, ConId, Contract, SecType
 
 log = structlog.get_logger()
-
-ALARM: Final = -1
-"""Code of a BrokerNotice that is ours: a message was lost, so what the broker said is incomplete."""
 
 # No line is open after one of these: too many lines, no such contract, no market-data subscription.
 _LINE_REFUSED: Final = frozenset({101, 200, 321, 354, 10089, 10091, 10168, 10186})

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from broker.events import (
+    ALARM,
     AccountChanged,
     BrokerEvent,
     BrokerNotice,
@@ -166,6 +167,9 @@ class Intake:
         if event.code in QUIET_CODES:
             return
         log.warning("broker.notice", code=event.code, text=event.text, con_id=event.con_id)
+        if event.code == ALARM:
+            self._alerts.raise_(Alert(Severity.CRITICAL, "lost_message", "broker", event.text), now)
+            return
         subject = event.order_ref or str(event.con_id or "broker")
         self._alerts.raise_(Alert(Severity.WARNING, f"broker_{event.code}", subject, event.text), now)
         if event.code == NO_MORE_LINES:

@@ -99,6 +99,7 @@ def _status_text(answer: dict[str, Any]) -> str:
             f"time        {new_york(answer['time'])} New York",
             f"connection  {link['state']}, {kind} at {link['host']}:{link['port']}, "
             f"since {new_york(link['since'])}",
+            *_link_texts(link),
             f"trading     {brake['state']}{by}",
             *_trial_text(brake),
             *_condition_texts(brake),
@@ -125,6 +126,19 @@ def _rules_lines(rules: dict[str, Any]) -> list[str]:
         lines.append(f"WAITS       rules {waiting['revision']} would {waiting['summary']}")
         lines.append(f"            optiond rules pending, then approve {waiting['revision']} or reject it")
     return lines
+
+
+def _link_texts(link: dict[str, Any]) -> list[str]:
+    """What is unusual about the link; nothing where all is well."""
+    said = []
+    if link["breaker"] != "closed":
+        pause = f"{link['breaker_pause_s']:g} s between them"
+        said.append(f"breaker {link['breaker']}: connections die early, {pause}")
+    if link["blackout"]:
+        said.append(f"blackout {link['blackout']}: no order is sent")
+    if link["messages_waiting"]:
+        said.append(f"{link['messages_waiting']} messages wait for their turn")
+    return [f"            {text}" for text in said]
 
 
 def _trial_text(brake: dict[str, Any]) -> list[str]:

@@ -8,6 +8,7 @@ from contextlib import suppress
 import pytest
 
 from broker.events import (
+    ALARM,
     BrokerNotice,
     Commissioned,
     Executed,
@@ -17,7 +18,6 @@ from broker.events import (
     OrderState,
     QuoteChanged,
 )
-from broker.inbox import ALARM
 from broker.interactive_brokers import InteractiveBrokers
 from broker.protocol import ComboLeg, OrderRequest
 from options import BrokerError

@@ -9,8 +9,7 @@ from datetime import UTC, datetime
 import pytest
 
 from broker.connection import Backoff
-from broker.events import BrokerNotice, LinkChanged, LinkState
-from broker.inbox import ALARM
+from broker.events import ALARM, BrokerNotice, LinkChanged, LinkState
 from broker.interactive_brokers import InteractiveBrokers
 from broker.protocol import Broker
 from options import BrokerError

@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from broker.events import Commissioned, Executed, HoldingChanged, LinkState
+from broker.events import ALARM, BrokerNotice, Commissioned, Executed, HoldingChanged, LinkChanged, LinkState
 from broker.interactive_brokers import InteractiveBrokers
 from broker.protocol import ComboLeg
 from daemon.account_state import AccountState
@@ -167,3 +167,30 @@ def test_a_second_roll_of_the_rest_of_a_position_is_taken_up_though_the_first_wa
     )
     second = replace(first, intent="opt-3", decision="dec-2")
     assert not restored(tmp_path, first, opened, second).roller.is_idle
+
+
+def alerts_after(*events: BrokerNotice | LinkChanged) -> list[tuple[str, str]]:
+    """The (severity, kind) of every alert that these words of a broker raise."""
+    records, metrics = Records(LAKE_TABLES), Metrics()
+    intake = Intake(account_state(), records, Alerts(records, metrics), Console(), metrics)
+    for event in events:
+        intake.apply(event, NOW)
+    frames = records.take()
+    return list(frames["alerts"].select("severity", "kind").iter_rows()) if "alerts" in frames else []
+
+
+def test_a_message_that_was_lost_is_critical_and_a_storm_of_them_one_alert() -> None:
+    lost = [BrokerNotice(ALARM, "a message of the broker was lost: ['11', 'GMT Standard Time']")] * 50
+    assert alerts_after(*lost) == [("critical", "lost_message")]
+
+
+def test_a_storm_of_errors_about_one_thing_is_one_alert() -> None:
+    assert alerts_after(*[BrokerNotice(10197, "competing session", ConId(1))] * 500) == [
+        ("warning", "broker_10197")
+    ]
+
+
+def test_a_connection_that_we_end_ourselves_raises_no_alert_and_one_that_drops_does() -> None:
+    up, down = LinkChanged(LinkState.UP, "connected", True), LinkChanged(LinkState.DOWN, "closed")
+    assert alerts_after(up, replace(down, planned=True), up) == []
+    assert alerts_after(up, down) == [("critical", "connection")]
