@@ -19,6 +19,7 @@ from sync.naked_short import lost_cover, naked_shorts, uncovered
 from sync.reconciliation import (
     ALERTED,
     COVERING,
+    NAMED_FILLS,
     Books,
     Difference,
     DifferenceKind,
@@ -311,7 +312,7 @@ class Reconciler:
         self._records.add_frame("reconciliations", tables.reconciliations(run, new, over))
         for difference in new:
             log.info("reconciliation.difference", **difference.row(run))
-        self._told |= {d.subject for d in differences if d.kind is DifferenceKind.UNEXPECTED_FILL}
+        self._told |= {d.subject for d in differences if d.kind in NAMED_FILLS}
         told = [d for d in differences if d.kind in ALERTED]
         for alert in tables.alerts_of((), told):
             if self._alerts.raise_(alert, now):

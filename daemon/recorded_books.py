@@ -9,7 +9,7 @@ from daemon.reconciler import Reconciler
 from lake import LakeReader
 from sync.cash_check import SETTLES_WITHIN, CashCheck, CashMark, cash_mark
 from sync.executions import ExecutionLedger
-from sync.reconciliation import Difference, DifferenceKind
+from sync.reconciliation import NAMED_FILLS, Difference, DifferenceKind
 from trading.intent import IntentState
 
 STANDS_AT_MOST = timedelta(days=30)
@@ -54,7 +54,7 @@ def given_up(reader: LakeReader, now: datetime) -> list[str]:
 def told_fills(reader: LakeReader, now: datetime) -> list[str]:
     """The executions of others that were named of late."""
     rows = reader.table("reconciliations").filter(
-        (pl.col("time") >= now - LATELY) & (pl.col("kind") == DifferenceKind.UNEXPECTED_FILL.value)
+        (pl.col("time") >= now - LATELY) & pl.col("kind").is_in([kind.value for kind in NAMED_FILLS])
     )
     return rows.select("subject").collect()["subject"].unique(maintain_order=True).to_list()
 

@@ -73,6 +73,8 @@ OF_HOLDINGS = frozenset(
         DifferenceKind.EXPIRY,
     }
 )
+NAMED_FILLS = frozenset({DifferenceKind.UNEXPECTED_FILL, DifferenceKind.CORRECTED_FILL})
+"""The kinds under which an execution of others is named once."""
 ALERTED = frozenset(
     {
         DifferenceKind.UNKNOWN_ORDER,
