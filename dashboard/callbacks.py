@@ -10,7 +10,17 @@ from typing import Any
 from dash import Dash, Input, Output, State, ctx, no_update
 from dash.development.base_component import Component
 
-from dashboard import book, decisions, figures, health, notation, pieces, positions, trades
+from dashboard import (
+    book,
+    decisions,
+    figures,
+    health,
+    lines_and_link,
+    notation,
+    pieces,
+    positions,
+    trades,
+)
 from dashboard.control import Control, DaemonSilent, HaltRefused
 from dashboard.layout import CHARTS, chart_id
 from dashboard.sight import Books, Sight, Watch
@@ -145,6 +155,7 @@ def _parts(sight: Sight) -> list[Part]:
         _section("orders", books, lambda b: b.orders, trades.orders),
         _section("fills", books, lambda b: b.fills, trades.fills),
         _section("alerts", books, lambda b: b.alerts, trades.alerts),
+        _small("lines-and-link", lines_and_link.panel(sight)),
         *(_chart(series, books) for series in CHARTS),
     ]
 

@@ -26,17 +26,83 @@ class ChangeRefused(OptiondError):
 
 
 class Connection(BaseModel):
+    """`breaker` is the connection's own, None: the daemon does not say. `blackout` says why no order is sent
+    for a while, None: they are."""
+
     state: Literal["up", "down", "connecting", "lost"]
     since: datetime | None = None
+    connected: datetime | None = None
     attempts: int | None = None
     host: str = ""
     port: int | None = None
     simulated: bool | None = None
+    breaker: str | None = None
+    breaker_pause_s: float | None = None
+    blackout: str | None = None
+    messages_per_s: float | None = None
+    messages_waiting: int | None = None
+    heartbeat_age_s: float | None = None
+
+
+class Parked(BaseModel):
+    """A contract that did not answer so often that it waits until `due`, None: for a human."""
+
+    contract: str
+    con_id: int
+    reason: str | None = None
+    due: datetime | None = None
+
+
+class Queue(BaseModel):
+    """The contracts that take turns, `visiting` of them at this moment on `lines` lines. `oldest_s`: the
+    longest that one was not visited; `turn_s`: within how long each is while the broker answers at once;
+    None while nobody waits. `parked_first` are some of those `parked`. `confirming`: contracts that a
+    decision waits for. None: the daemon does not say, or has not looked yet."""
+
+    contracts: int | None = None
+    lines: int | None = None
+    visiting: int | None = None
+    confirming: int | None = None
+    oldest_s: float | None = None
+    turn_s: float | None = None
+    parked: int | None = None
+    parked_first: list[Parked] = []
 
 
 class Lines(BaseModel):
+    """`reserve` lines are kept for orders, None: the daemon does not say."""
+
     used: int
     budget: int
+    reserve: int | None = None
+
+
+class MarkErrors(BaseModel):
+    """The model's mark against the true quote at each visit: medians, and the share of small errors."""
+
+    visits: int
+    median_ratio: float | None = None
+    median_ticks: float | None = None
+    median_delta: float | None = None
+    within: float | None = None
+
+
+class Marks(BaseModel):
+    """Contracts by how their mark was got, and by what is flagged. None: the daemon does not say."""
+
+    contracts: dict[str, int] | None = None
+    flagged: dict[str, int] | None = None
+    errors: MarkErrors | None = None
+
+
+class Loop(BaseModel):
+    """Turns of the event loop: all, those over 5 ms, the longest and what held it up."""
+
+    turns: int | None = None
+    blocked: int | None = None
+    longest_ms: float | None = None
+    longest_by: str | None = None
+    longest_own_ms: float | None = None
 
 
 class Beat(BaseModel):
@@ -177,8 +243,11 @@ class Status(BaseModel):
     account: str | None = None
     connection: Connection
     lines: Lines
+    queue: Queue | None = None
     data_age_s: float | None = None
     beat: Beat
+    marks: Marks | None = None
+    loop: Loop | None = None
     lake: LakeState
     rules: Rules
     breaker: Breaker

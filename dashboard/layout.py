@@ -65,6 +65,7 @@ def page(title: str) -> Component:
                         "Account and book Greeks",
                         html.Div([_chart(series) for series in CHARTS], className="charts"),
                     ),
+                    _section("Lines and link", html.Div(id="lines-and-link")),
                     _section("Rules", html.Div([html.Div(id="rules-gate"), html.Div(id="rules")])),
                     _section("Alerts", html.Div(id="alerts")),
                 ]
