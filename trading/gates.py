@@ -10,7 +10,7 @@ from datetime import datetime
 
 from broker.protocol import ComboLeg
 from options import NEW_YORK, ConId, GateRefusal, Leg, UsdPerContract
-from options.hours import is_open
+from options.hours import is_open, next_opening
 from sync.naked_short import naked_shorts
 from trading.intent import Intent
 
@@ -61,8 +61,9 @@ def refuse_unless_passed(checks: Sequence[Check]) -> None:
 
 def hours_check(now: datetime) -> Check:
     """Overnight an order would wait for the opening at a price (or worse, at the market) decided before."""
-    local = now.astimezone(NEW_YORK)
-    return Check("hours", is_open(now), f"{local:%a %H:%M}", "while the exchange in New York is open")
+    # Not the time of day: what is refused all night must be refused in the same words.
+    state = "open" if is_open(now) else f"closed until {next_opening(now).astimezone(NEW_YORK):%a %H:%M}"
+    return Check("hours", is_open(now), state, "while the exchange in New York is open")
 
 
 def blackout_check(blackout: str) -> Check:

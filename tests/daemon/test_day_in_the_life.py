@@ -53,6 +53,12 @@ def test_an_order_that_is_being_cancelled_filled_and_counts(day: Day) -> None:
     assert states[: states.index("settled") + 1][-3:] == ["cancelling", "filled", "settled"], states
 
 
+def test_what_is_refused_at_night_is_told_once(day: Day) -> None:
+    """KURT is wanted to be closed until its last quote is old: one refusal, not one for each minute."""
+    decided = LakeReader.open(day.home).table("decisions").filter(pl.col("kind") == "veto").collect()
+    assert [reason.split(":")[0] for reason in decided["reason"]] == ["hours"], decided["reason"].to_list()
+
+
 def test_no_limit_was_tripped_and_the_daemon_ended_in_order(day: Day) -> None:
     told = (day.folder / "daemon.out").read_text()
     assert "breaker armed" not in told

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from broker.protocol import ComboLeg
 from options import ConId, Contract, GateRefusal, Leg, Right, SecType, UsdPerContract
-from trading.gates import OpeningFacts, closing_checks, opening_checks, refuse_unless_passed
+from trading.gates import OpeningFacts, closing_checks, hours_check, opening_checks, refuse_unless_passed
 from trading.intent import Intent, IntentKind, IntentState
 from trading.price_walk import Urgency
 
@@ -90,6 +90,15 @@ def test_a_refusal_names_every_failed_gate_with_value_and_limit() -> None:
         )
     assert "breaker: halted by me (limit armed)" in str(refusal.value)
     assert "max_loss: unknown (limit at most 5% of NLV)" in str(refusal.value)
+
+
+def test_what_is_refused_overnight_is_refused_in_the_same_words_till_the_opening() -> None:
+    """A veto is recorded when it says something new: the time of day is none."""
+    evening, morning = datetime(2026, 2, 6, 21, 0, tzinfo=UTC), datetime(2026, 2, 9, 14, 29, tzinfo=UTC)
+    first, last = (hours_check(moment) for moment in (evening, morning))
+    assert str(first) == str(last)
+    assert "closed until Mon 09:30" in str(first)
+    assert str(hours_check(datetime(2026, 2, 9, 21, 0, tzinfo=UTC))) != str(first), "another night is news"
 
 
 @pytest.mark.parametrize(
