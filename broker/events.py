@@ -153,12 +153,15 @@ ALARM: Final = -1
 
 @dataclass(frozen=True, slots=True)
 class BrokerNotice:
-    """An error or warning code with its text; `con_id` or `order_ref` when it is about one."""
+    """An error or warning code with its text; `con_id` or `order_ref` when it is about one. `line_refused`:
+    it says that the contract's market-data line is not served; whether it still is, nobody knows, so it
+    should be closed."""
 
     code: int
     text: str
     con_id: ConId | None = None
     order_ref: str | None = None
+    line_refused: bool = False
 
 
 class DailyKind(StrEnum):

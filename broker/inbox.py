@@ -30,8 +30,11 @@ from options import Clock, ConId, Contract, SecType
 
 log = structlog.get_logger()
 
-# No line is open after one of these: too many lines, no such contract, no market-data subscription.
-_LINE_REFUSED: Final = frozenset({101, 200, 321, 354, 10089, 10091, 10168, 10186})
+NO_MORE_LINES: Final = 101
+# No line is open after one of these: too many lines, no such contract, a senseless request.
+_NO_LINE: Final = frozenset({NO_MORE_LINES, 200, 321})
+# No market-data subscription; said of a line that is served all the same, it must be cancelled.
+_LINE_REFUSED: Final = _NO_LINE | {354, 10089, 10091, 10168, 10186}
 _COMMISSION_PENDING: Final = -1.0
 # The history service says something, the answer still comes.
 _HISTORY_WARNINGS: Final = frozenset({165, *range(2100, 2200)})
@@ -82,10 +85,12 @@ class Inbox:
             return
         order = self.orders.by_id(client_id, request_id)
         con_id = self.lines.con_id(request_id)
-        self.events.append(BrokerNotice(code, text, con_id, order.order_ref if order else None))
+        is_refused = order is None and con_id is not None and code in _LINE_REFUSED
+        order_ref = order.order_ref if order else None
+        self.events.append(BrokerNotice(code, text, con_id, order_ref, is_refused and code != NO_MORE_LINES))
         if order is not None:
             self.orders.error(order, code, text)
-        elif con_id is not None and code in _LINE_REFUSED:
+        elif con_id is not None and code in _NO_LINE:
             self.lines.close(con_id)
 
     def holding(self, account: str, contract: ib.Contract, quantity: float, average_cost: float) -> None:

@@ -176,6 +176,15 @@ class Intake:
             self._state.lines.refused(event.con_id, now)
         elif event.con_id is not None:
             self._state.worker.told(event.con_id, event.text)
+            if event.line_refused and event.con_id in self._state.lines.streams:
+                self._close_line(event.con_id, now)
+
+    def _close_line(self, con_id: ConId, now: datetime) -> None:
+        """Of a line that is not served nothing is taken in; it is asked for again after a while."""
+        state = self._state
+        state.lines.not_served(con_id, now)
+        state.board.release([con_id])
+        state.broker.unsubscribe(con_id)
 
     # --- what follows from holdings and fills ----------------------------------------------------
 

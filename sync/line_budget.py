@@ -16,6 +16,8 @@ RESERVE = 8
 VISIT_LINES = 10
 HOLD_S = 30.0
 SHRINK_BY = 5
+ASK_AGAIN_AFTER = timedelta(minutes=1)
+"""How long a contract whose line the broker does not serve goes without."""
 RECOVER_AFTER = timedelta(minutes=5)
 """How long the broker must have refused nothing before the budget grows again by one line."""
 
@@ -69,6 +71,7 @@ class LineBudget:
         self._visits = visits
         self._lines: dict[ConId, _Line] = {}
         self._changed: datetime | None = None
+        self._not_before: dict[ConId, datetime] = {}
 
     @property
     def budget(self) -> int:
@@ -101,8 +104,11 @@ class LineBudget:
         wanted for several reasons counts with the most urgent one.
         """
         self._recover(now)
+        self._not_before = {con_id: due for con_id, due in self._not_before.items() if now < due}
         lines: dict[ConId, _Line] = {}
         for want in wanted:
+            if want.con_id in self._not_before:
+                continue
             if want.con_id not in lines or want.priority < lines[want.con_id].priority:
                 lines[want.con_id] = _Line(want.priority, now)
         unwanted = set(self._lines) - set(lines)
@@ -160,6 +166,11 @@ class LineBudget:
         self._budget = max(1, min(self._budget, len(self._lines) - SHRINK_BY))
         self._changed = now
 
+    def not_served(self, con_id: ConId, now: datetime) -> None:
+        """The broker does not serve this contract's line: it is closed, and asked for again after a while."""
+        if self._lines.pop(con_id, None) is not None:
+            self._not_before[con_id] = now + ASK_AGAIN_AFTER
+
     def _recover(self, now: datetime) -> None:
         if self._changed is not None and now - self._changed >= RECOVER_AFTER:
             self._budget = min(self._granted, self._budget + 1)
@@ -168,3 +179,4 @@ class LineBudget:
     def forget(self) -> None:
         """The link is gone and every line with it."""
         self._lines.clear()
+        self._not_before.clear()

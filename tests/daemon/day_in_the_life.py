@@ -76,6 +76,8 @@ class Day:
     now: datetime = START
     said: list[list[str]] = field(default_factory=list)
     """What the daemon told before the first act, then after each."""
+    most_lines: int = 0
+    """Market-data lines that were open at once, as the gateway counts them."""
     gateway_at_end: dict[str, Any] = field(default_factory=dict)
     _read: int = 0
     _worth: dict[str, float] = field(default_factory=dict)
@@ -195,6 +197,7 @@ class Day:
         """Let so much simulated time pass, through everything that happens on the way."""
         answer = self.wire.ask("step", seconds=by.total_seconds())
         self.now = datetime.fromisoformat(answer["time"]).astimezone(NEW_YORK)
+        self.most_lines = max([self.most_lines, *answer["lines"].values()])
 
     def quote(self) -> None:
         """Every contract's quote; sizes alternate, so that the market is seen to live."""

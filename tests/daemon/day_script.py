@@ -105,6 +105,11 @@ ACTS = (
         down=True,
     ),
     Act("12:00", "a storm of errors: 10197, twenty for each line", (("error_storm", {"repeats": 20}),)),
+    Act(
+        "12:01",
+        "354, five for each line, although all are served",
+        (("error_storm", {"code": 354, "repeats": 5}),),
+    ),
     Act("12:30", "no order fills; DORA has earned nearly all", (("hold_fills", {}),), {"DORA": FULL}),
     Act("12:31", "false cancel 10349 of the living order", (("false_cancel", {"code": 10349}),)),
     Act("12:31:30", "false cancel 10148 of the living order", (("false_cancel", {"code": 10148}),)),

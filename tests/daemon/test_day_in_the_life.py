@@ -9,7 +9,7 @@ from lake import LakeReader
 from tests.daemon.day_comparison import Line, compare
 from tests.daemon.day_in_the_life import Day, played
 from tests.daemon.day_report import report
-from tests.daemon.day_script import ACTS
+from tests.daemon.day_script import ACTS, BOOK
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
@@ -53,10 +53,17 @@ def test_an_order_that_is_being_cancelled_filled_and_counts(day: Day) -> None:
     assert states[: states.index("settled") + 1][-3:] == ["cancelling", "filled", "settled"], states
 
 
+def test_no_contract_had_two_lines_whatever_was_said_of_them(day: Day) -> None:
+    """Every leg, every underlying and the VIX, counted by the gateway."""
+    assert day.most_lines == len(BOOK) * 5 + 1
+
+
 def test_what_is_refused_at_night_is_told_once(day: Day) -> None:
-    """KURT is wanted to be closed until its last quote is old: one refusal, not one for each minute."""
+    """KURT is wanted to be closed while its quotes live: not a refusal for each minute, but one for the
+    hours, and one more for the blackout around the restart."""
     decided = LakeReader.open(day.home).table("decisions").filter(pl.col("kind") == "veto").collect()
-    assert [reason.split(":")[0] for reason in decided["reason"]] == ["hours"], decided["reason"].to_list()
+    said = [[check.split(":")[0] for check in reason.split("; ")] for reason in decided["reason"]]
+    assert sorted(said) == [["hours"], ["hours", "blackout"]], decided["reason"].to_list()
 
 
 def test_no_limit_was_tripped_and_the_daemon_ended_in_order(day: Day) -> None:

@@ -7,7 +7,16 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from broker.events import ALARM, BrokerNotice, Commissioned, Executed, HoldingChanged, LinkChanged, LinkState
+from broker.events import (
+    ALARM,
+    BrokerNotice,
+    Commissioned,
+    Executed,
+    HoldingChanged,
+    LinkChanged,
+    LinkState,
+    QuoteChanged,
+)
 from broker.interactive_brokers import InteractiveBrokers
 from broker.protocol import ComboLeg
 from daemon.account_state import AccountState
@@ -18,7 +27,7 @@ from daemon.records import Alerts, Records
 from daemon.restore import restore
 from lake import Lake
 from options import ConId, Contract, Right, SecType
-from sync.line_budget import LineBudget
+from sync.line_budget import ASK_AGAIN_AFTER, LineBudget, LinePriority, Wanted
 from sync.position import PositionEvent, PositionEventKind
 from sync.quote_board import QuoteBoard
 from sync.tables import LAKE_TABLES
@@ -194,3 +203,18 @@ def test_a_connection_that_we_end_ourselves_raises_no_alert_and_one_that_drops_d
     up, down = LinkChanged(LinkState.UP, "connected", True), LinkChanged(LinkState.DOWN, "closed")
     assert alerts_after(up, replace(down, planned=True), up) == []
     assert alerts_after(up, down) == [("critical", "connection")]
+
+
+def test_a_line_that_the_broker_does_not_serve_is_closed_and_asked_for_again(bench: Bench) -> None:
+    """Told once and forgotten, its contract would stay unquoted until the next connection."""
+    state, want = bench.state, [Wanted(PUT.con_id, LinePriority.REST)]
+    state.lines.plan(want, NOW)
+    quote = QuoteChanged(PUT.con_id, 0.20, 0.24, 1.0, 1.0, *(None,) * 8, NOW, NOW, True)
+    bench.intake.apply(quote, NOW)
+    assert state.board.sides(PUT.con_id, NOW) is not None
+    for _ in range(5):
+        bench.intake.apply(BrokerNotice(354, "not subscribed", PUT.con_id, line_refused=True), NOW)
+    assert state.lines.open_lines == ()
+    assert state.board.sides(PUT.con_id, NOW) is None
+    assert state.lines.plan(want, NOW) == ([], [])
+    assert state.lines.plan(want, NOW + ASK_AGAIN_AFTER) == ([PUT.con_id], [])

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from options import ConId
-from sync.line_budget import RECOVER_AFTER, LineBudget, LinePriority, Wanted
+from sync.line_budget import ASK_AGAIN_AFTER, RECOVER_AFTER, LineBudget, LinePriority, Wanted
 
 NOW = datetime(2026, 2, 3, 15, 0, tzinfo=UTC)
 wants = st.lists(st.builds(Wanted, st.integers(1, 30).map(ConId), st.sampled_from(LinePriority)), max_size=40)
@@ -160,3 +160,20 @@ def test_underlyings_come_before_orders_and_these_before_all_else() -> None:
     ]
     to_open, _ = lines.plan(want, NOW)
     assert to_open == [*range(30, 35), *range(20, 26)], "one line is left, and contracts take turns on it"
+
+
+def test_a_line_that_is_not_served_is_asked_for_again_after_a_while_and_another_takes_its_place() -> None:
+    lines, want = LineBudget(2), wanted(LinePriority.REST, 1, 2, 3)
+    assert lines.plan(want, NOW) == ([1, 2], [])
+    lines.not_served(ConId(1), NOW)
+    assert lines.plan(want, NOW) == ([3], []), "no line stands idle"
+    assert lines.plan(want, NOW + ASK_AGAIN_AFTER - timedelta(seconds=1)) == ([], [])
+    assert lines.plan(wanted(LinePriority.REST, 1, 2), NOW + 2 * ASK_AGAIN_AFTER)[0] == [1]
+
+
+def test_a_line_that_is_not_served_counts_for_a_new_connection_no_more() -> None:
+    lines, want = LineBudget(2), wanted(LinePriority.REST, 1)
+    lines.plan(want, NOW)
+    lines.not_served(ConId(1), NOW)
+    lines.forget()
+    assert lines.plan(want, NOW) == ([1], [])
