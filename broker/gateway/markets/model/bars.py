@@ -85,6 +85,16 @@ class Charts:
         the middle level and the shares traded; levels are logarithms."""
         session = self.paths.session(day)
         volumes = session.volumes[:, place] if place < COUNT else np.zeros(session.minutes)
+        if first % 60 == last % 60 == 0 and last > first:
+            whole = slice(first // 60, last // 60)
+            ends = session.ends[first // 60 : last // 60 + 1, place]
+            return (
+                (float(ends[0]), float(ends[-1])),
+                session.highs[whole, place].max(),
+                session.lows[whole, place].min(),
+                0.5 * (ends[:-1] + ends[1:]),
+                np.floor(volumes[whole] * 60 / 60),
+            )
         highs: list[float] = []
         lows: list[float] = []
         middles: list[float] = []
