@@ -224,7 +224,22 @@ def _settings_findings(home: Path) -> list[Finding]:
         findings.append(Finding("rules", False, str(error)))
     else:
         findings.append(Finding("rules", True, f"{len(book.rules)} rules, revision {book.revision[:12]}"))
-    return [*findings, _daemon_finding(home, settings)]
+    return [*findings, _calendar_finding(home / settings.calendar), _daemon_finding(home, settings)]
+
+
+def _calendar_finding(path: Path) -> Finding:
+    from rules import RulesInvalid
+    from rules.source import read_text
+    from sync.calendar import read_calendar
+
+    if not path.exists():
+        return Finding("calendar", True, f"no {path.name}: days of earnings and dividends are unknown")
+    try:
+        calendar = read_calendar(read_text(path), str(path))
+    except RulesInvalid as error:
+        return Finding("calendar", False, str(error))
+    said = f"{len(calendar.symbols)} underlyings, last looked through on {calendar.checked}"
+    return Finding("calendar", True, said)
 
 
 def _daemon_finding(home: Path, settings: Settings) -> Finding:

@@ -436,6 +436,14 @@ def test_the_doctor_finds_what_is_wrong(copy: Path, ask: Callable[..., Answer]) 
     assert (well.code, "WRONG" in well.out) == (0, False)
     (copy / "rules.yaml").write_text(BAD)
     (copy / "journal.sqlite").write_bytes(b"not a journal")
+    assert "ok     calendar  no calendar.yaml: days of earnings and dividends are unknown" in well.out
+    calendar = copy / "calendar.yaml"
+    calendar.write_text("version: 1\nchecked: 2026-03-18\nsymbols:\n  IWM: {earnings: never}\n")
+    told = "ok     calendar  1 underlyings, last looked through on 2026-03-18"
+    assert told in ask("doctor", "--home", copy).out
+    calendar.write_text("version: 1\nchecked: lately\nsymbols:\n")
+    assert f"WRONG  calendar  {calendar}:2:10: lately is not the day" in ask("doctor", "--home", copy).out
+    calendar.unlink()
     ill = ask("doctor", "--home", copy, "--json")
     assert ill.code == 1
     assert {f["what"] for f in json.loads(ill.out) if not f["ok"]} == {"journal", "lake", "rules"}
