@@ -21,9 +21,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
-
-import rules
 from benchmarks import stand
 from benchmarks.figure import Limited, show_limited
 from benchmarks.hose import Hose
@@ -84,21 +81,13 @@ class Daemon:
         return found() or 0.0
 
 
-def shadow_rules() -> str:
-    """Two rules that tell on which side of a limit a position is, before the twelve shipped ones, which
-    all only watch."""
-    shipped = yaml.safe_load(rules.default_rules_path().read_text(encoding="utf-8"))
-    for rule in shipped["rules"]:
-        rule.pop("examples", None)
-        rule["priority"] += 2
-        rule["mode"] = "shadow"
+def toggling_rules() -> str:
+    """Two rules that tell on which side of a limit a position is, before the shipped ones."""
     limit = f"${50 * STEP_USD:g}"
-    shipped["rules"][:0] = [
-        {"id": name, "priority": n + 1, "mode": "shadow", "when": f"abs(profit_usd) {sign} {limit}",
-         "do": {"close": "mid"}}
-        for n, (name, sign) in enumerate((("beyond", ">="), ("within", "<")))
-    ]  # fmt: skip
-    return yaml.safe_dump(shipped, sort_keys=False)
+    return stand.shadow_rules(
+        {"id": "beyond", "when": f"abs(profit_usd) >= {limit}", "do": {"close": "mid"}},
+        {"id": "within", "when": f"abs(profit_usd) < {limit}", "do": {"close": "mid"}},
+    )
 
 
 class Stand(NamedTuple):
@@ -121,7 +110,7 @@ async def standing(folder: Path) -> AsyncIterator[Stand]:
         for hose in (ours, bare):
             await hose.open()
             stack.push_async_callback(hose.close)
-        stand.write_home(folder / "home", ours.port, shadow_rules())
+        stand.write_home(folder / "home", ours.port, toggling_rules())
         program = stack.enter_context(stand.daemon(folder / "home"))
         daemon = Daemon(program.pid)
         listening = asyncio.create_task(daemon.listen(program))

@@ -17,11 +17,14 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import yaml
+
+import rules
 from broker.gateway.exchange.account import Holding
 from broker.gateway.main import read_arguments
 from broker.gateway.markets.market import Market
 from broker.gateway.program import build
-from broker.interactive_brokers import InteractiveBrokers
+from broker.protocol import Broker
 from daemon import loop_turns
 from daemon.clock import Pulse, SystemPulse
 from daemon.console import Console, configure_logging
@@ -35,7 +38,6 @@ from options import NEW_YORK, Contract, Right, UsdPerContract
 from sync.tables import LAKE_TABLES
 
 _DEPOSIT_USD = 50e6
-_LOOKUPS_PER_S = 2_000
 OPEN_AT = datetime(2026, 3, 2, 11, 0, tzinfo=NEW_YORK)
 
 
@@ -118,11 +120,10 @@ def running(command: Sequence[str]) -> Iterator["subprocess.Popen[str]"]:
 # --- the daemon ------------------------------------------------------------------------------------
 
 
-def write_home(home: Path, port: int, rules: str | None = None, **sections: dict[str, Any]) -> None:
-    """A home whose daemon trades at `port`, with these rules or the shipped ones."""
+def write_home(home: Path, port: int, text: str, **sections: dict[str, Any]) -> None:
+    """A home whose daemon trades at `port`, with these rules."""
     make_home(home)
-    if rules is not None:
-        (home / "rules.yaml").write_text(rules)
+    (home / "rules.yaml").write_text(text)
     wanted = {
         "broker": {"kind": "interactive_brokers", "port": port},
         "control": {"port": 0},
@@ -133,6 +134,16 @@ def write_home(home: Path, port: int, rules: str | None = None, **sections: dict
     for name, values in wanted.items():
         lines += [f"[{name}]", *(f"{key} = {json.dumps(value)}" for key, value in values.items())]
     (home / "optiond.toml").write_text("\n".join(lines) + "\n")
+
+
+def shadow_rules(*first: dict[str, Any]) -> str:
+    """A rules file with these rules before the twelve shipped ones, which all only watch."""
+    book = yaml.safe_load(rules.default_rules_path().read_text(encoding="utf-8"))
+    book["rules"][:0] = first
+    for place, rule in enumerate(book["rules"]):
+        rule.pop("examples", None)
+        rule.update(priority=place + 1, mode="shadow")
+    return str(yaml.safe_dump(book, sort_keys=False))
 
 
 @contextmanager
@@ -182,14 +193,7 @@ class _MeasuredDaemon(Daemon):
         del gateway
         return _ShiftedPulse(self._settings.sync.beat_s)
 
-    def _make_broker(self, pulse: Pulse, gateway: EmbeddedGateway | None) -> InteractiveBrokers:
-        del gateway
-        broker = self._settings.broker
-        return InteractiveBrokers(
-            broker.host, broker.port, broker.client_id, pulse, throttle_per_s=_LOOKUPS_PER_S
-        )
-
-    async def _live(self, engine: Engine, broker: InteractiveBrokers, pulse: Pulse, watch: LakeWatch) -> None:
+    async def _live(self, engine: Engine, broker: Broker, pulse: Pulse, watch: LakeWatch) -> None:
         telling = asyncio.create_task(self._tell_positions(engine))
         status = asyncio.create_task(self._tell_status(engine, broker, pulse, watch))
         try:
@@ -206,14 +210,12 @@ class _MeasuredDaemon(Daemon):
         }
         _tell("positions", legs=legs)
 
-    async def _tell_status(
-        self, engine: Engine, broker: InteractiveBrokers, pulse: Pulse, watch: LakeWatch
-    ) -> None:
+    async def _tell_status(self, engine: Engine, broker: Broker, pulse: Pulse, watch: LakeWatch) -> None:
         while True:
             await asyncio.sleep(1.0)
             status = self._status(engine, broker, pulse, watch)
             blocked = dict(self._metrics.loop_turns.blocked)
-            _tell("status", status=status, blocked=blocked, frames=broker.frames_received)
+            _tell("status", status=status, blocked=blocked)
 
 
 async def _run(home: Path) -> int:

@@ -14,6 +14,7 @@ import rules
 from daemon.account_state import AccountState
 from daemon.console import Console
 from daemon.kept_beats import KeptBeats
+from daemon.loop_turns import Breather
 from daemon.metrics import Metrics
 from daemon.records import Alerts, Records
 from daemon.traces import Traces
@@ -112,28 +113,31 @@ class Judge:
         state = self._state
         before = state.rule_state
 
-        def decide() -> tuple[Picture, Moment, RuleState, pl.DataFrame]:
+        def decide() -> tuple[Picture, Moment, RuleState, list[dict[str, Any]], list[Verdict]]:
             picture = self.look(now)
             moment = Moment(now, book, before, picture.facts, picture.market)
             after, decided, stepped = moment.step_looked_at()
             self.kept.add(moment)
             self._traces.look(moment, stepped)
-            return picture, moment, remembering(after, before), decided
+            says = pl.col("rule").is_not_null() | (pl.col("unknown").list.len() > 0)
+            rows = decided.filter(says).to_dicts()
+            verdicts = verdicts_of(rows, picture.facts.select(CONTRIBUTORS.names()))
+            return picture, moment, remembering(after, before), rows, verdicts
 
-        picture, moment, state.rule_state, decided = await asyncio.to_thread(decide)
+        picture, moment, state.rule_state, rows, verdicts = await asyncio.to_thread(decide)
         for event in state.positions.capture_entry(picture.facts, _number(picture.market.get("vix"))):
             self._records.add("strategies", event.row())
-        rows = list(decided.iter_rows(named=True))
         self._watch_unknown(book, {row["position"]: row for row in rows}, now)
         self.entries_blocked = blocks_entries(rows)
         self.decided_on = set()
         intents = await self._flatten(moment)
         intents += await self._cover(moment)
-        for verdict in verdicts_of(rows, picture.facts.select(CONTRIBUTORS.names())):
+        breather = Breather()
+        for verdict in verdicts:
             intent = self._act(verdict, moment)
             if intent is not None:
                 intents.append(intent)
-                await asyncio.sleep(0)
+            await breather.take()
         return picture, intents
 
     async def _flatten(self, moment: Moment) -> list[Intent]:
@@ -190,11 +194,11 @@ class Judge:
         position = state.positions.get(verdict.position)
         if position is None:
             return None
-        judged = BOOK if verdict.is_book else verdict.position
-        marks = () if _by(verdict) else state.rule_state.marks_since(moment.state, judged)
         if verdict.is_shadow:
             self._record(verdict, "shadow", _why_shadow(verdict, moment), moment)
             return None
+        judged = BOOK if verdict.is_book else verdict.position
+        marks = () if _by(verdict) else state.rule_state.marks_since(moment.state, judged)
         if not state.desk.wants(verdict, now):
             state.rule_state = state.rule_state.undo(marks)
             return None
@@ -311,9 +315,12 @@ def _about(verdict: Verdict) -> tuple[str, str]:
 
 def _why_shadow(verdict: Verdict, moment: Moment) -> str:
     """What keeps a rule from acting: a mute, or its mode."""
-    judged = BOOK if verdict.is_book else verdict.position
-    seen = {} if verdict.is_book else moment.seen(verdict.position)
-    mute = rules.mute_of(moment.book.mutes_of(verdict.rule), judged, seen, moment.time)
+    mutes = moment.book.mutes_of(verdict.rule)
+    mute = None
+    if mutes:  # to look a position up takes longer than all else here
+        judged = BOOK if verdict.is_book else verdict.position
+        seen = {} if verdict.is_book else moment.seen(verdict.position)
+        mute = rules.mute_of(mutes, judged, seen, moment.time)
     return f"{verdict.rule} is {rules.told(mute)}" if mute else f"{verdict.rule} is in shadow mode"
 
 

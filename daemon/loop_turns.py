@@ -26,6 +26,7 @@ T = TypeVar("T")
 
 LIMIT_S = 0.005
 PROBE_EVERY_S = 0.1
+BREATH_S = 0.002
 BOUNDS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 COLLECTING = "garbage collection"
 WAITING = "waiting for the processor"
@@ -188,6 +189,19 @@ class TimedLoop(asyncio.SelectorEventLoop):
         finally:
             turns.leave()
             self._timed.turns = None
+
+
+class Breather:
+    """Lets the rest of the daemon in between the parts of long work on the loop, every `BREATH_S`."""
+
+    def __init__(self) -> None:
+        self._since_s = time.perf_counter()
+
+    async def take(self) -> None:
+        """To be called after each part."""
+        if time.perf_counter() - self._since_s >= BREATH_S:
+            await asyncio.sleep(0)
+            self._since_s = time.perf_counter()
 
 
 async def probe(lag: Gauge, lateness: Histogram) -> None:

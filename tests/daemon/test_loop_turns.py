@@ -82,15 +82,13 @@ def test_turns_that_are_short_block_nothing() -> None:
 def test_prometheus_is_told_of_turns_and_of_what_held_them_up() -> None:
     turns, registry = LoopTurns(), CollectorRegistry()
     registry.register(turns)
-    for pause_s in (0.0, 0.02):
+    # Many short ones: on a machine with other work some of them take long too.
+    for pause_s in (*[0.0] * 50, 0.02):
         turns.begin()
         time.sleep(pause_s)
         turns.end()
-    text = generate_latest(registry).decode()
-    assert 'optiond_loop_turn_seconds_bucket{le="0.005"} 1.0' in text
-    assert 'optiond_loop_turn_seconds_bucket{le="+Inf"} 2.0' in text
-    assert f'optiond_loop_blocked_total{{by="{WAITING}"}} 1.0' in text
-    longest = next(
-        line for line in text.splitlines() if line.startswith("optiond_loop_longest_turn_seconds ")
-    )
-    assert float(longest.split()[1]) >= 0.02
+    told = dict(line.rsplit(" ", 1) for line in generate_latest(registry).decode().splitlines())
+    assert float(told['optiond_loop_turn_seconds_bucket{le="0.005"}']) >= 40
+    assert float(told['optiond_loop_turn_seconds_bucket{le="+Inf"}']) == 51
+    assert float(told[f'optiond_loop_blocked_total{{by="{WAITING}"}}']) >= 1
+    assert float(told["optiond_loop_longest_turn_seconds"]) >= 0.02
