@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 from broker.events import (
     BrokerEvent,
+    DailyValues,
     LinkChanged,
     LinkHealth,
     LinkState,
@@ -304,3 +305,19 @@ class CountsRefusedLines(Wrapped):
     def subscribe(self, contract: Contract) -> None:
         self.asked += 1
         self.inner.subscribe(contract)
+
+
+class KeepsRefusalsToItself(Wrapped):
+    breaks, says = data.daily_values_are_told_and_a_refusal_too, "not told: daily values of"
+
+    def tell(self, event: BrokerEvent) -> list[BrokerEvent]:
+        return [] if isinstance(event, DailyValues) and event.refusal else [event]
+
+
+class TellsValuesInCents(Wrapped):
+    breaks, says = data.daily_values_are_told_and_a_refusal_too, "the price 2.05"
+
+    def tell(self, event: BrokerEvent) -> list[BrokerEvent]:
+        if not isinstance(event, DailyValues):
+            return [event]
+        return [replace(event, values=tuple((day, value * 100) for day, value in event.values))]

@@ -96,6 +96,24 @@ class BelievesEveryReprice(Wrapped):
         return True
 
 
+class TakesAPartForTheWhole(Wrapped):
+    breaks, says = orders.a_part_is_told_and_the_rest_lives, "a part of it filled, and it is filled"
+
+    def tell(self, event: BrokerEvent) -> list[BrokerEvent]:
+        if isinstance(event, OrderChanged) and event.filled:
+            return [replace(event, state=OrderState.FILLED)]
+        return [event]
+
+
+class ForgetsAPartAtTheEnd(Wrapped):
+    breaks, says = orders.a_part_is_told_and_the_rest_lives, "cancelled with 0.0 filled"
+
+    def tell(self, event: BrokerEvent) -> list[BrokerEvent]:
+        if isinstance(event, OrderChanged) and event.state is OrderState.CANCELLED:
+            return [replace(event, filled=0.0)]
+        return [event]
+
+
 class BelievesEveryCancel(Wrapped):
     breaks, says = orders.a_cancel_is_final_when_the_broker_says_so, "a cancelled order was cancelled"
 

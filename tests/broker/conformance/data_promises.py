@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from broker.events import BrokerNotice, QuoteChanged
+from broker.events import BrokerNotice, DailyKind, DailyValues, QuoteChanged
 from options import ConId, Contract, SecType
 from tests.broker.conformance.promise import Promise, refusal, refused
 from tests.broker.conformance.trial import Trial
@@ -153,6 +153,27 @@ async def a_refused_line_is_told_and_not_counted(trial: Trial) -> None:
     assert broker.lines_used == await trial.market.lines() == 0, f"{broker.lines_used} lines are counted"
 
 
+async def daily_values_are_told_and_a_refusal_too(trial: Trial) -> None:
+    broker = await trial.connect()
+    put = await trial.market.list_put(2.00, 2.10)
+    broker.ask_daily(put, DailyKind.CLOSE, 3)
+    told = await daily_of(trial, put.con_id)
+    assert told.kind is DailyKind.CLOSE and not told.refusal and told.values, f"{told}"
+    days = [day for day, _ in told.values]
+    assert days == sorted(set(days)) and len(days) <= 3, f"days {days}"
+    assert abs(told.values[-1][1] - 2.05) < 1e-6, f"today's value is {told.values[-1][1]}, the price 2.05"
+    unknown = replace(put, con_id=ConId(2_000_000_000))
+    broker.ask_daily(unknown, DailyKind.CLOSE, 3)
+    refused = await daily_of(trial, unknown.con_id)
+    assert refused.values == () and refused.refusal, f"values of an unknown contract: {refused}"
+
+
+async def daily_of(trial: Trial, con_id: ConId) -> DailyValues:
+    return await trial.until(
+        DailyValues, f"daily values of {con_id}, or why there are none", lambda event: event.con_id == con_id
+    )
+
+
 async def quote_of(trial: Trial, contract: Contract) -> QuoteChanged:
     return await trial.until(
         QuoteChanged,
@@ -172,4 +193,5 @@ PROMISES: tuple[Promise, ...] = (
     a_closed_line_is_silent,
     delayed_data_are_not_live,
     a_refused_line_is_told_and_not_counted,
+    daily_values_are_told_and_a_refusal_too,
 )

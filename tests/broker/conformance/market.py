@@ -42,7 +42,7 @@ class Market(Protocol):
 
     async def list_put(self, bid: float | None, ask: float | None) -> Contract:
         """A fresh put on one underlying that no other promise has used, with Greeks; each one's strike is
-        one USD above that of the last."""
+        one USD above that of the last. Both sides are there for 10 contracts."""
         ...
 
     async def quote(

@@ -103,6 +103,25 @@ async def a_working_order_is_repriced_and_a_finished_one_is_not(trial: Trial) ->
     assert not broker.cancel(ref), "a filled order was cancelled"
 
 
+async def a_part_is_told_and_the_rest_lives(trial: Trial) -> None:
+    broker = await trial.connect()
+    put = await trial.market.list_put(2.00, 2.10)
+    order = OrderRequest(trial.new_ref(), (ComboLeg(put, 1),), 15, 2.10, opens=True)
+    ref = order.order_ref
+    broker.place(order)
+    part = await trial.until(
+        OrderChanged, "a part is filled", lambda event: event.order_ref == ref and event.filled > 0
+    )
+    assert part.state is OrderState.WORKING, f"a part of it filled, and it is {part.state.value}"
+    assert (part.filled, part.remaining) == (10, 5) and _near(part.average_price, 2.10), f"{part}"
+    assert broker.cancel(ref), "the rest is not cancelled"
+    end = await trial.order(ref, OrderState.CANCELLED)
+    assert end.filled == 10, f"cancelled with {end.filled} filled, 10 were"
+    await trial.heard_out()
+    executed = sum(event.quantity for event in trial.all(Executed) if event.order_ref == ref)
+    assert executed == 10, f"executions of {executed} contracts, 10 were filled"
+
+
 async def a_cancel_is_final_when_the_broker_says_so(trial: Trial) -> None:
     broker = await trial.connect()
     order = await trial.working_spread()
@@ -272,6 +291,7 @@ PROMISES: tuple[Promise, ...] = (
     a_reference_is_sent_once,
     an_order_that_cannot_be_expressed_is_not_sent,
     a_working_order_is_repriced_and_a_finished_one_is_not,
+    a_part_is_told_and_the_rest_lives,
     a_cancel_is_final_when_the_broker_says_so,
     an_order_being_cancelled_may_still_fill,
     a_refused_order_is_rejected_with_the_reason,
