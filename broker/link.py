@@ -28,6 +28,9 @@ log = structlog.get_logger()
 _PROVED_AFTER: Final = timedelta(seconds=30)
 """A connection that lived this long starts the waiting times afresh and closes the breaker."""
 
+_LOST_FOR: Final = timedelta(seconds=300)
+"""After so long without a word of the broker's servers a new connection asks: it may have been missed."""
+
 
 class Link:
     """`session` is None while there is no connection; `since` is None before `run`, `connected` while there
@@ -196,10 +199,17 @@ class Link:
                     session.end(f"half-open: no answer to a probe within {self._probe_timeout_s:g} s")
             session.attention.clear()
             self._prove()
+            if self._is_lost_for_long():
+                session.end(f"no word of the broker's servers for {_LOST_FOR.total_seconds():g} s")
             if session.ended is not None:
                 return session.ended
             if self._inbox.orders.has_doubts:
                 await self._settle(session)
+
+    def _is_lost_for_long(self) -> bool:
+        if self.state is not LinkState.LOST or self.since is None:
+            return False
+        return self._inbox.clock.now() - self.since >= _LOST_FOR
 
     async def _probe(self, session: Session) -> bool:
         """Whether the gateway still talks: the answer, or any other frame meanwhile."""

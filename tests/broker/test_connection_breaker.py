@@ -153,3 +153,23 @@ async def test_the_health_says_since_when_and_what_it_costs(start: Start) -> Non
     await bench.until(LinkChanged, lambda event: event.state is LinkState.DOWN)
     health = bench.broker.health
     assert (health.connected, health.heard_s, health.lines_used) == (None, None, 0)
+
+
+@pytest.mark.row("servers")
+async def test_a_gateway_that_says_no_more_of_its_servers_is_asked_by_a_new_connection(start: Start) -> None:
+    clock = HandClock()
+    bench = await start(clock=clock, jitter=Hurried(), probe_every_s=0.05)
+    await bench.fault("connectivity", code=2110)
+    await bench.until(LinkChanged, lambda event: event.state is LinkState.LOST)
+    clock.time += timedelta(seconds=299)
+    sent = bench.broker.frames_sent
+    async with asyncio.timeout(5):
+        while True:
+            if bench.broker.frames_sent >= sent + 2:
+                break
+            await asyncio.sleep(0.005)
+    assert bench.broker.link is LinkState.LOST, "two probes later"
+    clock.time += timedelta(seconds=1)
+    down = await bench.until(LinkChanged, lambda event: event.state is LinkState.DOWN)
+    assert "no word of the broker's servers" in down.reason
+    await bench.until(LinkChanged, lambda event: event.state is LinkState.UP)
