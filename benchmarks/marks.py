@@ -20,7 +20,7 @@ from sync.quote_board import QuoteBoard
 NOW = datetime(2026, 1, 5, 17, 0, tzinfo=UTC)
 EXPIRIES = (date(2026, 1, 16), date(2026, 2, 20))
 UNDERLYINGS, CONTRACTS = 50, 5_000
-VISITED_AT_ONCE = 20
+VISITED_AT_ONCE = 8
 LIMIT_MS = 10.0
 ROUNDS = 200
 
@@ -99,6 +99,7 @@ def main() -> None:
 
     def all_move_and_some_are_visited(now: datetime) -> None:
         all_move(now)
+        # On a beat two or three are visited, and of those with a line some are due.
         visited = chance.sample(contracts, VISITED_AT_ONCE)
         visit(board, visited, now)
         board.release(ids)

@@ -8,8 +8,8 @@ from options.normal import Floats
 from options.pricing import Greeks
 
 LOWEST, HIGHEST = 1e-3, 5.0
-STEPS = 24
-CLOSE_ENOUGH_USD = 1e-5
+STEPS = 14
+CLOSE_ENOUGH_USD, CLOSE_ENOUGH = 1e-5, 1e-4
 GOOD_ENOUGH_USD = 1e-3
 LEAST_VEGA = 5e-4
 """USD per vol point. Where a cent is twenty vol points, a price does not tell the volatility."""
@@ -31,7 +31,7 @@ def solved_vol(worth: Callable[[Floats], Greeks], price: Floats, start: Floats) 
             gap = found.price - price
             better = (np.abs(gap) < miss) & (found.vega >= LEAST_VEGA)
             best, miss = np.where(better, vol, best), np.where(better, np.abs(gap), miss)
-            if not (miss[np.isfinite(gap)] > CLOSE_ENOUGH_USD).any():
+            if not ((np.abs(gap) > CLOSE_ENOUGH_USD) & (high - low > CLOSE_ENOUGH)).any():
                 break
             low, high = np.where(gap < 0, vol, low), np.where(gap > 0, vol, high)
             step = vol - gap / (100.0 * found.vega)

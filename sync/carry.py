@@ -61,6 +61,8 @@ class ExDays:
 
     def chances(self, rows: Places, vols: Floats, at: int, rate: float) -> list[LastChance]:
         """The moments at which a call may be worth exercising, for contracts of the `rows`."""
+        if not self.usd.any():
+            return []
         values, years = self._values(at, rate)[rows], (self.end[rows] - at) / YEAR_US
         before = np.cumsum(values, axis=1) - values
         years = np.where(values > 0, years, np.nan)
@@ -72,7 +74,8 @@ class ExDays:
 
     def _values(self, at: int, rate: float) -> Floats:
         years = (self.end - at) / YEAR_US
-        return np.where(years > 0, self.usd * np.exp(-rate * np.nan_to_num(years)), 0.0)
+        is_ahead = years > 0
+        return np.where(is_ahead, self.usd * np.exp(-rate * np.where(is_ahead, years, 0.0)), 0.0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

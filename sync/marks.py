@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from itertools import repeat
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -61,9 +62,20 @@ TERMS_DTYPE = np.dtype(
 _NUMBERS = (
     "vol", "seen", "mid", "mid_spot", "width", "paid", "price", *GREEKS, "spot", "priced", "jumped"
 )  # fmt: skip
-MARK_DTYPE = np.dtype(
-    [*((name, np.float64) for name in _NUMBERS), ("flags", np.int64), ("was_live", np.bool_)]
-)
+_GIVEN = {
+    "current_mark": "price",
+    "mark": "price",
+    "spread": "width",
+    "iv": "vol",
+    "underlying_price": "spot",
+}
+"""Names of figures, and which columns of the marks they are."""
+
+
+def _unknown(count: int) -> dict[str, NDArray[Any]]:
+    """The columns of so many contracts of which nothing is known."""
+    columns: dict[str, NDArray[Any]] = {name: np.full(count, np.nan) for name in _NUMBERS}
+    return {**columns, "flags": np.zeros(count, np.int64), "was_live": np.zeros(count, np.bool_)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +94,10 @@ MODEL = ModelTerms()
 class Marks:
     """Marks of the contracts it was told of, brought up to date when the board or the time changed.
 
-    `terms` (`TERMS_DTYPE`) are the option contracts, `marks` (`MARK_DTYPE`) what is known of them, row by
-    row. Of the last good quote: `mid`, `width`, the underlying's price `mid_spot`, the volatility `vol` and
-    the dividends `paid` it was solved with, and `seen`, when. By the model at the underlying's price `spot`,
-    at `priced`: `price` and Greeks. Times are `epoch_us`, NaN is not known.
+    `terms` (`TERMS_DTYPE`) are the option contracts, `marks` what is known of them, column by column. Of
+    the last good quote: `mid`, `width`, the underlying's price `mid_spot`, the volatility `vol` and the
+    dividends `paid` it was solved with, and `seen`, when. By the model at the underlying's price `spot`, at
+    `priced`: `price` and Greeks. Times are `epoch_us`, NaN is not known.
     """
 
     def __init__(self, board: QuoteBoard, model: ModelTerms = MODEL) -> None:
@@ -95,7 +107,7 @@ class Marks:
         self.dividends: Dividends | None = None
         """Where dividends are announced; None: nowhere."""
         self._terms = np.zeros(0, TERMS_DTYPE)
-        self._marks = np.zeros(0, MARK_DTYPE)
+        self._marks = _unknown(0)
         self._con_ids: list[ConId] = []
         self._rows: dict[ConId, int] = {}
         self._symbols: dict[str, int] = {}
@@ -109,13 +121,12 @@ class Marks:
     def know(self, contracts: Iterable[Contract]) -> None:
         """Mark exactly these contracts from now on; what is known of those that stay is kept."""
         wanted = {c.con_id: c for c in contracts if c.sec_type is SecType.OPTION and c.expiry is not None}
-        marks = np.zeros(len(wanted), MARK_DTYPE)
-        for name in _NUMBERS:
-            marks[name] = np.nan
+        marks = _unknown(len(wanted))
         stay = [(row, self._rows[con_id]) for row, con_id in enumerate(wanted) if con_id in self._rows]
         if stay:
             to, kept = np.array(stay).T
-            marks[to] = self._marks[kept]
+            for name, values in marks.items():
+                values[to] = self._marks[name][kept]
         self._terms = np.array([self._terms_of(contract) for contract in wanted.values()], TERMS_DTYPE)
         self._marks, self._con_ids = marks, list(wanted)
         self._rows = {con_id: row for row, con_id in enumerate(wanted)}
@@ -160,18 +171,18 @@ class Marks:
         known = rows >= 0
         flags[known] = self._marks["flags"][rows[known]]
         is_bad = (flags & UNBELIEVABLE) != 0
-        for name in ("current_mark", "spread", "iv", *GREEKS):
-            figures[name][is_bad] = np.nan
+        if is_bad.any():
+            for name in ("current_mark", "spread", "iv", *GREEKS):
+                figures[name][is_bad] = np.nan
         states[is_bad & (states == _LIVE)] = _STALE
         places = np.flatnonzero(known & (states != _LIVE) & ~is_bad)
-        marks = self._marks[rows[places]]
-        serves = np.isfinite(marks["price"])
-        at, marks = places[serves], marks[serves]
-        figures["current_mark"][at] = figures["mark"][at] = marks["price"]
-        for name, source in (("spread", "width"), ("iv", "vol"), ("underlying_price", "spot")):
-            figures[name][at] = marks[source]
+        serves = np.isfinite(self._marks["price"][rows[places]])
+        at = places[serves]
+        marked = rows[at]
+        for name, column in _GIVEN.items():
+            figures[name][at] = self._marks[column][marked]
         for name in GREEKS:
-            figures[name][at] = marks[name]
+            figures[name][at] = self._marks[name][marked]
         states[at] = _MODELLED
         return {**figures, "flags": flags.astype(np.float64)}, states
 
@@ -349,7 +360,11 @@ class Marks:
         marks["spot"][rows], marks["priced"][rows] = spots[rows], at
 
     def _worth(self, rows: Places, spots: Floats, vols: Floats, paid: Floats, now: datetime) -> Greeks:
-        terms, at, rate = self._terms[rows], epoch_us(now), self.model.rate
-        years = (terms["end"] - at) / YEAR_US
-        chances = self._announced(now).chances(terms["series"], vols, at, rate)
-        return escrowed_american(spots, terms["strike"], years, vols, terms["is_call"], rate, paid, chances)
+        terms, at, rate = self._terms, epoch_us(now), self.model.rate
+        years, strikes, is_call = (
+            (terms["end"][rows] - at) / YEAR_US,
+            terms["strike"][rows],
+            terms["is_call"][rows],
+        )
+        chances = self._announced(now).chances(terms["series"][rows], vols, at, rate)
+        return escrowed_american(spots, strikes, years, vols, is_call, rate, paid, chances)
