@@ -7,7 +7,7 @@ is open: the upper floor opens the lines it wants again. It alone knows which th
 
 import asyncio
 import random
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import date, datetime
 from typing import Final, TypeVar
 
@@ -253,6 +253,10 @@ class InteractiveBrokers:
         request_id = self._inbox.lines.close(con_id)
         if request_id is not None and self._link.session is not None and self._link.session.client.isReady():
             self._link.session.client.cancelMktData(request_id)
+
+    def ring_beyond(self, bands: Mapping[ConId, tuple[float, float]], ring: Callable[[], None]) -> None:
+        """As `LineRegistry.ring_beyond`."""
+        self._inbox.lines.ring_beyond(bands, ring)
 
     # History
 

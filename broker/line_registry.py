@@ -4,6 +4,8 @@ Own records instead of ib_async's Ticker objects: those are reused with stale fi
 ever, and make a second subscription of one contract impossible to cancel.
 """
 
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -17,6 +19,10 @@ _BID, _ASK, _LAST, _CLOSE = (1, 66), (2, 67), (4, 68), (9, 75)
 _BID_SIZE, _ASK_SIZE = (0, 69), (3, 70)
 _MODEL_GREEKS = (13, 83)
 _LIVE: Final = 1
+
+ANY_PRICE: Final = (0.0, math.inf)
+DELTA_MOVE: Final = 0.05
+"""A delta that moves by so much between two drains cannot wait for the next beat."""
 
 
 @dataclass(slots=True)
@@ -42,6 +48,20 @@ class Line:
     market_data_type: int | None = None
     quote_arrived: bool = False
     greeks_arrived: bool = False
+    band: tuple[float, float] = ANY_PRICE
+    told_delta: float | None = None
+
+    def is_beyond(self, price: float) -> bool:
+        """Whether a price left the band; -1 and 0 are none."""
+        low, high = self.band
+        return price > 0 and not low <= price <= high
+
+    def turned(self, delta: float | None) -> bool:
+        """Whether a delta moved by `DELTA_MOVE` since the last drain."""
+        told = self.told_delta
+        if told is None or delta is None or abs(delta) > 1:
+            return False
+        return abs(delta - told) >= DELTA_MOVE
 
     def take_side(self, side: str, price: float | None, size: float, time: datetime) -> None:
         """`side` is `bid` or `ask`; size 0 means that nobody is there, whatever price stands beside it."""
@@ -60,6 +80,7 @@ class Line:
         if time is not None and self.greeks_arrived:
             self.greeks_time = time
         self.quote_arrived = self.greeks_arrived = False
+        self.told_delta = sanitise.delta(self.delta)
 
     def quote(self) -> QuoteChanged:
         return QuoteChanged(
@@ -89,6 +110,7 @@ class LineRegistry:
         self._by_request: dict[int, Line] = {}
         self._by_con_id: dict[ConId, Line] = {}
         self._changed: dict[ConId, Line] = {}
+        self._ring: Callable[[], None] = _nothing
 
     def __len__(self) -> int:
         return len(self._by_con_id)
@@ -109,6 +131,13 @@ class LineRegistry:
         self._changed.pop(con_id, None)
         del self._by_request[line.request_id]
         return line.request_id
+
+    def ring_beyond(self, bands: Mapping[ConId, tuple[float, float]], ring: Callable[[], None]) -> None:
+        """Call `ring` when a price of an open line leaves its band, until the next call, or a delta moves by
+        `DELTA_MOVE` between two drains. The caller is the socket's reader, so it must only set a flag."""
+        self._ring = ring
+        for con_id, line in self._by_con_id.items():
+            line.band = bands.get(con_id, ANY_PRICE)
 
     def con_id(self, request_id: int) -> ConId | None:
         line = self._by_request.get(request_id)
@@ -150,6 +179,8 @@ class LineRegistry:
         else:
             return
         self._changed[line.contract.con_id] = line
+        if tick_type not in _CLOSE and line.is_beyond(price):
+            self._ring()
 
     def tick_size(self, request_id: int, tick_type: int, size: float, time: datetime) -> None:
         line = self._by_request.get(request_id)
@@ -179,6 +210,8 @@ class LineRegistry:
         line = self._by_request.get(request_id)
         if line is None or tick_type not in _MODEL_GREEKS:
             return
+        if line.turned(delta):
+            self._ring()
         line.iv, line.delta, line.gamma, line.vega, line.theta = iv, delta, gamma, vega, theta
         line.underlying_price, line.greeks_time, line.greeks_arrived = underlying_price, time, True
         self._changed[line.contract.con_id] = line
@@ -190,3 +223,7 @@ class LineRegistry:
         line.market_data_type = market_data_type
         if line.quote_time is not None:
             self._changed[line.contract.con_id] = line
+
+
+def _nothing() -> None:
+    """Nobody wants to be woken."""

@@ -7,7 +7,7 @@ The conformance suite (`tests/broker/conformance`) holds every adapter to what i
 docs/brokers.md says how to add one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
@@ -177,6 +177,11 @@ class Broker(Protocol):
 
     def unsubscribe(self, con_id: ConId) -> None:
         """Close the line; does nothing when none is open. No quote of it is told after that."""
+        ...
+
+    def ring_beyond(self, bands: Mapping[ConId, tuple[float, float]], ring: Callable[[], None]) -> None:
+        """Call `ring` when a price (USD per share) of an open line leaves its band (low, high), or a delta
+        moves by 0.05 between two drains; a new call replaces the one before. `ring` only sets a flag."""
         ...
 
     # History

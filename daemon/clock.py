@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -14,6 +15,8 @@ log = structlog.get_logger()
 
 LOOK_AGAIN_S = 0.5
 LEAST_PAUSE_S = 0.005
+LEAST_GAP_S = 0.05
+"""However much happens, beats are not closer together than this."""
 ARRIVE_WITHIN_S = 5.0
 
 
@@ -29,26 +32,40 @@ class Pulse(Clock, Protocol):
         """Wait for the next cycle and return its time; `wake` is the latest moment the caller needs."""
         ...
 
+    def hurry(self) -> None:
+        """Something happened that cannot wait for the next beat."""
+        ...
+
 
 class SystemPulse:
     """The wall clock, one beat every `beat_s` seconds, what the beat itself takes included, or at `wake`,
-    whichever is sooner."""
+    whichever is sooner; at once when it is hurried, but never closer than `LEAST_GAP_S` to the one before."""
 
     ended = False
 
     def __init__(self, beat_s: float) -> None:
         self._beat_s = beat_s
         self._began_s = -beat_s
+        self._hurry = asyncio.Event()
 
     def now(self) -> datetime:
         return datetime.now(UTC)
+
+    def hurry(self) -> None:
+        self._hurry.set()
 
     async def next_beat(self, wake: datetime | None) -> datetime:
         loop = asyncio.get_running_loop()
         pause_s = self._began_s + self._beat_s - loop.time()
         if wake is not None:
             pause_s = min(pause_s, (wake - self.now()).total_seconds())
-        await asyncio.sleep(max(LEAST_PAUSE_S, pause_s))
+        until_s = loop.time() + pause_s
+        gap_s = self._began_s + LEAST_GAP_S - loop.time()
+        await asyncio.sleep(max(LEAST_PAUSE_S, min(pause_s, gap_s)))
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(until_s):
+                await self._hurry.wait()
+        self._hurry.clear()
         self._began_s = loop.time()
         return self.now()
 
@@ -79,6 +96,9 @@ class SimulatedPulse:
         clock = FollowedClock(self._host, await self._revive())
         await clock.start(self._client_id)
         self._clock, self._last = clock, clock.now()
+
+    def hurry(self) -> None:
+        """Does nothing: in lock-step there is a beat whenever something is quoted."""
 
     async def next_beat(self, wake: datetime | None) -> datetime:
         """While the gateway is away this is the same moment again and again: the caller must see the loss."""

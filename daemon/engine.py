@@ -104,6 +104,8 @@ class Engine:
         self.picture: Picture | None = None
         self.account = ""
         """The account that the settings allow to be traded; orders go to no other."""
+        self.ring: Callable[[], None] = _nobody_hurries
+        """What to call when something happened that cannot wait for the next cycle."""
         self.beats = 0
         self.settled_quiet = False
         """Nothing is at work: no open intent, no roll, nothing unsettled."""
@@ -144,6 +146,7 @@ class Engine:
             await self.lines.turn(now)
             await self.reload.settle(now)
             self.picture, intents = await self.judge.judge(self.rules.book, now)
+            state.broker.ring_beyond(state.marks.bands(now), self.ring)
             intents += await self._continue_rolls(now)
             if self._dirty and self._record_due(self.picture, now):
                 await self.marks.record(now)
@@ -413,3 +416,7 @@ class Engine:
         metrics.lake.unflushed_rows.set(self._lake.unflushed_rows)
         age = state.board.data_age_s(now)
         metrics.data_age_seconds.set(float("nan") if age is None else age)
+
+
+def _nobody_hurries() -> None:
+    """A cycle comes when it comes."""

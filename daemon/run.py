@@ -148,6 +148,7 @@ class Daemon:
             broker = make_broker(settings.broker, pulse, gateway.port if gateway else None)
             self._broker_port = gateway.port if gateway else self._broker_port
             engine = self._make_engine(broker, standing, rules_file)
+            engine.ring = pulse.hurry
             found, journal = restore(self._home, engine.state, pulse.now())
             engine.traces.restore(LakeReader.open(self._home))
             take_up_books(LakeReader.open(self._home), engine.state, engine.reconciler, pulse.now())
@@ -232,7 +233,7 @@ class Daemon:
             lines=LineBudget(sync.line_budget, reserve=sync.line_reserve, visits=sync.visit_lines),
             desk=Desk(broker, [read_blackout(text) for text in self._settings.broker.blackout]),
             roller=Roller(broker),
-            model=ModelTerms(sync.rate, sync.vol_within_s, sync.stickiness),
+            model=ModelTerms(sync.rate, sync.vol_within_s, sync.stickiness, sync.beat_move),
         )
         records = Records(LAKE_TABLES)
         text = self._settings.model_dump_json()

@@ -94,7 +94,8 @@ class SyncSettings(Strict):
 
     Between visits of a line contracts are marked with `rate` (continuous, per year) and the volatility of
     their last quote, if that is not older than `vol_within_s`; when the underlying gains one percent,
-    volatilities lose `stickiness` percent of themselves.
+    volatilities lose `stickiness` percent of themselves. A beat comes at once when an underlying moved by
+    `beat_move` (ratio).
 
     `traces_per_rule`: so many of the moments when something else became of a rule are kept, shown, and
     written at most every `record_every_s`; 0: none.
@@ -108,6 +109,7 @@ class SyncSettings(Strict):
     vol_within_s: float = Field(default=3600.0, ge=0, le=86400)
     stickiness: float = Field(default=0.0, ge=0, le=10)
     beat_s: float = Field(default=0.25, ge=0.05, le=10)
+    beat_move: float = Field(default=0.001, gt=0, le=1)
     record_every_s: float = Field(default=30.0, ge=1, le=3600)
     reconcile_every_s: float = Field(default=300.0, ge=10, le=86400)
     flush_every_s: float = Field(default=60.0, ge=1, le=3600)

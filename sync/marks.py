@@ -45,6 +45,8 @@ PAIR_MOVED = 0.005
 PAIR_WIDTH = 0.001
 """Call and put imply dividends when both were quoted so lately, at prices of the underlying so near to each
 other (ratio), and so narrowly (both widths against that price)."""
+DELTA_MOVE, LEAST_MOVE = 0.05, 0.0002
+"""What cannot wait for the next beat: a delta's move; never less than this move of the underlying (ratio)."""
 _LIVE, _MODELLED, _STALE = (
     STATES.index(state) for state in (QuoteState.LIVE, QuoteState.MODELLED, QuoteState.STALE)
 )
@@ -60,13 +62,13 @@ TERMS_DTYPE = np.dtype(
     ]
 )
 _NUMBERS = (
-    "vol", "seen", "mid", "mid_spot", "width", "paid", "price", *GREEKS, "spot", "priced", "jumped"
+    "vol", "seen", "mid", "mid_spot", "width", "paid", "price", *GREEKS, "spot", "priced", "used", "jumped"
 )  # fmt: skip
 _GIVEN = {
     "current_mark": "price",
     "mark": "price",
     "spread": "width",
-    "iv": "vol",
+    "iv": "used",
     "underlying_price": "spot",
 }
 """Names of figures, and which columns of the marks they are."""
@@ -81,11 +83,13 @@ def _unknown(count: int) -> dict[str, NDArray[Any]]:
 @dataclass(frozen=True, slots=True)
 class ModelTerms:
     """`rate` continuous, per year; a volatility older than `vol_within_s` makes no marks. When the underlying
-    gains a percent, volatilities lose `stickiness` percent of themselves (0: sticky strike)."""
+    gains a percent, volatilities lose `stickiness` percent of themselves (0: sticky strike). An underlying
+    that moves by `beat_move` (ratio) is news that cannot wait."""
 
     rate: float = 0.04
     vol_within_s: float = 3600.0
     stickiness: float = 0.0
+    beat_move: float = 0.001
 
 
 MODEL = ModelTerms()
@@ -97,7 +101,7 @@ class Marks:
     `terms` (`TERMS_DTYPE`) are the option contracts, `marks` what is known of them, column by column. Of
     the last good quote: `mid`, `width`, the underlying's price `mid_spot`, the volatility `vol` and the
     dividends `paid` it was solved with, and `seen`, when. By the model at the underlying's price `spot`, at
-    `priced`: `price` and Greeks. Times are `epoch_us`, NaN is not known.
+    `priced`, with the volatility `used`: `price` and Greeks. Times are `epoch_us`, NaN is not known.
     """
 
     def __init__(self, board: QuoteBoard, model: ModelTerms = MODEL) -> None:
@@ -201,6 +205,23 @@ class Marks:
         found = np.bincount(states, minlength=len(STATES)).tolist()
         flagged = {flag: int(((flags & flag) != 0).sum()) for flag in Flag}
         return dict(zip(STATES, found, strict=True)), {flag_words(flag): n for flag, n in flagged.items()}
+
+    def bands(self, now: datetime) -> dict[ConId, tuple[float, float]]:
+        """Of each live underlying, between which prices (USD per share) nothing has changed much: within
+        `beat_move` of now, and no delta by more than `DELTA_MOVE`, as gamma has it."""
+        spots, gamma = self._underlyings(now)[0], self._marks["gamma"]
+        steepest = np.zeros(len(spots))
+        known = np.isfinite(gamma)
+        np.maximum.at(steepest, self._terms["underlying"][known], gamma[known])
+        with np.errstate(all="ignore"):
+            half = np.minimum(self.model.beat_move * spots, DELTA_MOVE / steepest)
+        half = np.maximum(half, LEAST_MOVE * spots)
+        found = {}
+        for symbol, price, room in zip(self._symbols, spots.tolist(), half.tolist(), strict=True):
+            con_id = self._board.watched(symbol)
+            if con_id is not None and room > 0:
+                found[con_id] = (price - room, price + room)
+        return found
 
     def underlying_price(self, symbol: str, now: datetime) -> float | None:
         return self._board.underlying_price(symbol, now)
@@ -357,7 +378,7 @@ class Marks:
         marks["price"][rows] = worth.price
         for name in GREEKS:
             marks[name][rows] = getattr(worth, name)
-        marks["spot"][rows], marks["priced"][rows] = spots[rows], at
+        marks["spot"][rows], marks["priced"][rows], marks["used"][rows] = spots[rows], at, vols
 
     def _worth(self, rows: Places, spots: Floats, vols: Floats, paid: Floats, now: datetime) -> Greeks:
         terms, at, rate = self._terms, epoch_us(now), self.model.rate

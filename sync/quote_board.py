@@ -246,6 +246,10 @@ class QuoteBoard:
 
     # --- an underlying by its symbol -------------------------------------------------------------
 
+    def watched(self, symbol: str) -> ConId | None:
+        """The contract that is the price of `symbol`."""
+        return self._watched.get(symbol)
+
     def underlying_price(self, symbol: str, now: datetime) -> float | None:
         """USD per share (points for VIX); None when the symbol is not watched or not fresh."""
         con_id = self._watched.get(symbol)

@@ -81,3 +81,33 @@ def test_a_standing_clock_stamps_what_arrived_and_nothing_else() -> None:
     lines.tick_price(1, 1, 1.05, 10, NOON)
     (quote,) = lines.drain(arrival=LATER)
     assert (quote.quote_time, quote.greeks_time) == (LATER, NOON)
+
+
+def test_a_price_beyond_its_band_rings_and_one_within_does_not() -> None:
+    lines, rung = LineRegistry(), []
+    lines.open(1, PUT)
+    lines.tick_price(1, 1, 9.0, 1, NOON)
+    lines.ring_beyond({PUT.con_id: (1.0, 1.2), VIX.con_id: (17.0, 18.0)}, lambda: rung.append(True))
+    for price in (1.0, 1.1, 1.2, -1.0, 0.0):
+        lines.tick_price(1, 1, price, 1, NOON)
+    lines.tick_price(1, 9, 5.0, 0, NOON)
+    assert not rung
+    lines.tick_price(1, 2, 1.21, 1, NOON)
+    lines.tick_price(1, 4, 0.99, 1, NOON)
+    assert len(rung) == 2
+    lines.ring_beyond({}, lambda: rung.append(True))
+    lines.tick_price(1, 1, 99.0, 1, NOON)
+    assert len(rung) == 2
+
+
+def test_a_delta_that_moves_by_a_twentieth_between_two_drains_rings() -> None:
+    lines, rung = LineRegistry(), []
+    lines.open(1, PUT)
+    lines.ring_beyond({}, lambda: rung.append(True))
+    lines.tick_greeks(1, 13, *GREEKS, NOON)
+    lines.drain()
+    for delta in (-0.34, -0.26, -2.0, float("nan")):
+        lines.tick_greeks(1, 13, 0.2, delta, 0.01, 0.12, -0.05, 245.5, NOON)
+    assert not rung
+    lines.tick_greeks(1, 13, 0.2, -0.36, 0.01, 0.12, -0.05, 245.5, NOON)
+    assert rung == [True]

@@ -152,3 +152,27 @@ def test_asked_twice_it_says_the_same() -> None:
     market.share(260.0, NOW)
     market.visit(PUT, 260.0, NOW)
     assert str(market.mark(PUT, NOW)) == str(market.mark(PUT, NOW))
+
+
+def test_the_band_of_an_underlying_ends_where_it_or_a_delta_has_moved_enough() -> None:
+    market = Market()
+    market.share(260.0, NOW)
+    assert market.marks.bands(NOW) == {SHARES.con_id: pytest.approx((259.74, 260.26))}
+    wide = Market(ModelTerms(beat_move=0.5))
+    wide.share(260.0, NOW)
+    wide.visit(CALL, 260.0, NOW)
+    low, high = wide.marks.bands(NOW)[SHARES.con_id]
+    assert high - 260.0 == pytest.approx(0.05 / worth(CALL, 260.0, NOW)["gamma"], rel=1e-3)
+    assert low + high == pytest.approx(520.0)
+    assert market.marks.bands(NOW + timedelta(seconds=121)) == {}
+
+
+def test_with_stickiness_volatilities_fall_as_the_underlying_gains() -> None:
+    market = Market(ModelTerms(stickiness=2.0))
+    market.share(260.0, NOW)
+    market.visit(PUT, 260.0, NOW)
+    market.share(262.6, NOW)
+    vol = VOL[PUT.con_id] / 1.01**2
+    assert market.mark(PUT, NOW)[1]["current_mark"] == pytest.approx(
+        worth(PUT, 262.6, NOW, vol)["price"], abs=2e-3
+    )
