@@ -19,6 +19,7 @@ from dashboard import (
     notation,
     pieces,
     positions,
+    reconciliation,
     trades,
 )
 from dashboard.control import Control, DaemonSilent, HaltRefused
@@ -154,6 +155,7 @@ def _parts(sight: Sight) -> list[Part]:
         _section("decisions", books, lambda b: b.decisions, decisions.section),
         _section("orders", books, lambda b: b.orders, trades.orders),
         _section("fills", books, lambda b: b.fills, trades.fills),
+        _section("differences", books, lambda b: b.differences, reconciliation.section),
         _section("alerts", books, lambda b: b.alerts, trades.alerts),
         _small("lines-and-link", lines_and_link.panel(sight)),
         *(_chart(series, books) for series in CHARTS),

@@ -236,6 +236,21 @@ class Breaker(BaseModel):
     conditions: dict[str, Condition] = {}
 
 
+class Standing(BaseModel):
+    """A difference with the broker's books that is not over."""
+
+    kind: str
+    subject: str
+    critical: bool = False
+
+
+class Reconciliation(BaseModel):
+    """`last`: when the books were compared; None: not yet."""
+
+    last: datetime | None = None
+    standing: list[Standing] = []
+
+
 class Status(BaseModel):
     """One answer of `GET /status`. `time` is the daemon's clock; None is unknown."""
 
@@ -251,6 +266,7 @@ class Status(BaseModel):
     lake: LakeState
     rules: Rules
     breaker: Breaker
+    reconciliation: Reconciliation | None = None
     alerts: int | None = None
     open_intents: int | None = None
 

@@ -6,12 +6,12 @@ from typing import Literal
 from dash import html
 from dash.development.base_component import Component
 
-from dashboard import lake_cells, notation, pieces
+from dashboard import lake_cells, notation, pieces, reconciliation
 from dashboard.control import Breaker, Rules, Status
 from dashboard.sight import Sight
 
 _CONNECTION_TONES = {"up": "good", "connecting": "poor", "lost": "bad", "down": "bad"}
-_CELLS = ("Broker since", "Lines", "Data age", "Beat p99", *lake_cells.NAMES, "Rules", "Alerts")
+_CELLS = ("Broker since", "Lines", "Data age", "Beat p99", *lake_cells.NAMES, "Rules", "Books", "Alerts")
 _RESUMABLE = ("tripped", "halted", "frozen")
 SLOW_BEAT_MS = 250.0
 OLD_DATA_S = 30.0
@@ -101,6 +101,7 @@ def _cells(status: Status) -> list[tuple[str, str, str]]:
         ),
         *lake_cells.cells(status.lake),
         ("Rules", status.rules.revision[:10], "bad" if status.rules.error else "good"),
+        reconciliation.cell(status.reconciliation),
         ("Alerts", notation.plain(status.alerts), "poor" if status.alerts else "good"),
     ]
 

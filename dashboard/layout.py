@@ -67,6 +67,7 @@ def page(title: str) -> Component:
                     ),
                     _section("Lines and link", html.Div(id="lines-and-link")),
                     _section("Rules", html.Div([html.Div(id="rules-gate"), html.Div(id="rules")])),
+                    _section("Our books and the broker's", html.Div(id="differences")),
                     _section("Alerts", html.Div(id="alerts")),
                 ]
             ),

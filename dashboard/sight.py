@@ -18,6 +18,8 @@ Row = dict[str, Any]
 SHOWN_DECISIONS = 60
 SHOWN_ORDERS = 40
 SHOWN_ALERTS = 30
+SHOWN_DIFFERENCES = 40
+"""Each is there twice: found, and over."""
 CHARTED = timedelta(days=5)
 FRESH_FOR = timedelta(seconds=1)
 
@@ -33,6 +35,7 @@ class Books:
     orders: list[Row]
     fills: list[Row]
     alerts: list[Row]
+    differences: list[Row]
     account: Row | None
     history: pl.DataFrame
     breaker: Row | None
@@ -127,6 +130,7 @@ def read_books(reader: LakeReader, seq: int) -> Books:
         orders=orders,
         fills=fills,
         alerts=alerts,
+        differences=views.reconciliations(reader, seq, SHOWN_DIFFERENCES),
         account=account,
         history=views.account_history(reader, seq, since),
         breaker=views.breaker_state(reader, seq),

@@ -81,6 +81,30 @@ def test_orders_fills_and_alerts_are_listed(opened: Page) -> None:
     expect(opened.locator(".alerts li")).to_contain_text("has had no quote for 10 minutes")
 
 
+def test_differences_with_the_brokers_books_are_listed_with_what_stands(
+    opened: Page, trader: Any, daemon: Any
+) -> None:
+    expect(opened.locator("#differences")).to_contain_text("No difference")
+    naked = {"run": "rec-1", "kind": "naked_short", "subject": "IWM 2026-03-20 245 P", "ours": ""}
+    naked |= {"theirs": "1 short, not covered", "resolution": "critical alert, and a covering decision"}
+    gone = {**naked, "kind": "missing_there", "theirs": "", "ours": "+2 at 194.45", "state": "found"}
+    trader.commit(reconciliations=[{**naked, "state": "found"}, gone])
+    trader.commit(reconciliations=[{**gone, "run": "rec-2", "state": "over"}])
+    rows = opened.locator("#differences tbody tr")
+    expect(rows).to_have_count(2)
+    expect(rows.filter(has_text="Missing there").locator(".badge")).to_have_text("over")
+    expect(rows.filter(has_text="Naked short").locator(".badge")).to_have_text("stands")
+    expect(rows.filter(has_text="Missing there").locator(".unknown")).to_have_attribute(
+        "title", "this side knows nothing of it"
+    )
+    standing = {"kind": "naked_short", "subject": "IWM 2026-03-20 245 P", "critical": True}
+    daemon.changes["reconciliation"] = {"last": "2026-02-04T15:31:00+00:00", "standing": [standing]}
+    cell = opened.locator("#strip .cell", has_text="Books")
+    expect(cell).to_contain_text("1 differ")
+    daemon.changes["reconciliation"] = {"last": "2026-02-04T15:31:00+00:00", "standing": []}
+    expect(cell).to_contain_text("agree")
+
+
 def test_the_charts_are_drawn_and_unknown_values_are_gaps(opened: Page) -> None:
     expect(opened.locator(CHART)).to_have_count(5)
     expect(opened.locator("#chart-book_vega_usd .js-line")).to_have_count(1)
