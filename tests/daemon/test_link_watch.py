@@ -157,17 +157,17 @@ def test_a_daemon_in_a_blackout_decides_says_why_it_does_not_act_and_sends_nothi
     ports = {"port": gateway.port, "control_port": gateway.control_port}
     home.settle(gateway, broker={**ports, "blackout": ["09:30-16:00"]})
     daemon = home.start()
-    helpers.wait_until(lambda: (home.status() or {}).get("positions") == 1, 30, "adopted")
     vetoed = helpers.wait_until(lambda: vetoes(home), 60, "vetoed")
-    said, told = home.status(), home.ask("status").stdout
+    told = home.ask("status").stdout
     helpers.stop(daemon)
     assert "blackout 09:30-16:00 New York: no order is sent" in told
     assert vetoed == ["blackout: 09:30-16:00 New York (limit outside of broker.blackout)"]
-    assert said["connection"]["blackout"] == "09:30-16:00 New York"
     assert gateway.orders() == []
 
 
 def vetoes(home: Any) -> list[str]:
     """The reasons of all vetoes in the lake so far."""
+    if not (home.path / "control.json").exists():
+        return []
     decisions = LakeReader.open(home.path).table("decisions").filter(pl.col("kind") == "veto")
     return decisions.collect()["reason"].to_list()
