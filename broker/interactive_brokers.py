@@ -224,6 +224,8 @@ class InteractiveBrokers:
         state = await self._ask(
             session, session.whatIfOrderAsync(contract, what_if), f"margin of {order.order_ref}"
         )
+        if not isinstance(state, ib.OrderState):  # ib_async answers a refusal with an empty list
+            raise BrokerError(f"margin of {order.order_ref}: the broker gave no answer; ask again later")
         initial = sanitise.text_number(str(state.initMarginChange))
         if initial is None:
             raise BrokerError(f"margin of {order.order_ref}: the broker gave no number; {state.warningText}")
