@@ -1,0 +1,17 @@
+"""Marks of contracts that are visited every 500 s, against the quotes of the simulated market."""
+
+import pytest
+
+from tests.sync.visits import play
+
+
+@pytest.mark.parametrize(("scenario", "days"), [("calm", 0), ("crash_2020", 12)])
+def test_half_of_the_marks_are_within_one_percent_or_a_tick_and_deltas_within_a_hundredth(
+    scenario: str, days: int
+) -> None:
+    got = play(scenario, days, count=250, minutes=45)
+    assert got.visits > 700
+    assert got.within is not None
+    assert got.median_delta is not None
+    assert got.within >= 0.5, got
+    assert got.median_delta <= 0.01, got
