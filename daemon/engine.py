@@ -99,7 +99,7 @@ class Engine:
             state, records, self.alerts, self.intake, console, settings.reconcile_every_s
         )
         self.almanac = AlmanacCare(state, self.alerts, calendar)
-        self.lines = Lines(state, records)
+        self.lines = Lines(state, records, metrics)
         self.link = LinkWatch(state, metrics.link, renew_after_h)
         self.picture: Picture | None = None
         self.account = ""

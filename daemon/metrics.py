@@ -34,6 +34,15 @@ class Metrics:
         self.link_changes = Counter("optiond_link_changes", "Changes of the broker's link", registry=registry)
         self.lines_used = Gauge("optiond_lines_used", "Market-data lines in use", registry=registry)
         self.line_budget = Gauge("optiond_line_budget", "Market-data lines we may use", registry=registry)
+        self.queue_contracts = Gauge(
+            "optiond_queue_contracts", "Contracts that take turns on a few lines", registry=registry
+        )
+        self.queue_parked = Gauge(
+            "optiond_queue_parked", "Of these, contracts that do not answer", registry=registry
+        )
+        self.queue_oldest_seconds = Gauge(
+            "optiond_queue_oldest_seconds", "Longest time since the last visit of one", registry=registry
+        )
         self.data_age_seconds = Gauge(
             "optiond_data_age_seconds", "Age of the newest quote", registry=registry
         )

@@ -34,6 +34,7 @@ from daemon.lake_watch import LakeWatch
 from daemon.loop_turns import probe, timing
 from daemon.metrics import Metrics
 from daemon.processes import Child, start_page
+from daemon.queue_control import queue_routes
 from daemon.reconcile_control import reconcile_routes
 from daemon.recorded_books import take_up_books
 from daemon.records import Records
@@ -166,6 +167,7 @@ class Daemon:
                 self._metrics.registry,
                 lambda owner: edit_routes(owner, self._rules_path(), pulse.now),
                 lambda owner: rules_routes(owner, RulesHand(self._home, engine, pulse)),
+                lambda owner: queue_routes(owner, engine.state.queue.retry),
                 lambda owner: reconcile_routes(owner, lambda: engine.compare(pulse.now())),
             )
             serve_moment(app, engine)
@@ -381,7 +383,12 @@ class Daemon:
                 "port": self._broker_port,
                 "simulated": self._is_simulated,
             },
-            "lines": {"used": broker.lines_used, "budget": state.lines.budget},
+            "lines": {
+                "used": broker.lines_used,
+                "budget": state.lines.budget,
+                "reserve": state.lines.reserve,
+            },
+            "queue": engine.lines.status(),
             "marks": engine.marks.status(),
             "data_age_s": state.board.data_age_s(now),
             "beat": {"count": engine.beats, "last_ms": last_ms, "p99_ms": p99_ms},

@@ -195,8 +195,8 @@ class PositionQueue:
 
     @property
     def urgent(self) -> int:
-        """How many are urgent."""
-        return sum(item.is_urgent for item in self._items.values())
+        """How many of those that are not parked are urgent."""
+        return sum(item.is_urgent and item.state is ItemState.WAITING for item in self._items.values())
 
     def oldest_s(self, now: datetime) -> float | None:
         """The longest that a waiting contract was not visited, in seconds; None when none waits."""

@@ -130,6 +130,7 @@ class ControlPort:
             "account": gateway.exchange.account.account_id,
             "clients": sorted(gateway.sessions),
             "lines": {str(client): len(session.lines) for client, session in gateway.sessions.items()},
+            "most_lines": {str(client): session.most_lines for client, session in gateway.sessions.items()},
             "ended": gateway.market.ended(gateway.clock.now),
         }
 

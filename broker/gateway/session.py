@@ -50,7 +50,8 @@ class Session:
     `client_id` is -1 until startApi. `version` was agreed in the handshake: the layouts of many messages
     depend on it. `binds_orders`: orders placed by hand are this client's. `feeds` are by kind and request
     id. `tape` hears all that passes, as connection `number`; None when nothing is recorded. `held`: what is
-    said but may not go out yet; None while everything goes out at once.
+    said but may not go out yet; None while everything goes out at once. `most_lines`: the most `lines` there
+    were at once.
 
     For faults: `silent` drops everything that would be sent, `editor` decides what goes out instead of a
     message, `pipe` takes a frame's bytes and puts them out when it likes; each is unset on good days.
@@ -69,6 +70,7 @@ class Session:
     largest_backlog: int = LARGEST_BACKLOG
     data_type: DataType = DataType.LIVE
     lines: dict[int, Line] = field(default_factory=dict)
+    most_lines: int = 0
     streams: dict[int, TickStream] = field(default_factory=dict)
     kept_bars: dict[int, KeptBars] = field(default_factory=dict)
     pacing: Pacing = field(default_factory=Pacing)

@@ -83,6 +83,7 @@ class DataDesk:
         session.send(81, req_id, contract.min_tick, components_of(contract), SNAPSHOT_PERMISSIONS)
         session.send(58, 1, req_id, granted)
         session.lines[req_id] = line
+        session.most_lines = max(session.most_lines, len(session.lines))
         if not self.paused:
             ticks = self._news(line, self._quote(line, now), now) + self._beyond_the_quote(line, now)
             session.send_ticks([(req_id, Ticks(ticks))])
