@@ -141,6 +141,9 @@ class MadeUpBroker:
                 walked.append((day, value))
         self._events.append(DailyValues(contract.con_id, kind, tuple(walked)))
 
+    def ring_beyond(self, *_: object) -> None:
+        """Every beat of this benchmark comes when it is called."""
+
     def move(self, now: datetime) -> None:
         """All underlyings move by some cents; they, VIX and what has a line are quoted."""
         for each in self.underlyings:

@@ -1,6 +1,6 @@
 """What the daemon takes in beside a bare client of ib_async, and how long it is from a tick to the decision.
 
-The real gateway, the real daemon with 90 lines, and a hose between them that pours the gateway's own ticks.
+The real gateway, the real daemon with 70 lines, and a hose between them that pours the gateway's own ticks.
 Both clients get the same kinds of frames from one sender, in turns. What counts most is the processor time a
 message costs: on a machine that does other things, messages per second tell about those too.
 """
@@ -26,7 +26,7 @@ from benchmarks.figure import Limited, show_limited
 from benchmarks.hose import Hose
 from benchmarks.stopwatch import p99
 
-CONDORS = 22
+CONDORS = 16
 BEAT_MS = 250.0
 ROUNDS = 3
 WINDOW_S = 6.0
@@ -36,6 +36,7 @@ STEP_USD = 0.60
 _WARM_S = 12.0
 _MARKET_SPEED = 10.0
 _PATIENCE_S = 5.0
+_STARTED_WITHIN_S = 180.0
 
 
 class Taken(NamedTuple):
@@ -125,7 +126,7 @@ async def standing(folder: Path) -> AsyncIterator[Stand]:
 
 
 async def _until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(_STARTED_WITHIN_S):
         while not holds():  # noqa: ASYNC110
             await asyncio.sleep(0.1)
 

@@ -95,10 +95,10 @@ def _shelf(market: Market, chain: Sequence[Contract], now: datetime) -> list[lis
 
 
 @contextmanager
-def gateway(state: Path, speed: float) -> Iterator[dict[str, Any]]:
+def gateway(state: Path, speed: float, *more: str) -> Iterator[dict[str, Any]]:
     """The gateway program on that state; its ready line with its `pid`."""
     command = [sys.executable, "-m", "broker.gateway", "--state", str(state), *_when(), "--speed", str(speed)]
-    with running([*command, "--port", "0", "--control-port", "0"]) as program:
+    with running([*command, "--port", "0", "--control-port", "0", *more]) as program:
         assert program.stdout is not None
         yield {**json.loads(program.stdout.readline()), "pid": program.pid}
 

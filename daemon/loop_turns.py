@@ -14,6 +14,7 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Coroutine, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from datetime import date, datetime
 from itertools import accumulate
 from types import FrameType
 from typing import Any, TypeVar
@@ -21,6 +22,8 @@ from typing import Any, TypeVar
 from prometheus_client import Gauge, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
+
+from options.hours import closes_early
 
 T = TypeVar("T")
 
@@ -213,6 +216,15 @@ async def probe(lag: Gauge, lateness: Histogram) -> None:
         lag_s = max(0.0, loop.time() - due)
         lag.set(lag_s)
         lateness.observe(lag_s)
+
+
+def make_ready(now: datetime) -> None:
+    """Do at once, while nobody waits for the loop yet, what would hold it up for a tenth of a second later:
+    look the holidays of the coming years up, and set aside for good what the collector would go through."""
+    for year in range(now.year, now.year + 3):
+        closes_early(date(year, 1, 1))
+    gc.collect()
+    gc.freeze()
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:

@@ -31,7 +31,7 @@ from daemon.control import bind, control_app, owner_token, serving
 from daemon.engine import Engine
 from daemon.gateway import EmbeddedGateway
 from daemon.lake_watch import LakeWatch
-from daemon.loop_turns import probe, timing
+from daemon.loop_turns import make_ready, probe, timing
 from daemon.metrics import Metrics
 from daemon.processes import Child, start_page
 from daemon.queue_control import queue_routes
@@ -175,8 +175,7 @@ class Daemon:
                 self._announce_control(control_port)
                 if with_page:
                     await self._open_page(control_port)
-                gc.collect()
-                gc.freeze()  # what is there by now stays: to look through it again takes the collector 0.2 s
+                make_ready(pulse.now())
                 with timing(self._metrics.loop_turns):
                     await self._live(engine, broker, pulse, watch)
         finally:
