@@ -108,10 +108,12 @@ def _links_of(text: str, name: str, path: str, stored: bool = False) -> list[Lin
     """The files in a text. Of a text with endless parts only the first few are looked at."""
     pieces = _MARKED.split(text)[: 2 * MAX_FILES + 1]
     links = [_link(name, path, pieces[0], stored)]
-    links += [
-        _link(part, f"{path} ({_shown(part)})", piece, stored)
-        for part, piece in zip(pieces[1::2], pieces[2::2], strict=True)
-    ]
+    for part, piece in zip(pieces[1::2], pieces[2::2], strict=True):
+        name = part.encode(errors="replace").decode()
+        links.append(_link(name, f"{path} ({_shown(name)})", piece, stored))
+        if name != part:
+            said = "the name of this file holds half a character, which no file can have: write it anew"
+            links[-1].problems.add(Mark(1, 1), said)
     for link, following in pairwise(links):
         if link.tree and not link.extends:
             said = f"{following.name} follows, and nothing here extends it: write `extends:` or remove it"

@@ -72,6 +72,9 @@ def test_a_lone_surrogate_is_refused() -> None:
         rules.parse("rules: \ud800\n")
     with pytest.raises(rules.RulesInvalid, match="1:8: not text"):
         rules.parse(f"extends: base.yaml\n{EXTENDED}extends: other.yaml\n{EXTENDED}rules: \ud800\n")
+    sound = "version: 1\nrules:\n  - {id: a, priority: 1, when: dte < 1d, do: close}\n"
+    with pytest.raises(rules.RulesInvalid, match="1:1: the name of this file holds half a character"):
+        rules.parse(f"extends: base.yaml\n\n#--- extended: base.ya\ud800l ---\n{sound}")
 
 
 def test_a_thousand_problems_are_enough_and_a_hundred_are_shown() -> None:
