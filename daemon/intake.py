@@ -1,7 +1,9 @@
 """What the broker said, taken into our books and recorded; nothing is decided here."""
 
 import math
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import structlog
@@ -27,6 +29,7 @@ from daemon.records import Alerts, Records
 from daemon.tripwires import Closing
 from options import ConId
 from sync import tables
+from sync.ended_positions import EndedPositions
 from sync.executions import Fill
 from sync.position import REGROUPED, PositionEvent, PositionEventKind
 from sync.tables import Alert, Severity
@@ -52,6 +55,8 @@ class Intake:
         self._alerts = alerts
         self._console = console
         self._incomplete: dict[str, datetime] = {}
+        self._ended = EndedPositions()
+        self._has_reports = False
 
     def apply(self, event: BrokerEvent, now: datetime) -> None:
         state = self._state
@@ -140,6 +145,7 @@ class Intake:
             commission_usd=fill.commission_usd,
         )
         self._records.add("fills", fill.row())
+        self._has_reports = True
 
     def _link(self, event: LinkChanged, now: datetime) -> None:
         state = self._state
@@ -191,6 +197,7 @@ class Intake:
     def settle(self, now: datetime) -> list[PositionEvent]:
         """Bring positions and intents in step with holdings and executions."""
         state = self._state
+        self._restate(now)
         open_intents = state.desk.open_intents
         ours = {
             i.position: PositionEventKind.ROLLED if i.roll_dte else PositionEventKind.CLOSED
@@ -236,6 +243,29 @@ class Intake:
         )
         return moved and all(fill.commission_usd is not None for fill in fills)
 
+    def _restate(self, now: datetime) -> None:
+        """What ended and was reported on since: a commission that came late, or a correction."""
+        if not self._has_reports:
+            return
+        self._has_reports, state = False, self._state
+        for restated in self._ended.restate(self._executed, state.cash_usd):
+            event, before = restated.event, Closing(restated.time, restated.ended.realized_pnl_usd)
+            self._records.add("strategies", event.row())
+            log.info("position.restated", position=event.position.id, reason=event.reason)
+            if before in state.closings:
+                at = state.closings.index(before)
+                state.closings[at] = replace(before, realized_usd=event.realized_pnl_usd)
+            text = f"realized {event.realized_pnl_usd:+,.2f} USD: {event.reason}"
+            self._console.say(f"restated {event.position.id}: {text}", now)
+
+    def _executed(self, position: str) -> Counter[ConId]:
+        """Signed contracts that the closing orders of a position executed."""
+        done: Counter[ConId] = Counter()
+        for order_ref in self._state.closing_orders.get(position, ()):
+            for fill in self._state.executions.legs_of(order_ref):
+                done[fill.execution.con_id] += round(fill.execution.quantity)
+        return done
+
     def _settled(self, intent: Intent, agrees: bool, now: datetime) -> None:
         state = self._state
         self._console.say(f"order {intent.intent} settled: {intent.reason}", now)
@@ -258,6 +288,7 @@ class Intake:
             state.rule_state = state.rule_state.drop(position.id)
             if event.reason != REGROUPED:
                 state.closings.append(Closing(now, event.realized_pnl_usd))
+            self._ended.add(event, now)
         if event.kind is PositionEventKind.NOTED:
             return
         credit = position.payoff.net_credit_usd

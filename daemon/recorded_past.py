@@ -36,11 +36,11 @@ class RecordedPast:
 
     def endings(self) -> pl.DataFrame:
         """What was reduced, closed or rolled: `time`, `position`, `event`, `lots`, `realized_pnl_usd`, in
-        the order in which it happened."""
+        the order in which it happened; an end with the money that it was restated to."""
         kinds = [*ENDING, PositionEventKind.REDUCED]
         events = self._table("strategies").filter(pl.col("event").is_in(kinds))
         wanted = ("time", "position", "event", "lots", "realized_pnl_usd")
-        return events.sort("seq", maintain_order=True).select(wanted).collect()
+        return with_restated(events.sort("seq", maintain_order=True).select(wanted).collect())
 
     def days(self) -> list[date]:
         """The days (UTC) on which anything was recorded."""
@@ -57,6 +57,18 @@ class RecordedPast:
 
     def _table(self, name: str) -> pl.LazyFrame:
         return self._reader.table(name, self._last_seq)
+
+
+def with_restated(events: pl.DataFrame) -> pl.DataFrame:
+    """Endings with the money of the last row that restated them, and without those rows."""
+    is_restated = pl.col("event") == PositionEventKind.RESTATED
+    last = events.filter(is_restated).unique("position", keep="last")
+    told = events.filter(~is_restated).join(
+        last.select("position", restated="realized_pnl_usd"), on="position", how="left", maintain_order="left"
+    )
+    is_end = pl.col("event").is_in(list(ENDING)) & pl.col("restated").is_not_null()
+    realized = pl.when(is_end).then("restated").otherwise("realized_pnl_usd").alias("realized_pnl_usd")
+    return told.with_columns(realized).drop("restated")
 
 
 def beats_of(day: pl.DataFrame, endings: Sequence[tuple[datetime, str]] = ()) -> Iterator[Beat]:

@@ -9,6 +9,7 @@ import polars as pl
 
 from daemon.account_state import AccountState
 from daemon.pressure import RELEASED, STOPPED, Cause, Pressure
+from daemon.recorded_past import with_restated
 from daemon.rule_memory import RuleMemory, remembered
 from daemon.tripwires import Closing
 from lake import LakeReader
@@ -100,7 +101,8 @@ def _restore_recent(reader: LakeReader, state: AccountState, now: datetime) -> N
     """What the breaker counts: positions that ended lately, and orders that the broker rejected."""
     lately = pl.col("time") >= now - REPORTED
     ended = reader.table("strategies").filter(lately, pl.col("event").is_in(ENDING)).sort("seq")
-    for row in ended.select("time", "realized_pnl_usd", "reason").collect().iter_rows(named=True):
+    wanted = ("time", "position", "event", "realized_pnl_usd", "reason")
+    for row in with_restated(ended.select(wanted).collect()).iter_rows(named=True):
         if row["reason"] != REGROUPED:
             state.closings.append(Closing(row["time"], row["realized_pnl_usd"]))
     refused = pl.col("state") == IntentState.REJECTED.value

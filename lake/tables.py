@@ -80,7 +80,10 @@ _TABLES = (
         ("position",),
         (
             _text("position", "id of the Position"),
-            _text("event", "adopted, opened, noted, reduced, closed, rolled or assigned"),
+            _text(
+                "event",
+                "adopted, opened, noted, reduced, closed, rolled, assigned or restated (after the end)",
+            ),
             _text("structure", "iron_condor, vertical, ...", _UNKNOWN),
             _text("underlying", "symbol of the underlying", _UNKNOWN),
             _int("lots", "lots after the event; of a Position that ended, those it ended with", _UNKNOWN),
@@ -102,7 +105,7 @@ _TABLES = (
             _text("rolled_from", "the Position this one continues", "was not rolled"),
             _text("reason", "why it happened", _NONE),
         ),
-        gone=Gone("event", ("closed", "rolled")),
+        gone=Gone("event", ("closed", "rolled", "restated")),
     ),
     TableSchema(
         "snapshots",

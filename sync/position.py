@@ -23,7 +23,8 @@ from options import (
 
 
 class PositionEventKind(StrEnum):
-    """`NOTED`: nothing was traded, an entry figure or the broker's average cost became known."""
+    """`NOTED`: nothing was traded, an entry figure or the broker's average cost became known. `RESTATED`: it
+    has ended before, and what it realized became known or was corrected."""
 
     ADOPTED = "adopted"
     OPENED = "opened"
@@ -32,6 +33,7 @@ class PositionEventKind(StrEnum):
     REDUCED = "reduced"
     CLOSED = "closed"
     ROLLED = "rolled"
+    RESTATED = "restated"
 
 
 REGROUPED = "regrouped"
@@ -40,7 +42,8 @@ REGROUPED = "regrouped"
 CENT = 0.005
 """USD per contract: costs that differ by less are the same."""
 
-ENDING = frozenset({PositionEventKind.CLOSED, PositionEventKind.ROLLED})
+ENDING = frozenset({PositionEventKind.CLOSED, PositionEventKind.ROLLED, PositionEventKind.RESTATED})
+"""Of a position whose last event is one of these nothing is held."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 
 from lake import LakeReader
+from sync.position import ENDING
 from tests.daemon.day_script import BOOK, LOTS
 
 CENT = 0.005
@@ -36,6 +37,7 @@ def compare(gateway: Gateway, home: Path) -> list[Line]:
     strategies = reader.table("strategies").sort("seq").collect()
     return [
         *_money(gateway, fills, account),
+        _positions_money(gateway, strategies),
         _executions(gateway, fills),
         _holdings(gateway, reader),
         _positions(gateway, strategies),
@@ -64,6 +66,15 @@ def _money(gateway: Gateway, fills: pl.DataFrame, account: pl.DataFrame) -> Iter
     yield _usd(
         "realized P&L of all executions", theirs["realized_usd"], float(legs["realized_pnl_usd"].sum())
     )
+
+
+def _positions_money(gateway: Gateway, strategies: pl.DataFrame) -> Line:
+    """What positions realized over their lives, by the last that was said of each."""
+    traded = strategies.filter(pl.col("event").is_in([*ENDING, "reduced"]))
+    realized = traded.group_by("position", maintain_order=True).last()["realized_pnl_usd"]
+    line = _usd("realized P&L of all positions", gateway["account"]["realized_usd"], float(realized.sum()))
+    unknown = ("unknown for some",) if realized.null_count() else ()
+    return Line(line.name, line.gateway, line.lake, line.differs + unknown)
 
 
 def _usd(name: str, theirs: float, ours: float) -> Line:
@@ -95,7 +106,7 @@ def _positions(gateway: Gateway, strategies: pl.DataFrame) -> Line:
     """The legs of the positions that are open, added up by contract."""
     last = strategies.group_by("position", maintain_order=True).last()
     ours: Counter[int] = Counter()
-    for legs in last.filter(~pl.col("event").is_in(["closed", "rolled"]))["legs"]:
+    for legs in last.filter(~pl.col("event").is_in(ENDING))["legs"]:
         for leg in json.loads(legs):
             ours[leg["con_id"]] += leg["quantity"]
     return _each("legs of open positions", _held(gateway, False), dict(ours))

@@ -124,7 +124,7 @@ class Day:
         self.quote()
         for _ in range(10):
             self.step(timedelta(seconds=1))
-        assert (self.status() or {}).get("positions") == len(BOOK), self.status()
+        self._wait(lambda: (self.status() or {}).get("positions") == len(BOOK), "the book is adopted")
 
     def close(self) -> None:
         """End the daemon as Ctrl-C does, then the gateway."""

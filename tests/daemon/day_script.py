@@ -60,7 +60,7 @@ BOOK = (
     Held("CARL", "sent into a socket that was half open, and filled unheard", 1),
     Held("DORA", "told cancelled by three false reports while it lived", 1),
     Held("EMIL", "each execution reported twice, the commission late", 1),
-    Held("FRAN", "its executions corrected afterwards", 1),
+    Held("FRAN", "one of its executions corrected afterwards", 1),
     Held("GUST", "reached the broker, and the connection was reset before a word came back", 1),
     Held("HUGO", "left into a connection that broke before it arrived", 1),
     Held("IRIS", "filled although it was being cancelled", 2),
@@ -125,7 +125,7 @@ ACTS = (
     Act("13:30", "both are over", heal=("duplicate_execution", "commission")),
     Act(
         "14:00",
-        "executions are corrected by 0.01 USD 20 s after the fill; FRAN has earned nearly all",
+        "an execution is corrected by 0.01 USD 20 s after the fill; FRAN has earned nearly all",
         (("correction", {"delay_s": 20, "times": 1}),),
         {"FRAN": FULL},
     ),

@@ -58,6 +58,7 @@ class Bench:
     state: AccountState
     intake: Intake
     order: Intent
+    records: Records
 
     def hold(self, lots: int) -> None:
         for contract, quantity in ((PUT, -lots), (WING, lots)):
@@ -91,7 +92,7 @@ def bench() -> Bench:
     state.closing_orders[position.id] = {order.intent}
     state.desk.restore([order], NOW)
     intake = Intake(state, records, Alerts(records, metrics), Console(), metrics)
-    return Bench(state, intake, order)
+    return Bench(state, intake, order, records)
 
 
 def close_of(position: str, state: IntentState = IntentState.FILLED) -> Intent:
@@ -122,6 +123,44 @@ def test_a_commission_that_never_comes_is_unknown_and_not_nothing(bench: Bench) 
     assert bench.ended() == []
     (event,) = bench.ended(NOW + REPORTS_WITHIN)
     assert event.realized_pnl_usd is None
+
+
+def restated(bench: Bench) -> list[tuple[float | None, str]]:
+    """What was recorded of ended positions since the last call."""
+    frames = bench.records.take()
+    rows = frames["strategies"].filter(pl.col("event") == "restated") if "strategies" in frames else None
+    return [] if rows is None else list(rows.select("realized_pnl_usd", "reason").iter_rows())
+
+
+def test_a_commission_that_comes_after_the_end_completes_what_was_realized(bench: Bench) -> None:
+    test_a_commission_that_never_comes_is_unknown_and_not_nothing(bench)
+    later = NOW + timedelta(seconds=30)
+    assert bench.intake.settle(later) == []
+    assert restated(bench) == []
+    bench.pay(WING)
+    bench.intake.settle(later)
+    assert restated(bench) == [(pytest.approx(137.40), "its commissions became known")]
+    (closing,) = bench.state.closings
+    assert (closing.time, closing.realized_usd) == (NOW + REPORTS_WITHIN, pytest.approx(137.40))
+    bench.intake.settle(later)
+    assert restated(bench) == [], "told once"
+
+
+def test_a_correction_after_the_end_corrects_what_was_realized(bench: Bench) -> None:
+    test_an_execution_that_is_still_to_come_is_not_left_out_of_the_sum(bench)
+    bench.intake.apply(Executed("1.02", bench.order.intent, 1, PUT.con_id, False, 2, 0.23, NOW), NOW)
+    bench.intake.settle(NOW)
+    assert restated(bench) == [], "its commission is still to come"
+    bench.intake.apply(Commissioned("1.02", 1.30, None), NOW)
+    bench.intake.settle(NOW)
+    assert restated(bench) == [(pytest.approx(135.40), "an execution was corrected")]
+
+
+def test_what_lacks_an_execution_is_never_summed_up(bench: Bench) -> None:
+    test_money_is_unknown_when_an_execution_never_comes(bench)
+    bench.intake.apply(Commissioned("1.01", 1.40, None), NOW)
+    bench.intake.settle(NOW + timedelta(minutes=1))
+    assert restated(bench) == []
 
 
 def test_an_execution_that_is_still_to_come_is_not_left_out_of_the_sum(bench: Bench) -> None:

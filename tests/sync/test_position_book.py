@@ -268,3 +268,13 @@ def test_positions_always_add_up_to_the_holdings_and_settling_again_changes_noth
     restored = PositionBook()
     restored.restore(strategies(rows).with_row_index("seq"))
     assert {p.id: p.legs for p in restored.positions} == {p.id: p.legs for p in book.positions}
+
+
+def test_a_position_that_was_restated_after_its_end_is_not_held_after_a_restart() -> None:
+    book = adopted()
+    (position,) = book.positions
+    ends = [PositionEvent(kind, position, realized_pnl_usd=1.0) for kind in (Kind.CLOSED, Kind.RESTATED)]
+    told = strategies([PositionEvent(Kind.ADOPTED, position), *ends])
+    again = PositionBook()
+    again.restore(told.with_columns(seq=pl.int_range(pl.len())))
+    assert again.positions == ()
