@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -27,6 +27,7 @@ from sync.facts import PositionColumns, book_facts, display_facts, facts_frame, 
 from sync.naked_short import uncovered
 from sync.position import Position
 from sync.quote_board import QuoteState
+from sync.reconciliation import legs_of
 from sync.tables import Alert, Severity
 from trading.breaker import BREAKER, closing_decision, closing_verdict, is_flattening
 from trading.cover import COVER, covering_decision, covering_verdicts, is_covering
@@ -162,20 +163,21 @@ class Judge:
 
     async def _cover(self, moment: Moment) -> list[Intent]:
         """Buy back the shorts that have lost what covered them; take down once that others are left alone."""
-        state, positions = self._state, self._state.positions.positions
+        state = self._state
         if state.left_uncovered != self._left:
             self._left = dict(state.left_uncovered)
-            for verdict in covering_verdicts(self._left, positions):
+            for verdict in covering_verdicts(self._left, self._of_underlyings(self._left)):
                 self._record(verdict, "veto", LEFT_ALONE, moment)
         if not state.to_cover or self._flattens():
             self._alerts.clear_except(CANNOT_COVER, set())
             return []
-        naked = uncovered(state.holding_legs())
+        symbols = {state.contracts[con_id].symbol for con_id in state.to_cover}
+        naked = uncovered(legs_of(e for e in state.positions.holdings if e.contract.symbol in symbols))
         self._to_cover = {
             con_id: min(count, naked[con_id]) for con_id, count in state.to_cover.items() if con_id in naked
         }
         intents = []
-        for verdict in covering_verdicts(self._to_cover, positions):
+        for verdict in covering_verdicts(self._to_cover, self._of_underlyings(self._to_cover)):
             at_work = state.desk.of_position(verdict.position)
             closes = at_work is not None and at_work.kind is IntentKind.CLOSE and at_work.roll_dte is None
             if at_work is not None and closes and at_work.urgency is Urgency.IMMEDIATE:
@@ -185,6 +187,11 @@ class Judge:
                 intents.append(intent)
                 await asyncio.sleep(0)
         return intents
+
+    def _of_underlyings(self, con_ids: Iterable[ConId]) -> list[Position]:
+        """The positions of these contracts' underlyings."""
+        symbols = {self._state.contracts[con_id].symbol for con_id in con_ids}
+        return [each for each in self._state.positions.positions if each.underlying in symbols]
 
     def _flattens(self) -> bool:
         return self._state.breaker.mode is Mode.FLATTENING

@@ -1,7 +1,9 @@
 """Our books brought in step with the broker's: at the start, after every reconnect, now and then, on demand,
 and at once when a position changed without an order of ours."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -134,16 +136,21 @@ class Reconciler:
         picture = await state.broker.picture()
         await self._know_contracts(picture, now)
         ours = [leg for position in state.positions.positions for leg in position.legs]
-        differences = reconcile(self._books(ours, picture), picture, now)
+        held, before = legs_of(picture.holdings), ours if self._held is None else self._held
+        books = self._books(ours, picture)
+
+        def compare() -> tuple[list[Difference], _Shorts]:
+            return reconcile(books, picture, now), _Shorts.of(before, held)
+
+        # Thousands of contracts take longer than the loop may be kept.
+        differences, shorts = await asyncio.to_thread(compare)
         multipliers = {con_id: contract.multiplier for con_id, contract in state.contracts.items()}
         for executed in picture.executions:
             self._intake.executed(executed, now)
         cash_usd = state.account.figures(now)["cash_usd"]
         if cash := state.cash_check.look(cash_usd, state.executions.fills, multipliers, now):
             differences.append(cash)
-        held = legs_of(picture.holdings)
-        before = ours if self._held is None else self._held
-        self._note_naked(before, held)
+        self._note_naked(shorts)
         self.note_unresolved(before, differences, now)
         self._take_orders(picture, now)
         state.positions.note_picture(picture.holdings)
@@ -190,30 +197,29 @@ class Reconciler:
     ) -> None:
         """What no policy explains: shorts that became uncovered behind our back, and holdings that differ
         still, long after the broker's word was taken over. Adopting an account brings its own shorts."""
-        had = naked_shorts(before)
+        found = [d for d in differences if d.kind is DifferenceKind.NAKED_SHORT]
+        had = naked_shorts(before) if found else {}
         labels = {self._state.contracts[con_id].label for con_id in self._seen_naked}
         lasting = {(d.kind.value, d.subject) for d in differences if d.kind in _LASTING}
         self._different_since = {key: self._different_since.get(key, now) for key in sorted(lasting)}
         new = [
             f"{d.theirs}: {d.subject}"
-            for d in differences
-            if d.kind is DifferenceKind.NAKED_SHORT
-            and (d.subject in labels or (before and d.subject not in had))
+            for d in found
+            if d.subject in labels or (before and d.subject not in had)
         ]
         for (kind, subject), since in self._different_since.items():
             if now - since >= RESOLVED_WITHIN:
                 new.append(f"{kind} since {since:%H:%M:%S} UTC: {subject}")
         self._state.unresolved = tuple(new)
 
-    def _note_naked(self, before: Sequence[Leg], held: Sequence[Leg]) -> None:
+    def _note_naked(self, shorts: "_Shorts") -> None:
         """Shorts that have lost their cover are covered once a second picture shows them so; those that
         somebody sold naked are left to him."""
-        naked, lost = uncovered(held), lost_cover(before, held)
-        was = self._seen_naked
+        naked, lost, was = shorts.naked, shorts.lost, self._seen_naked
         if self._held is None:
             # Found by the daemon before this one, which did not live to cover it.
-            labels, known = {leg.contract.con_id: leg.contract.label for leg in held}, self._lost_cover()
-            was = {con_id: count for con_id, count in naked.items() if labels[con_id] in known}
+            contracts, known = self._state.contracts, self._lost_cover()
+            was = {con_id: count for con_id, count in naked.items() if contracts[con_id].label in known}
         seen = {
             con_id: min(count, was.get(con_id, 0) + lost.get(con_id, 0)) for con_id, count in naked.items()
         }
@@ -334,6 +340,18 @@ class Reconciler:
             ],
             "unresolved": list(self._state.unresolved),
         }
+
+
+@dataclass(frozen=True, slots=True)
+class _Shorts:
+    """Contracts sold that nothing covers, and those of them that were held and covered before."""
+
+    naked: Mapping[ConId, int]
+    lost: Mapping[ConId, int]
+
+    @classmethod
+    def of(cls, before: Sequence[Leg], held: Sequence[Leg]) -> "_Shorts":
+        return cls(uncovered(held), lost_cover(before, held))
 
 
 def _is_priced(state: AccountState, con_id: ConId) -> bool:

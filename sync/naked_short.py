@@ -13,21 +13,20 @@ def uncovered(legs: Iterable[Leg]) -> dict[ConId, int]:
     Cash covers nothing here: what is left of a spread whose wing is gone is not what was decided.
     """
     held = sorted((leg for leg in legs if leg.quantity), key=_order)
-    options = [leg for leg in held if leg.contract.sec_type is SecType.OPTION]
-    longs = [leg for leg in options if leg.quantity > 0]
-    spare = {id(leg): leg.quantity for leg in longs}
+    longs: dict[_Side, list[tuple[str, int]]] = {}
     shares: dict[str, int] = {}
     for leg in held:
-        if leg.contract.sec_type is SecType.STOCK:
-            shares[leg.contract.symbol] = shares.get(leg.contract.symbol, 0) + leg.quantity
+        contract = leg.contract
+        if contract.sec_type is SecType.STOCK:
+            shares[contract.symbol] = shares.get(contract.symbol, 0) + leg.quantity
+        elif contract.sec_type is SecType.OPTION and leg.quantity > 0:
+            longs.setdefault(_side(contract), []).append((str(contract.expiry), leg.quantity))
     naked: dict[ConId, int] = {}
-    for short in reversed([leg for leg in options if leg.quantity < 0]):
-        contract, left = short.contract, -short.quantity
-        for cover in longs:
-            if left and _covers(cover.contract, contract):
-                used = min(left, spare[id(cover)])
-                spare[id(cover)] -= used
-                left -= used
+    for leg in reversed(held):
+        contract, left = leg.contract, -leg.quantity
+        if contract.sec_type is not SecType.OPTION or left <= 0:
+            continue
+        left = _covered_by(longs.get(_side(contract), []), contract, left)
         if contract.right is Right.CALL:
             used = min(left, max(shares.get(contract.symbol, 0), 0) // contract.multiplier)
             shares[contract.symbol] = shares.get(contract.symbol, 0) - used * contract.multiplier
@@ -35,6 +34,29 @@ def uncovered(legs: Iterable[Leg]) -> dict[ConId, int]:
         if left:
             naked[contract.con_id] = naked.get(contract.con_id, 0) + left
     return naked
+
+
+_Side = tuple[str, Right | None, int]
+"""Underlying, right and multiplier: only options that are the same in these cover each other."""
+
+
+def _side(contract: Contract) -> _Side:
+    return contract.symbol, contract.right, contract.multiplier
+
+
+def _covered_by(longs: list[tuple[str, int]], short: Contract, count: int) -> int:
+    """Use up `longs` (of its side, by expiry) that last as long as the short; how many are left uncovered."""
+    expiry, place = str(short.expiry), 0
+    while count and place < len(longs):
+        lasts, spare = longs[place]
+        used = min(count, spare) if lasts >= expiry else 0
+        count -= used
+        if used == spare:
+            del longs[place]
+        else:
+            longs[place] = (lasts, spare - used)
+            place += 1
+    return count
 
 
 def naked_shorts(legs: Iterable[Leg]) -> dict[str, int]:
@@ -68,12 +90,3 @@ def _sold(legs: Iterable[Leg]) -> Mapping[ConId, int]:
 
 def _order(leg: Leg) -> tuple[str, float, int]:
     return (str(leg.contract.expiry), leg.contract.strike or 0.0, leg.contract.con_id)
-
-
-def _covers(long: Contract, short: Contract) -> bool:
-    return (
-        long.symbol == short.symbol
-        and long.right is short.right
-        and long.multiplier == short.multiplier
-        and str(long.expiry) >= str(short.expiry)
-    )
