@@ -110,7 +110,7 @@ class _Reader:
         check_keys(tree, _KEYS, "a calendar", self.problems)
         version = tree.get("version")
         if not isinstance(version, Scalar) or version.text != "1":
-            self.problems.add((version or tree).mark, "write `version: 1` in the first line")
+            self.problems.add((version or tree).mark, "write `version: 1`")
         checked = tree.get("checked")
         day = self._day(checked, "the day you last looked everything up") if checked else None
         if checked is None:

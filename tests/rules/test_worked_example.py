@@ -10,6 +10,7 @@ import pytest
 import rules
 from daemon.cli import main as optiond
 from rules.series import run_series
+from sync.calendar import read_calendar
 from tests.rules.worked_example import PAGE, answered
 
 TEXT = PAGE.read_text(encoding="utf-8")
@@ -41,6 +42,11 @@ def test_the_files_that_are_shown_are_sound(tmp_path: Path) -> None:
     for text in shown:
         (tmp_path / "mine.yaml").write_text(text, encoding="utf-8")
         rules.load(tmp_path / "mine.yaml")
+
+
+def test_the_calendar_that_is_shown_is_sound() -> None:
+    (text,) = blocks("yaml", "checked:")
+    assert set(read_calendar(text).symbols) == {"AAPL", "SPY"}
 
 
 def test_the_mutes_that_are_shown_are_sound() -> None:

@@ -81,7 +81,7 @@ def test_dividends_of_a_span_come_with_what_is_known_of_their_amounts() -> None:
         ("{ex_dividends: never}", "never", (8, 10), "BRK B needs `earnings:` or `ex_dividends:`"),
         ("checked: 2026-03-18\n", "", (1, 1), "say when you last looked everything up: add `checked:"),
         ("checked: 2026-03-18", "checked: lately", (2, 10), "lately is not the day you last looked"),
-        ("version: 1", "version: 2", (1, 10), "write `version: 1` in the first line"),
+        ("version: 1", "version: 2", (1, 10), "write `version: 1`"),
         ("{2026-05-08: $0.26, 2026-08-07: ~}", "[2026-05-08]", (6, 19), "ex_dividends are a mapping: write"),
         ("  SPY:", "  AAPL:", (7, 3), "AAPL is given twice (first in line 4): keep one"),
     ],
