@@ -374,6 +374,7 @@ class Daemon:
             "pid": os.getpid(),
             "version": version("optiond"),
             "account": broker.account,
+            "is_paper": broker.is_paper if broker.account else None,
             "connection": {
                 "state": state.link.value,
                 "since": state.link_since.isoformat() if state.link_since else None,

@@ -256,6 +256,7 @@ class Status(BaseModel):
 
     time: datetime
     account: str | None = None
+    is_paper: bool | None = None
     connection: Connection
     lines: Lines
     queue: Queue | None = None

@@ -18,13 +18,13 @@ OLD_DATA_S = 30.0
 
 
 def mode(sight: Sight) -> tuple[str, str]:
-    """Whether money is real: the word and its tone. Paper accounts of the broker begin with D."""
+    """Whether money is real: the word and its tone."""
     status = sight.status
-    if status is None:
-        return "mode unknown", "calm"
-    if status.connection.simulated:
+    if status is not None and status.connection.simulated:
         return "simulated", "calm"
-    return ("paper", "fair") if (status.account or "").startswith("D") else ("live", "bad")
+    if status is None or status.is_paper is None:
+        return "mode unknown", "calm"
+    return ("paper", "fair") if status.is_paper else ("live", "bad")
 
 
 def account(sight: Sight) -> str:

@@ -153,14 +153,19 @@ def test_a_stop_for_the_disks_sake_and_a_running_upkeep_are_seen(
 
 
 @pytest.mark.parametrize(
-    ("account", "simulated", "word"),
-    [("DU8675309", True, "simulated"), ("DU8675309", False, "paper"), ("U8675309", False, "live")],
+    ("is_paper", "simulated", "word"),
+    [
+        (True, True, "simulated"),
+        (True, False, "paper"),
+        (False, False, "live"),
+        (None, False, "mode unknown"),
+    ],
 )
 def test_it_says_whether_the_money_is_real(
-    desktop: Page, daemon: Any, serve: Callable[[], str], account: str, simulated: bool, word: str
+    desktop: Page, daemon: Any, serve: Callable[[], str], is_paper: bool | None, simulated: bool, word: str
 ) -> None:
     connection = {"state": "up", "host": "127.0.0.1", "port": 4002, "simulated": simulated}
-    daemon.changes = {"account": account, "connection": connection}
+    daemon.changes = {"is_paper": is_paper, "connection": connection}
     desktop.goto(serve())
     expect(desktop.locator("#header .mode")).to_have_text(word)
 

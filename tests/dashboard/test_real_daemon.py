@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.dashboard.test_lines_and_link import value
 from tests.programs import end_programs_of
 
 OPTIOND = Path(sys.executable).with_name("optiond")
@@ -77,6 +78,18 @@ def test_a_newcomer_sees_it_trade_stops_it_and_lets_it_go_on(
     desktop.goto(address)
     for symbol in ("IWM", "QQQ", "SPY"):
         expect(desktop.get_by_text(f"{symbol} iron condor").first).to_be_visible(timeout=WAIT_MS)
+    told = {
+        "State": "up",
+        "Connection breaker": "closed",
+        "Last heard": r"\S+ s ago",
+        "Open": r"[1-9]\d* of 90",
+        "Live": r"\d+",
+        "Modelled": r"\d+",
+        "Longest turn": r"[\d.]+ ms.*",
+        "Turns over 5 ms": r"[\d,]+ of [\d,]+",
+    }
+    for label, text in told.items():
+        expect(value(desktop, label)).to_have_text(re.compile(text), timeout=WAIT_MS)
     decision = desktop.locator(".decision summary").filter(has_text="take_profit").first
     expect(decision).to_be_visible(timeout=WAIT_MS)
     decision.click()
@@ -96,7 +109,7 @@ def test_a_newcomer_sees_it_trade_stops_it_and_lets_it_go_on(
         assert re.fullmatch(states, breaker(home))
 
     process.send_signal(signal.SIGINT)
-    told, _ = process.communicate(timeout=8)
-    assert process.returncode == 0, told
-    assert "stopped cleanly" in told
+    said, _ = process.communicate(timeout=8)
+    assert process.returncode == 0, said
+    assert "stopped cleanly" in said
     assert not answers(int(address.rsplit(":", 1)[1])), "the page ended with it"
