@@ -38,7 +38,7 @@ class Lines:
         if is_round or self._revision != state.positions.revision:
             self._revision = state.positions.revision
             self._ranking = await asyncio.to_thread(self._rank, now)
-        worker.finish(self._can_answer, now)
+        worker.finish(self._can_answer, now, state.marks.is_doubted)
         worker.start(state.lines.visit_lines, now)
         self._subscribe(now)
         if is_round:

@@ -190,6 +190,11 @@ class Marks:
         states[at] = _MODELLED
         return {**figures, "flags": flags.astype(np.float64)}, states
 
+    def is_doubted(self, con_id: ConId) -> bool:
+        """Whether its last quote jumped and has not stood long enough to be believed."""
+        row = self._rows.get(con_id)
+        return row is not None and bool(self._marks["flags"][row] & Flag.JUMP)
+
     def frame(self, now: datetime, also: Iterable[ConId] = ()) -> pl.DataFrame:
         """As `QuoteBoard.frame`, of all contracts it knows and of others `also`, with the `flags` in words
         (null: none)."""

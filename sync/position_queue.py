@@ -138,9 +138,9 @@ class PositionQueue:
     def turns(self, most: int, can_answer: Callable[[ConId], bool], now: datetime) -> list[ConId]:
         """At most so many contracts whose turn it is, the first one first.
 
-        Never visited ones come first, then by how long ago the last visit was, where time counts
-        `URGENT_WEIGHT` times for urgent ones: so nobody waits for ever, whatever is urgent. Only those of
-        which no answer is expected come after all others.
+        Those to be tried again come first, never visited ones next, then by how long ago the last visit
+        was, where time counts `URGENT_WEIGHT` times for urgent ones: so nobody waits for ever, whatever is
+        urgent. Only those of which no answer is expected come after all others.
         """
         ready = (
             item
@@ -148,19 +148,21 @@ class PositionQueue:
             if item.state is ItemState.WAITING and (item.due is None or item.due <= now)
         )
 
-        def weight(item: Item) -> tuple[bool, bool, bool, float, int]:
+        def weight(item: Item) -> tuple[bool, bool, bool, bool, float, int]:
             age_s = (now - (item.visited or item.queued)).total_seconds()
             weighted = age_s * URGENT_WEIGHT if item.is_urgent else age_s
             is_new = item.visited is None
-            return can_answer(item.con_id), is_new, is_new and item.is_urgent, weighted, -item.con_id
+            is_again, comes_first = item.due is not None, is_new and item.is_urgent
+            return can_answer(item.con_id), is_again, is_new, comes_first, weighted, -item.con_id
 
         return [item.con_id for item in nlargest(most, ready, key=weight)]
 
-    def visited(self, con_id: ConId, note: str, now: datetime) -> None:
-        """It answered; `note` says what was missing, if anything. It goes to the end of the queue."""
+    def visited(self, con_id: ConId, note: str, now: datetime, again: datetime | None = None) -> None:
+        """It answered; `note` says what was missing, if anything. It goes to the end of the queue, or (where
+        the answer is doubted) to its front at `again`."""
         item = self._items.get(con_id)
         if item is not None:
-            self._put(replace(item, visited=now, attempts=0, due=None, reason=note))
+            self._put(replace(item, visited=now, attempts=0, due=again, reason=note))
 
     def failed(self, con_id: ConId, reason: str, now: datetime) -> None:
         """It did not answer: it is tried again after a while, and parked after `MOST_ATTEMPTS`."""

@@ -13,9 +13,12 @@ from options import ConId
 from options.hours import is_open, next_opening
 from sync.position_queue import URGENT_WEIGHT, PositionQueue
 from sync.quote_board import is_two_sided
+from sync.quote_flags import JUMP_S
 
 ROUND_S = 5.0
 PATIENCE_S = 3.0
+DOUBTED_FOR = timedelta(seconds=JUMP_S + 1.0)
+"""When a price that is far from what was known is looked at again: where it stands still, it is a price."""
 VISITS_PER_S = 10.0
 """A visit costs two messages, and the broker takes about 40 in a second: half of them are left for others."""
 
@@ -83,8 +86,14 @@ class QueueWorker:
 
     # --- once per beat ---------------------------------------------------------------------------
 
-    def finish(self, can_answer: Callable[[ConId], bool], now: datetime) -> None:
-        """End the visits that are over; `can_answer` as in `round`.
+    def finish(
+        self,
+        can_answer: Callable[[ConId], bool],
+        now: datetime,
+        is_doubted: Callable[[ConId], bool] = lambda _: False,
+    ) -> None:
+        """End the visits that are over; `can_answer` as in `round`. Where `is_doubted` the quote must be seen
+        once more before it is believed, so the next visit comes soon.
 
         A whole answer keeps its line until the beat after it: whoever looks at live quotes has seen it then.
         """
@@ -95,7 +104,8 @@ class QueueWorker:
                 continue
             del self._visits[con_id]
             if visit.quote is not None:
-                self._queue.visited(con_id, missing, now)
+                again = now + DOUBTED_FOR if is_doubted(con_id) else None
+                self._queue.visited(con_id, missing, now, again)
                 self._seen.add(con_id)
             elif visit.said or can_answer(con_id):
                 self._queue.failed(con_id, visit.said or f"no answer within {PATIENCE_S:g} s", now)

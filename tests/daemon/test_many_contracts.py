@@ -106,7 +106,7 @@ def test_three_hundred_contracts_take_turns_on_a_third_of_thirty_lines(
 def test_five_thousand_contracts_on_fifty_underlyings_take_turns_on_ten_of_ninety_lines(
     prepare: Prepare, home: Any, helpers: Any
 ) -> None:
-    gateway = prepare(LARGE, budget=90, speed=5)
+    gateway = prepare(LARGE, budget=90, speed=1)
     assert len(LARGE.held) == 5000
     check(LARGE, 90, gateway, home, helpers, within_s=1200)
 

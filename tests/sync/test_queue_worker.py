@@ -225,6 +225,21 @@ def test_a_contract_that_got_no_line_is_put_back_without_blame() -> None:
     assert [row["attempts"] for row in market.rows] == [0]
 
 
+def test_a_doubted_answer_is_looked_at_again_before_others_and_once() -> None:
+    market = Market(300)
+    doubted = {ConId(5)}
+    finish = market.worker.finish
+    market.worker.finish = lambda can, now: finish(can, now, doubted.__contains__)  # type: ignore[method-assign,assignment,misc]
+    market.live(3)
+    assert [con_id for _, con_id in market.visits].count(ConId(5)) == 1
+    doubted.clear()
+    market.live(57)
+    times = [at for at, con_id in market.visits if con_id == 5]
+    waits = [(later - earlier).total_seconds() for earlier, later in pairwise(times)]
+    assert 6 <= waits[0] <= 15
+    assert waits[1] >= 20, "and then it has its turn as all others"
+
+
 def restored(rows: list[dict[str, object]]) -> PositionQueue:
     """The queue that a restart finds after these rows."""
     frame = pl.DataFrame(rows, schema=LAKE_TABLES["queue"].row, orient="row", strict=False)
