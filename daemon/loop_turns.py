@@ -107,6 +107,7 @@ class LoopTurns(Collector):
             self._samples = True
 
     def leave(self) -> None:
+        self._began_s = 0.0
         gc.callbacks.remove(self._collects)
         if self._samples:
             self._samples = False

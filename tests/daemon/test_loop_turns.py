@@ -79,6 +79,20 @@ def test_turns_that_are_short_block_nothing() -> None:
     assert turns.longest_own_s < LIMIT_S
 
 
+def test_what_happens_between_two_times_of_timing_counts_for_nothing() -> None:
+    async def main() -> LoopTurns:
+        turns = LoopTurns()
+        for _ in range(3):
+            with timing(turns):
+                await asyncio.sleep(0)
+            ends = time.thread_time() + 0.05
+            while time.thread_time() < ends:
+                pass
+        return turns
+
+    assert loop_turns.run(main()).longest_own_s < 0.05
+
+
 def test_prometheus_is_told_of_turns_and_of_what_held_them_up() -> None:
     turns, registry = LoopTurns(), CollectorRegistry()
     registry.register(turns)
