@@ -89,6 +89,8 @@ def operand_ranges(sign: str, result: Interval, left: Interval, right: Interval)
         return _less(result, right), _less(result, left)
     if sign == "-":
         return _plus(result, right), _less(left, result)
+    # The least of floats are rounded by much of themselves, more than the slack of what follows covers.
+    result = Interval(_clipped(below(result.low)), _clipped(above(result.high)))
     if sign == "*":
         return _over(result, right), _over(result, left)
     return _times(result, right), _over(left, result) if not _has_zero(result) else WHOLE

@@ -4,7 +4,7 @@ import math
 import operator
 from collections.abc import Callable
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rules.lints.intervals import Interval, above, below, calculated, operand_ranges, whole_numbers
@@ -42,7 +42,15 @@ def test_a_result_lies_in_the_range_of_results_or_is_known_to_be_none(
     assert result.low <= value <= result.high if math.isfinite(value) else has_none
 
 
+TINY = (Interval(3e-308, 3e-308), 3e-308)
+SMALL = (Interval(7e-15, 7e-15), 7e-15)
+LARGE = (Interval(7e14, 7e14), 7e14)
+
+
 @given(st.sampled_from("+-*/"), ranges(), ranges(), st.integers(0, 3), st.integers(0, 3))
+@example("*", TINY, SMALL, 0, 0)
+@example("*", SMALL, TINY, 0, 0)
+@example("/", TINY, LARGE, 0, 0)
 def test_operands_lie_in_the_ranges_that_a_result_leaves_them(
     sign: str, left: tuple[Interval, float], right: tuple[Interval, float], below_it: int, above_it: int
 ) -> None:
