@@ -108,7 +108,7 @@ class Engine:
         """What to call when something happened that cannot wait for the next cycle."""
         self.beats = 0
         self.settled_quiet = False
-        """Nothing is at work: no open intent, no roll, nothing unsettled."""
+        """Nothing is at work: no open intent, no roll, nothing unsettled, no short to cover."""
         self.beat_times = BeatTimes()
         self._recorded: datetime | None = None
         self._was_live = False
@@ -406,7 +406,8 @@ class Engine:
         took = stopwatch.perf_counter() - started
         self.beats += 1
         self.beat_times.add(took)
-        self.settled_quiet = not state.desk.open_intents and state.roller.is_idle
+        at_work = state.desk.open_intents or state.to_cover
+        self.settled_quiet = not at_work and state.roller.is_idle
         metrics.beat_seconds.observe(took)
         self.link.look(now)
         metrics.lines_used.set(state.broker.lines_used)

@@ -309,7 +309,9 @@ def _compare_executions(books: Books, theirs: Sequence[Executed], now: datetime)
             kind = DifferenceKind.CORRECTED_FILL
         found.append(_found(kind, executed.exec_id, _traded(old) if old else "", _traded(executed)))
     listed = {split_exec_id(executed.exec_id)[0] for executed in theirs}
-    today = now.astimezone(NEW_YORK).date()
+    local = now.astimezone(NEW_YORK)
+    # After the close a broker may list the next trading day's: then nothing is concluded.
+    today = local.date() if local.time() < EXPIRES_AT else None
     found += [
         _found(DifferenceKind.MISSING_FILL, mine.exec_id, _traded(mine), "")
         for identity, mine in known.items()

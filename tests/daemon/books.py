@@ -110,10 +110,12 @@ class Books:
         self.pulse.close()
 
     async def restart(self) -> None:
+        await self.ask("pause", on=True)  # else hours pass while nobody follows the clock
         await self.end()
         self.lake.close()
         self.lake = Lake.open(self.home, LAKE_TABLES)
         await self.begin()
+        await self.ask("pause", on=False)
 
     async def live(self, seconds: float, until: Callable[[], Any] = lambda: False) -> None:
         """Cycle after cycle until so much simulated time has passed, or until something is so."""
