@@ -124,10 +124,10 @@ def test_links_lead_somewhere(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMED)
 def test_files_and_functions_that_are_named_exist(name: str) -> None:
-    """`Thing.function` in `room/file.py`."""
+    """`Thing.function`, or `CONSTANT`, in `room/file.py`."""
     for thing, path in re.findall(r"`([\w.]+)` in `([\w/]+\.py)`", page(name)):
-        code = page(path)
-        assert re.search(rf"\b(def|class) {thing.split('.')[-1]}\b", code), f"{thing} in {path}"
+        code, last = page(path), thing.split(".")[-1]
+        assert re.search(rf"\b(def|class) {last}\b|^{last}\b(: [^=]+)? = ", code, re.M), f"{thing} in {path}"
     for path in re.findall(r"`((?:\w+/)+\w+\.(?:py|yaml|service))`", page(name)):
         assert (ROOT / path).is_file(), path
 
