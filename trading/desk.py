@@ -37,6 +37,8 @@ SETTLE_WITHIN = timedelta(seconds=60)
 OVERREACH_LASTS = timedelta(seconds=2)
 """Holdings and order reports of one fill arrive apart: an order beyond its holdings is no news at once."""
 
+NOT_BY_US = "the broker ended it without a word: expired, or cancelled elsewhere"
+
 STATES = {
     OrderState.SENT: IntentState.SENT,
     OrderState.WORKING: IntentState.WORKING,
@@ -303,13 +305,13 @@ class Desk:
         state = STATES[event.state]
         filled = max(intent.filled, event.filled)
         if state in (IntentState.CANCELLED, IntentState.REJECTED):
+            ours = intent.reason if intent.state is IntentState.CANCELLING else ""
+            reason = "; ".join(text for text in (ours, event.text) if text) or NOT_BY_US
             if filled:
                 # Lots that did fill must settle like any fill; only the rest came to nothing.
-                why = event.text or intent.reason
-                reason = f"{filled:g} of {intent.quantity} filled, rest {state.value}: {why}"
+                reason = f"{filled:g} of {intent.quantity} filled, rest {state.value}: {reason}"
                 self._move(replace(intent, state=IntentState.FILLED, filled=filled, reason=reason))
                 return None
-            reason = "; ".join(text for text in (intent.reason, event.text) if text) or state.value
             return self._end(replace(intent, filled=filled), state, reason, now)
         if intent.state is IntentState.CANCELLING and state in (IntentState.SENT, IntentState.WORKING):
             # The broker knows of no cancellation: it was lost or refused, so `step` asks again.

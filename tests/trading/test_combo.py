@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from options import ConId, Contract, Leg, Right, SecType, UsdPerContract
-from sync.reconciliation import naked_shorts
+from sync.naked_short import naked_shorts
 from trading.combo import closing_legs, combo_quote
 
 

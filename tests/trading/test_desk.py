@@ -127,6 +127,22 @@ async def test_a_settled_order_tells_what_it_was_filled_at(bench: Bench) -> None
         assert ended.reason == words
 
 
+@pytest.mark.parametrize("filled", [0.0, 1.0])
+async def test_the_last_step_of_a_limit_is_not_told_as_why_the_broker_ended_it(
+    bench: Bench, filled: float
+) -> None:
+    desk = Desk(bench.broker)
+    _, leg = await held_put(bench)
+    planned(desk, leg)
+    stepped = replace(desk.open_intents[0], state=IntentState.WORKING, reason="stepped to 0.95")
+    desk.restore([stepped], NOON)
+    ended = OrderChanged(stepped.intent, 1, 1, OrderState.CANCELLED, filled, 2 - filled, None, 0.95)
+    desk.absorb(ended, NOON)
+    reason = desk.take_changes()[-1].reason
+    assert "expired, or cancelled elsewhere" in reason
+    assert "stepped" not in reason
+
+
 async def test_an_order_whose_position_somebody_else_closed_is_cancelled_before_it_opens_the_opposite(
     bench: Bench,
 ) -> None:
