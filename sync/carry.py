@@ -8,12 +8,15 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from options import Contract
 from options.american import LastChance, escrowed_american
 from options.hours import closing, previous_trading_day
 from options.normal import Floats
 from sync.quote_board import epoch_us
 
 Places = NDArray[np.intp]
+Series = tuple[str, date, str, int]
+"""Options of one underlying and expiry that stand for the same: adjusted ones have a class of their own."""
 
 YEAR_US = 365.0 * 86_400e6
 MOST_DIVIDENDS = 4
@@ -33,6 +36,10 @@ class Announced(Protocol):
 
 Dividends = Callable[[str, date, date], Sequence[Announced] | None]
 """Those of a symbol with their ex-day after the first date up to and with the second; None: not known."""
+
+
+def series_of(contract: Contract, expiry: date) -> Series:
+    return contract.symbol, expiry, contract.trading_class, contract.multiplier
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -20,7 +20,7 @@ from options import ConId, Contract, Greeks, Right, SecType
 from options.american import escrowed_american
 from options.hours import closing, trading_day
 from options.implied import solved_vol
-from sync.carry import YEAR_US, Dividends, ExDays, Pairs, Places, implied_paid
+from sync.carry import YEAR_US, Dividends, ExDays, Pairs, Places, Series, implied_paid, series_of
 from sync.mark_errors import MarkErrors, Visit
 from sync.quote_board import STATES, Floats, QuoteBoard, QuoteState, epoch_us, frame_of
 from sync.quote_flags import (
@@ -115,9 +115,9 @@ class Marks:
         self._con_ids: list[ConId] = []
         self._rows: dict[ConId, int] = {}
         self._symbols: dict[str, int] = {}
-        self._series: dict[tuple[str, date], int] = {}
+        self._series: dict[Series, int] = {}
         self._pairs = np.zeros((0, 2), np.intp)
-        self._implied = np.zeros(0)
+        self._implied, self._day = np.zeros(0), date.min
         self._ex_days: tuple[tuple[date, Dividends | None], ExDays] | None = None
         self._done: tuple[datetime, int] | None = None
         self._before = -np.inf
@@ -144,7 +144,7 @@ class Marks:
         return (
             contract.con_id,
             self._symbols.setdefault(contract.symbol, len(self._symbols)),
-            self._series.setdefault((contract.symbol, contract.expiry), len(self._series)),
+            self._series.setdefault(series_of(contract, contract.expiry), len(self._series)),
             contract.strike,
             contract.right is Right.CALL,
             epoch_us(closing(contract.expiry)),
@@ -244,6 +244,9 @@ class Marks:
         done = now, self._board.revision
         if done == self._done or not self._con_ids:
             return
+        if self._day != trading_day(now):
+            # Over night a dividend may have been paid.
+            self._day, self._implied = trading_day(now), np.full(len(self._series), np.nan)
         at, terms, marks = epoch_us(now), self._terms, self._marks
         quotes, states = self._board.figures(self._con_ids, now)
         spots, moved_usd = (each[terms["underlying"]] for each in self._underlyings(now))
@@ -364,7 +367,7 @@ class Marks:
     def _announced(self, now: datetime) -> ExDays:
         of = trading_day(now), self.dividends
         if self._ex_days is None or self._ex_days[0] != of:
-            self._ex_days = of, ExDays.of(list(self._series), self.dividends, of[0])
+            self._ex_days = of, ExDays.of([key[:2] for key in self._series], self.dividends, of[0])
         return self._ex_days[1]
 
     def _price(self, spots: Floats, at: int) -> None:

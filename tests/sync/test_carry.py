@@ -99,3 +99,53 @@ def test_a_straddle_finds_its_own_dividends_where_none_are_announced() -> None:
     _, got = straddle_market(ModelTerms(), None)
     assert got["worst"] < 0.003
     assert got["vol_gap"] < 0.001
+
+
+def quoted(market: Market, leg: Contract, spot: float, paid: float, now: object, width: float = 0.06) -> None:
+    """A leg quoted by a world that pays so much before the expiry."""
+    years = (closing(MARCH) - now).total_seconds() / 86_400 / 365  # type: ignore[operator]
+    is_call = leg.right is Right.CALL
+    mid = float(escrowed_american(spot, leg.strike or 0.0, years, 0.2, is_call, 0.04, paid).price[0])
+    market.say(leg.con_id, mid - width / 2, mid + width / 2, now)  # type: ignore[arg-type]
+
+
+def test_what_was_implied_the_day_before_is_not_believed_on_an_ex_day() -> None:
+    """The straddle implied a dividend that has gone by since; a wing alone says nothing about it."""
+    market, legs = (
+        Market(),
+        [
+            Contract(ConId(50 + n), "IWM", SecType.OPTION, MARCH, 260.0, right, 100)
+            for n, right in enumerate(Right)
+        ],
+    )
+    wing = Contract(ConId(60), "IWM", SecType.OPTION, MARCH, 240.0, Right.PUT, 100)
+    market.marks.know([*legs, wing])
+    for now in (NOW, NOW + timedelta(seconds=6), NOW + timedelta(seconds=12)):
+        market.share(260.0, now)
+        for leg in legs:
+            quoted(market, leg, 260.0, 1.85, now)
+        market.marks.remark(now)
+    tomorrow = NOW + timedelta(days=1)
+    market.board.release([leg.con_id for leg in legs])
+    market.share(258.0, tomorrow)
+    quoted(market, wing, 258.0, 0.0, tomorrow)
+    market.marks.remark(tomorrow)
+    market.board.release([wing.con_id])
+    figures, _ = market.marks.figures([wing.con_id], tomorrow)
+    assert figures["iv"][0] == pytest.approx(0.2, abs=1e-3)
+
+
+def test_an_adjusted_option_and_a_plain_one_are_no_pair() -> None:
+    """After a split or a spin-off the same strike stands for something else."""
+    market = Market()
+    call = Contract(ConId(50), "IWM", SecType.OPTION, MARCH, 260.0, Right.CALL, 100, trading_class="IWM")
+    other = Contract(ConId(51), "IWM", SecType.OPTION, MARCH, 260.0, Right.PUT, 100, trading_class="IWM1")
+    market.marks.know([call, other])
+    for now in (NOW, NOW + timedelta(seconds=6), NOW + timedelta(seconds=12)):
+        market.share(260.0, now)
+        quoted(market, call, 260.0, 0.0, now)
+        quoted(market, other, 256.0, 0.0, now)
+        market.marks.remark(now)
+    market.board.release([call.con_id])
+    figures, _ = market.marks.figures([call.con_id], now)
+    assert figures["iv"][0] == pytest.approx(0.2, abs=1e-3)
