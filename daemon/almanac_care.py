@@ -88,10 +88,13 @@ class AlmanacCare:
 
     def _tell(self, calendar: EventCalendar, now: datetime) -> None:
         text = self._wrong
-        if not text and calendar.checked and not calendar.is_valid(trading_day(now)):
+        today = trading_day(now)
+        if not text and calendar.checked and not calendar.is_valid(today):
+            is_old = calendar.checked < today
+            when = f"more than {VALID.days} days ago" if is_old else "a day that is still to come"
             text = (
-                f"was last checked on {calendar.checked}, more than {VALID.days} days ago: its dates count "
-                "as unknown; look them up again and write the day behind `checked:`"
+                f"was last checked on {calendar.checked}, {when}: its dates count as unknown; look them up "
+                "again and write the day behind `checked:`"
             )
         if text:
             self._alerts.raise_(Alert(Severity.WARNING, ALERT, str(self._path), text), now)

@@ -17,6 +17,8 @@ NEVER_DAYS = 9_999
 """The days to an event that the calendar says there is none of: further off than any rule asks."""
 VALID = timedelta(days=100)
 """A calendar that nobody has looked through for longer than a quarter knows nothing: dates are moved."""
+AHEAD = timedelta(days=1)
+"""Where the trader lives it may be tomorrow already; later is a mistake, and dates would count for ever."""
 
 _KEYS = ("version", "checked", "symbols")
 _KEYS_OF_SYMBOL = ("earnings", "ex_dividends")
@@ -58,7 +60,7 @@ class EventCalendar:
 
     def is_valid(self, today: date) -> bool:
         """Whether its dates are believed."""
-        return self.checked is not None and today - self.checked <= VALID
+        return self.checked is not None and -AHEAD <= today - self.checked <= VALID
 
     def days_to_earnings(self, symbol: str, today: date) -> int | None:
         """Calendar days to the next report, 0 on its day; `NEVER_DAYS` without any, None when not known."""

@@ -177,3 +177,10 @@ def test_the_broker_s_year_is_recorded_once_and_known_again_after_a_restart(
             assert row["days_to_ex_dividend"] == (9999 if is_iwm else None)
     # The gateway's volatility of the last days is another by then, and is recorded as it was corrected.
     assert 1440 <= year().height <= 1530
+
+
+async def test_a_calendar_checked_on_a_day_to_come_is_told(desktop: Desktop) -> None:
+    desktop.save(TEXT.replace("checked: 2026", "checked: 2036"))
+    (text,) = await desktop.settle()
+    assert text.startswith("was last checked on 2036-03-18, a day that is still to come")
+    assert desktop.days_to_earnings() is None

@@ -102,3 +102,12 @@ def test_all_mistakes_are_told_at_once_and_a_file_that_is_no_calendar_says_how_t
     with pytest.raises(RulesInvalid, match="a calendar is a mapping: start it with `version: 1`"):
         read_calendar("- AAPL\n")
     assert read_calendar("version: 1\nchecked: 2026-03-18\nsymbols:\n").symbols == {}
+
+
+def test_a_calendar_checked_in_the_future_knows_nothing() -> None:
+    """A year mistyped would make its dates count for ever."""
+    calendar = read_calendar(TEXT.replace("checked: 2026", "checked: 2036"))
+    assert not calendar.is_valid(TODAY)
+    assert calendar.days_to_earnings("AAPL", TODAY) is None
+    tomorrow = read_calendar(TEXT.replace("2026-03-18", "2026-03-21"))
+    assert tomorrow.is_valid(TODAY)
