@@ -23,6 +23,8 @@ FEWEST_MOVES = 60
 """So many common days before moves of underlyings say how they move together."""
 LATEST_MOVE = timedelta(days=10)
 """How a market moves changes slowly, but not so slowly that moves of last month say it."""
+LONGEST_MOVE_DAYS = 5
+"""A weekend with holidays, or with a day that is missing; a move over a longer gap is not one of a day."""
 
 Floats = NDArray[np.float64]
 Days = NDArray[np.int64]
@@ -119,15 +121,17 @@ class VolatilityHistory:
         """Of one day's moves, (2n, 2n): returns of the underlyings, then changes of their implied
         volatility in vol points. NaN for what is not known.
 
-        Moves are those between the days of the last year that all known series have in common.
+        Moves are those between the days of the last year that all known series have in common, without
+        those over more than `LONGEST_MOVE_DAYS`.
         """
         keys = [(symbol, kind) for kind in DailyKind for symbol in symbols]
         year = [self._of(*key).year(today) for key in keys]
         known = [place for place, (days, _) in enumerate(year) if _is_enough(days, today)]
         whole = np.full((len(keys), len(keys)), np.nan)
         common = _common([year[place][0] for place in known])
-        if _is_enough(common, today):
-            moves = [_moves(keys[place][1], *year[place], common) for place in known]
+        is_move = np.diff(common) <= LONGEST_MOVE_DAYS
+        if _is_enough(common, today) and is_move.sum() >= FEWEST_MOVES:
+            moves = [_moves(keys[place][1], *year[place], common)[is_move] for place in known]
             whole[np.ix_(known, known)] = np.cov(np.array(moves))
         return whole
 

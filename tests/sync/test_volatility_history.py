@@ -130,3 +130,11 @@ def test_a_missing_day_of_one_is_left_out_for_all() -> None:
     at = np.array([closes[day] for day in days(250) if day in closes])
     assert history.covariance(("B",), TODAY)[0, 0] == pytest.approx(np.var(np.diff(np.log(at)), ddof=1))
     assert is_trading_day(days(250)[100]) and full.last_day("A", CLOSE) == TODAY
+
+
+def test_the_move_over_a_gap_is_not_one_of_a_day() -> None:
+    """A market that rises evenly moves little, however many days of it are missing in between."""
+    history = VolatilityHistory()
+    told = [(day, 100.0 * 1.01**place) for place, day in enumerate(days(250)) if not 100 <= place < 140]
+    history.take("A", CLOSE, told, TODAY)
+    assert history.covariance(("A",), TODAY)[0, 0] == pytest.approx(0.0, abs=1e-9)
