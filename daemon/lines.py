@@ -83,9 +83,10 @@ class Lines:
             self._records.add("strategy_registry", row)
 
     def _can_answer(self, con_id: ConId) -> bool:
-        """Whether the contract's underlying was quoted when last looked at."""
+        """Whether the contract's underlying was quoted when last looked at, and the broker serves its line."""
         contract = self._state.contracts.get(con_id)
-        return contract is not None and contract.symbol in self._quoted
+        is_quoted = contract is not None and contract.symbol in self._quoted
+        return is_quoted and not self._state.lines.is_denied(con_id)
 
     def status(self) -> dict[str, Any]:
         """How the queue stood at its last round: `oldest_s` is the longest that one waited since its last

@@ -171,6 +171,10 @@ class LineBudget:
         if self._lines.pop(con_id, None) is not None:
             self._not_before[con_id] = now + ASK_AGAIN_AFTER
 
+    def is_denied(self, con_id: ConId) -> bool:
+        """Whether the broker did not serve this contract's line lately, so that none is asked for."""
+        return con_id in self._not_before
+
     def _recover(self, now: datetime) -> None:
         if self._changed is not None and now - self._changed >= RECOVER_AFTER:
             self._budget = min(self._granted, self._budget + 1)
