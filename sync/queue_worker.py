@@ -104,7 +104,8 @@ class QueueWorker:
                 continue
             del self._visits[con_id]
             if visit.quote is not None:
-                again = now + DOUBTED_FOR if is_doubted(con_id) else None
+                is_price = is_two_sided(visit.quote)
+                again = now + DOUBTED_FOR if is_price and is_doubted(con_id) else None
                 self._queue.visited(con_id, missing, now, again)
                 self._seen.add(con_id)
             elif visit.said or can_answer(con_id):

@@ -280,3 +280,14 @@ def test_after_a_restart_the_longest_unvisited_come_first() -> None:
     market.rows += market.queue.take_changes()
     first = restored(market.rows).turns(40, always, market.now)
     assert not seen & set(first)
+
+
+def test_one_that_jumped_and_is_bid_for_no_more_does_not_come_before_all_others() -> None:
+    """Only a price can be looked at again."""
+    market = Market(3, lines=2)
+    market.answer = replace(QUOTE, bid=None)
+    market.live(1.0)
+    assert market.worker.visiting == (1, 2)
+    over = market.now + timedelta(seconds=PATIENCE_S)
+    market.worker.finish(always, over, is_doubted=always)
+    assert market.queue.turns(1, always, over + timedelta(minutes=1)) == [3]
