@@ -83,7 +83,7 @@ class Lines:
             self._records.add("strategy_registry", row)
 
     def _can_answer(self, con_id: ConId) -> bool:
-        """Whether the contract's underlying was quoted when last looked at, and the broker serves its line."""
+        """Whether the contract's underlying was quoted when last looked at, and its line is served."""
         contract = self._state.contracts.get(con_id)
         is_quoted = contract is not None and contract.symbol in self._quoted
         return is_quoted and not self._state.lines.is_denied(con_id)
