@@ -27,6 +27,7 @@ from sync.reconciliation import (
     DifferenceKind,
     legs_of,
     reconcile,
+    were_covered,
 )
 from sync.tables import Alert, Severity
 from trading.intent import Intent, IntentState
@@ -34,10 +35,9 @@ from trading.intent import Intent, IntentState
 log = structlog.get_logger()
 
 FULL_EVERY = timedelta(hours=1)
-PROVED_AFTER = 2
-"""How many pictures in a row must lack an order before it counts as never received, or show a short
-uncovered before it is covered."""
 PROVE_EVERY = timedelta(seconds=2)
+"""So far apart two pictures must lie, and all between them, that lack an order before it counts as never
+received, or show a short uncovered before it is covered: what is told of one event takes its time."""
 RESOLVED_WITHIN = timedelta(seconds=60)
 """Holdings that still differ after this long are not resolved by taking the broker's word."""
 _LASTING = frozenset({DifferenceKind.MISSING_HERE, DifferenceKind.MISSING_THERE, DifferenceKind.QUANTITY})
@@ -72,7 +72,7 @@ class Reconciler:
         self._intake = intake
         self._console = console
         self._every = timedelta(seconds=every_s)
-        self._missing: dict[str, int] = {}
+        self._missing: dict[str, datetime] = {}
         self._given_up: set[str] = set()
         self._told: set[str] = set()
         self._is_first = True
@@ -83,6 +83,7 @@ class Reconciler:
         self._standing: dict[Key, tuple[Difference, datetime]] = {}
         self._different_since: dict[Key, datetime] = {}
         self._seen_naked: dict[ConId, int] = {}
+        self._naked_since: dict[ConId, datetime] = {}
 
     # --- when ------------------------------------------------------------------------------------
 
@@ -150,7 +151,7 @@ class Reconciler:
         cash_usd = state.account.figures(now)["cash_usd"]
         if cash := state.cash_check.look(cash_usd, state.executions.fills, multipliers, now):
             differences.append(cash)
-        self._note_naked(shorts)
+        self._note_naked(shorts, now)
         self.note_unresolved(before, differences, now)
         self._take_orders(picture, now)
         state.positions.note_picture(picture.holdings)
@@ -184,10 +185,10 @@ class Reconciler:
             lost_cover=lost,
         )
 
-    def _lost_cover(self) -> set[str]:
-        """The labels of shorts that were found to have lost their cover, also before a restart."""
+    def _lost_cover(self) -> dict[str, int]:
+        """How many shorts of which label were found to have lost their cover, also before a restart."""
         return {
-            subject
+            subject: were_covered(difference)
             for (kind, subject), (difference, _) in self._standing.items()
             if kind == DifferenceKind.NAKED_SHORT and difference.resolution == COVERING
         }
@@ -212,23 +213,31 @@ class Reconciler:
                 new.append(f"{kind} since {since:%H:%M:%S} UTC: {subject}")
         self._state.unresolved = tuple(new)
 
-    def _note_naked(self, shorts: "_Shorts") -> None:
-        """Shorts that have lost their cover are covered once a second picture shows them so; those that
-        somebody sold naked are left to him."""
-        naked, lost, was = shorts.naked, shorts.lost, self._seen_naked
+    def _note_naked(self, shorts: "_Shorts", now: datetime) -> None:
+        """Shorts that have lost their cover are covered once pictures have shown them so for a while; those
+        that somebody sold naked are left to him."""
+        state, naked, lost, was = self._state, shorts.naked, shorts.lost, self._seen_naked
         if self._held is None:
             # Found by the daemon before this one, which did not live to cover it.
-            contracts, known = self._state.contracts, self._lost_cover()
-            was = {con_id: count for con_id, count in naked.items() if contracts[con_id].label in known}
+            known = self._lost_cover()
+            was = {con_id: known.get(state.contracts[con_id].label, 0) for con_id in naked}
         seen = {
             con_id: min(count, was.get(con_id, 0) + lost.get(con_id, 0)) for con_id, count in naked.items()
         }
         self._seen_naked = {con_id: count for con_id, count in seen.items() if count}
-        self._state.to_cover = {
-            con_id: min(count, was[con_id]) for con_id, count in self._seen_naked.items() if con_id in was
+        self._naked_since = {
+            con_id: self._naked_since.get(con_id, now) if count <= was.get(con_id, 0) else now
+            for con_id, count in self._seen_naked.items()
         }
+        proved = {
+            con_id: count
+            if now - self._naked_since[con_id] >= PROVE_EVERY
+            else min(count, state.to_cover.get(con_id, 0))
+            for con_id, count in self._seen_naked.items()
+        }
+        state.to_cover = {con_id: count for con_id, count in proved.items() if count}
         left = {con_id: count - self._seen_naked.get(con_id, 0) for con_id, count in naked.items()}
-        self._state.left_uncovered = {con_id: count for con_id, count in left.items() if count}
+        state.left_uncovered = {con_id: count for con_id, count in left.items() if count}
 
     async def _know_contracts(self, picture: BrokerPicture, now: datetime) -> None:
         """The terms of everything held, of its underlyings, and of VIX."""
@@ -261,6 +270,8 @@ class Reconciler:
         state = self._state
         known = {order.order_ref: order for order in (*picture.completed_orders, *picture.open_orders)}
         executed = state.executions.executed()
+        open_refs = {intent.intent for intent in state.desk.open_intents}
+        self._missing = {ref: since for ref, since in self._missing.items() if ref in open_refs}
         for intent in state.desk.open_intents:
             order = known.get(intent.intent)
             if order is not None:
@@ -280,8 +291,7 @@ class Reconciler:
             self._missing.pop(intent.intent, None)
             self._intake.apply(proved, now)
             return
-        self._missing[intent.intent] = self._missing.get(intent.intent, 0) + 1
-        if self._missing[intent.intent] < PROVED_AFTER:
+        if now - self._missing.setdefault(intent.intent, now) < PROVE_EVERY:
             return
         del self._missing[intent.intent]
         if executed:

@@ -121,8 +121,8 @@ class Books:
     """What we believe.
 
     `legs` are those of all positions (several of one contract add up), `covered_by` what was held when it
-    was compared last, against which a short has lost its cover; `lost_cover` are the contracts (labels) that
-    were found so before and are not covered yet. `orders` are the order_refs that we believe
+    was compared last, against which a short has lost its cover; `lost_cover` is how many of which contract
+    (label) were found so before and are not covered yet. `orders` are the order_refs that we believe
     are at the broker, `given_up` those that we believe never got there, `refs` all that are ours.
     `told` are the executions of others that were named before.
     `moving` are signed contracts that open orders of ours have traded and that positions may not show yet.
@@ -136,7 +136,7 @@ class Books:
     told: Collection[str] = ()
     moving: Mapping[ConId, int] = field(default_factory=dict)
     covered_by: Sequence[Leg] | None = None
-    lost_cover: Collection[str] = ()
+    lost_cover: Mapping[str, int] = field(default_factory=dict)
 
 
 def reconcile(books: Books, picture: BrokerPicture, now: datetime) -> list[Difference]:
@@ -328,13 +328,20 @@ def _traded(executed: Executed) -> str:
 # --- naked shorts --------------------------------------------------------------------------------
 
 
-def _naked(before: Iterable[Leg], held: Sequence[Leg], known: Collection[str]) -> list[Difference]:
+def _naked(before: Iterable[Leg], held: Sequence[Leg], known: Mapping[str, int]) -> list[Difference]:
     labels = {leg.contract.con_id: leg.contract.label for leg in held}
     lost = lost_cover(before, held)
     found = []
     for con_id, count in uncovered(held).items():
         label = labels[con_id]
-        resolution = COVERING if con_id in lost or label in known else LEFT
+        covered = min(count, known.get(label, 0) + lost.get(con_id, 0))
+        ours, resolution = (f"{covered} covered", COVERING) if covered else ("", LEFT)
         said = f"{count} short, not covered"
-        found.append(_found(DifferenceKind.NAKED_SHORT, label, "", said, resolution))
+        found.append(_found(DifferenceKind.NAKED_SHORT, label, ours, said, resolution))
     return found
+
+
+def were_covered(naked: Difference) -> int:
+    """Of a naked short: how many had a cover before."""
+    count = naked.ours.partition(" ")[0]
+    return int(count) if count.isdigit() else 0

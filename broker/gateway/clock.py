@@ -132,7 +132,8 @@ class Clock:
                 continue
             async with self._stepping:
                 await self._settle()
-                rest_s = await self._move()
+                stands = self.paused or not self.speed  # meanwhile, perhaps
+                rest_s = 0.0 if stands else await self._move()
             if rest_s:
                 await self._wait(rest_s)
 

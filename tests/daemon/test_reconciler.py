@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from broker.events import AccountChanged, Commissioned, Executed, HoldingChanged, LinkState, OrderChanged
 from broker.events import OrderState as At
-from broker.protocol import Broker, BrokerPicture
+from broker.protocol import Broker, BrokerPicture, ComboLeg
 from daemon.account_state import AccountState
 from daemon.console import Console
 from daemon.intake import Intake
 from daemon.metrics import Metrics
-from daemon.reconciler import Reconciler
+from daemon.reconciler import PROVE_EVERY, Reconciler
 from daemon.records import Alerts, Records
 from options import ConId, Contract, Right, SecType
 from sync.line_budget import LineBudget
@@ -25,6 +25,8 @@ from sync.quote_board import QuoteBoard
 from sync.reconciliation import OF_HOLDINGS, Difference, DifferenceKind
 from sync.tables import LAKE_TABLES
 from trading.desk import Desk
+from trading.intent import Intent, IntentKind, IntentState
+from trading.price_walk import Urgency
 from trading.rolling import Roller
 
 NOW = datetime(2026, 3, 2, 15, 0, tzinfo=UTC)
@@ -44,6 +46,7 @@ OPTIONS = [
     )
 ]
 CONTRACTS = {contract.con_id: contract for contract in [SHARES, *OPTIONS]}
+CALL = next(each for each in OPTIONS if each.right is Right.CALL)
 STANDING = {"naked_short", "unknown_order", "missing_fill"}
 
 Held = Mapping[ConId, tuple[int, float]]
@@ -370,7 +373,8 @@ def test_what_is_to_be_covered_was_held_covered_and_is_uncovered_in_two_pictures
     books.tell(theirs)
     books.compare()
     assert books.state.to_cover == {}, "one picture proves nothing"
-    naked = {each.subject for each in books.compare() if each.kind is DifferenceKind.NAKED_SHORT}
+    later = books.compare(NOW + PROVE_EVERY)
+    naked = {each.subject for each in later if each.kind is DifferenceKind.NAKED_SHORT}
     shown = {**books.state.left_uncovered, **books.state.to_cover}
     assert {CONTRACTS[con_id].label for con_id in shown} == naked
     for con_id, count in books.state.to_cover.items():
@@ -378,3 +382,96 @@ def test_what_is_to_be_covered_was_held_covered_and_is_uncovered_in_two_pictures
     books.tell({con_id: each for con_id, each in theirs.items() if each[0] > 0})
     books.compare()
     assert books.state.to_cover == books.state.left_uncovered == {}
+
+
+# --- two pictures must lie apart -----------------------------------------------------------------
+
+
+def called_away(options: int) -> Held:
+    """A covered call whose shares are gone already; of the call so many are still told."""
+    return {CALL.con_id: (options, 100.0)}
+
+
+def test_what_is_half_reported_for_a_moment_is_not_covered() -> None:
+    """Of an assignment the shares are told before the call; pictures come fast, because positions change."""
+    books = adopted({SHARES.con_id: (100, 95.0), CALL.con_id: (-1, 100.0)})
+    books.tell(called_away(-1))
+    for tenth in range(10):
+        books.compare(NOW + timedelta(seconds=tenth / 10))
+        assert books.state.to_cover == {}
+        assert books.state.left_uncovered == {}
+    books.tell({})
+    books.compare(NOW + timedelta(seconds=1))
+    assert books.state.to_cover == {}
+    assert not books.reconciler.is_proving
+
+
+def test_what_is_uncovered_still_after_a_while_is_covered_however_many_pictures_there_were() -> None:
+    books = adopted({SHARES.con_id: (100, 95.0), CALL.con_id: (-1, 100.0)})
+    books.tell(called_away(-1))
+    for tenth in range(20):
+        books.compare(NOW + timedelta(seconds=tenth / 10))
+    assert books.state.to_cover == {}
+    books.compare(NOW + PROVE_EVERY)
+    assert books.state.to_cover == {CALL.con_id: 1}
+
+
+def sent(books: Books) -> Intent:
+    """An order of ours that is on its way."""
+    intent = Intent(
+        intent="opt-1",
+        decision="dec-1",
+        position="XYZ",
+        rule="stop",
+        priority=1,
+        kind=IntentKind.CLOSE,
+        state=IntentState.SENT,
+        legs=(ComboLeg(CALL, 1),),
+        quantity=1,
+        limit_price=1.0,
+        urgency=Urgency.NORMAL,
+        created=NOW,
+        held=(-1,),
+    )
+    books.state.desk.restore([intent], NOW)
+    return intent
+
+
+def test_an_order_that_two_pictures_of_one_moment_lack_is_not_given_up() -> None:
+    """On demand, or because positions change, pictures come faster than an order travels."""
+    books = adopted({SHARES.con_id: (100, 95.0), CALL.con_id: (-1, 100.0)})
+    intent = sent(books)
+    for tenth in range(20):
+        books.compare(NOW + timedelta(seconds=tenth / 10))
+        assert books.state.desk.open_intents == (intent,)
+    books.compare(NOW + PROVE_EVERY)
+    assert books.state.desk.open_intents == ()
+
+
+def test_an_order_that_ended_while_it_was_missed_is_looked_for_no_more() -> None:
+    books = adopted({SHARES.con_id: (100, 95.0), CALL.con_id: (-1, 100.0)})
+    intent = sent(books)
+    books.compare()
+    assert books.reconciler.is_proving
+    books.intake.apply(OrderChanged(intent.intent, 1, 1, At.CANCELLED, 0, 1, None, 1.0), NOW)
+    books.compare(NOW + PROVE_EVERY)
+    assert not books.reconciler.is_proving
+
+
+def test_after_a_restart_no_more_is_covered_than_had_lost_its_cover() -> None:
+    """Two calls were sold naked by hand, one more was covered by shares."""
+    books = adopted({SHARES.con_id: (100, 95.0), CALL.con_id: (-3, 100.0)})
+    books.tell(called_away(-3))
+    books.compare()
+    (row,) = books.recorded()["reconciliations"][-1:]
+    assert (row["kind"], row["ours"], row["theirs"]) == ("naked_short", "1 covered", "3 short, not covered")
+    next_one = Books()
+    found = Difference(
+        DifferenceKind.NAKED_SHORT, *(row[k] for k in ("subject", "ours", "theirs", "resolution"))
+    )
+    next_one.reconciler.take_up([(found, NOW)], [], [])
+    next_one.tell(called_away(-3))
+    for second in range(5):
+        next_one.compare(NOW + timedelta(minutes=1, seconds=second))
+    assert next_one.state.to_cover == {CALL.con_id: 1}
+    assert next_one.state.left_uncovered == {CALL.con_id: 2}

@@ -173,6 +173,17 @@ async def test_time_stands_still_while_it_is_paused_and_takes_up_its_pace_again(
         await until(lambda: clock.now > stands + timedelta(seconds=60))
 
 
+async def test_a_follower_that_leaves_while_time_is_paused_does_not_let_it_go_on(open_bench):
+    """A daemon is killed within a cycle, so the clock was waiting for it when it was paused."""
+    async with open_bench("--speed", "1000000") as bench:
+        follower = await Follower.follow(bench, None)
+        stood = await follower.told()
+        await bench.tell("pause")
+        follower.writer.close()
+        await asyncio.sleep(0.1)
+        assert bench.gateway.clock.now == stood
+
+
 async def test_a_paused_follower_is_told_its_next_step_when_time_goes_on(open_bench, connect):
     async with open_bench("--speed", "1000") as bench, connect(bench) as ib:
         lead = await Follower.follow(bench, ib)
