@@ -85,7 +85,7 @@ class Intake:
         state = self._state
         state.contracts.setdefault(event.contract.con_id, event.contract)
         state.positions.note(event)
-        self._records.add_frame("positions", tables.positions([event], state.positions.position_of, False))
+        self._records.add("positions", tables.holding_row(event, state.positions.position_of))
 
     def _daily(self, event: DailyValues, now: datetime) -> None:
         symbol = self._state.contracts[event.con_id].symbol

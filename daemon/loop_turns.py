@@ -28,6 +28,8 @@ from options.hours import closes_early
 T = TypeVar("T")
 
 LIMIT_S = 0.005
+LOOK_AFTER_S, LOOK_EVERY_S = 0.003, 0.001
+"""When an alarm looks at what a turn is at: seldom in short ones, for it costs some microseconds."""
 PROBE_EVERY_S = 0.1
 BREATH_S = 0.002
 BOUNDS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
@@ -41,20 +43,21 @@ class LoopTurns(Collector):
     """The turns that were timed, for Prometheus and for the status.
 
     `longest_s` of the wall's time and `longest_by`; `longest_own_s` of the loop's own processor time, which
-    other programs of a busy machine don't add to. `blocked` counts the turns over the limit by what
-    held them up: waiting, where their own work was within it (for another thread that holds the interpreter,
-    or for a processor), else garbage collection or a function of ours.
+    other programs of a busy machine don't add to, and `longest_own_by`, empty while it is within the limit.
+    `blocked` counts the turns over the limit by what held them up: waiting, where their own work was within
+    it (for another thread that holds the interpreter, or for a processor), else garbage collection or a
+    function of ours.
     """
 
     def __init__(self) -> None:
         self._began_s = self._own_began_s = 0.0
         self._collecting_since_s = self._collected_s = 0.0
-        self._seen = ""
+        self._seen: Counter[str] = Counter()
         self._samples = False
         self._counts = [0] * (len(BOUNDS_S) + 1)
         self.total_s = 0.0
         self.longest_s = self.longest_own_s = 0.0
-        self.longest_by = ""
+        self.longest_by = self.longest_own_by = ""
         self.blocked: Counter[str] = Counter()
 
     @property
@@ -68,8 +71,8 @@ class LoopTurns(Collector):
         self._began_s, self._own_began_s = time.perf_counter(), time.thread_time()
         self._collected_s = 0.0
         if self._samples:
-            self._seen = ""
-            signal.setitimer(signal.ITIMER_REAL, LIMIT_S)
+            self._seen.clear()
+            signal.setitimer(signal.ITIMER_REAL, LOOK_AFTER_S, LOOK_EVERY_S)
 
     def end(self) -> None:
         """All callbacks are done."""
@@ -81,10 +84,11 @@ class LoopTurns(Collector):
         own_s = time.thread_time() - self._own_began_s
         self._counts[bisect_left(BOUNDS_S, took_s)] += 1
         self.total_s += took_s
-        self.longest_own_s = max(self.longest_own_s, own_s)
-        if took_s <= LIMIT_S:
+        by = self._culprit(own_s) if took_s > LIMIT_S else ""
+        if own_s > self.longest_own_s:
+            self.longest_own_s, self.longest_own_by = own_s, by if own_s > LIMIT_S else ""
+        if not by:
             return
-        by = self._culprit(own_s)
         self.blocked[by] += 1
         if took_s > self.longest_s:
             self.longest_s, self.longest_by = took_s, by
@@ -92,13 +96,16 @@ class LoopTurns(Collector):
     def _culprit(self, own_s: float) -> str:
         if own_s <= LIMIT_S:
             return WAITING
-        return COLLECTING if self._collected_s > own_s / 2 else self._seen or UNKNOWN
+        return COLLECTING if self._collected_s > own_s / 2 else self._most_seen()
+
+    def _most_seen(self) -> str:
+        return self._seen.most_common(1)[0][0] if self._seen else UNKNOWN
 
     # --- what a long turn is at ------------------------------------------------------------------
 
     def watch(self) -> None:
         """Find out what holds turns up. Only the main thread can, and only one loop at a time: an alarm
-        that goes off in a turn over the limit sees which function it is in."""
+        that goes off again and again in a long turn sees which function it is in most."""
         gc.callbacks.append(self._collects)
         is_main = threading.current_thread() is threading.main_thread()
         if is_main and signal.getsignal(signal.SIGALRM) is signal.SIG_DFL:
@@ -115,7 +122,7 @@ class LoopTurns(Collector):
             signal.signal(signal.SIGALRM, signal.SIG_DFL)
 
     def _look(self, _: int, frame: FrameType | None) -> None:
-        self._seen = _place(frame)
+        self._seen[_place(frame)] += 1
 
     def _collects(self, phase: str, _: dict[str, int]) -> None:
         if phase == "start":
@@ -150,6 +157,7 @@ class LoopTurns(Collector):
             "longest_ms": self.longest_s * 1e3,
             "longest_by": self.longest_by or None,
             "longest_own_ms": self.longest_own_s * 1e3,
+            "longest_own_by": self.longest_own_by or None,
         }
 
 
@@ -221,8 +229,9 @@ async def probe(lag: Gauge, lateness: Histogram) -> None:
 
 def make_ready(now: datetime) -> None:
     """Do at once, while nobody waits for the loop yet, what would hold it up for a tenth of a second later:
-    look the holidays of the coming years up, and set aside for good what the collector would go through."""
-    for year in range(now.year, now.year + 3):
+    look the holidays up from the year that is asked of the past to the last expiries, and set aside for good
+    what the collector would go through."""
+    for year in range(now.year - 2, now.year + 4):
         closes_early(date(year, 1, 1))
     gc.collect()
     gc.freeze()

@@ -323,7 +323,7 @@ class Reconciler:
         self._standing = {key: (d, before[key][1] if key in before else now) for key, d in found.items()}
         if self._full is None or new or now - self._full >= FULL_EVERY:
             self._full = now
-            full = tables.positions(picture.holdings, state.positions.position_of, True)
+            full = tables.positions(picture.holdings, state.positions.position_of)
             self._records.add_frame("positions", full)
         self._records.add_frame("reconciliations", tables.reconciliations(run, new, over))
         for difference in new:

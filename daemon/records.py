@@ -64,7 +64,7 @@ class Alerts:
             return False
         self._standing[alert.kind, alert.subject] = alert.text
         self._metrics.alerts.labels(alert.severity.value).inc()
-        self._records.add_frame("alerts", tables.alerts([alert], now))
+        self._records.add("alerts", tables.alert_row(alert, now))
         return True
 
     def clear(self, kind: str, subject: str) -> None:

@@ -103,6 +103,7 @@ class Loop(BaseModel):
     longest_ms: float | None = None
     longest_by: str | None = None
     longest_own_ms: float | None = None
+    longest_own_by: str | None = None
 
 
 class Beat(BaseModel):

@@ -174,10 +174,10 @@ def _loop(status: Status | None) -> list[Figure]:
     loop = (status.loop if status else None) or Loop()
     own = loop.longest_own_ms
     return [
-        ("Longest turn", _turn(loop), "", why),
+        ("Longest turn", _turn(loop.longest_ms, loop.longest_by), "", why),
         (
             "Of it our own work",
-            _ms(own),
+            _turn(own, loop.longest_own_by),
             "good" if (own or 0.0) <= LONG_TURN_MS else "poor",
             why,
         ),
@@ -187,10 +187,10 @@ def _loop(status: Status | None) -> list[Figure]:
     ]
 
 
-def _turn(loop: Loop) -> str:
-    if loop.longest_ms is None:
+def _turn(took_ms: float | None, by: str | None) -> str:
+    if took_ms is None:
         return notation.DASH
-    return f"{loop.longest_ms:.1f} ms" + (f", {loop.longest_by}" if loop.longest_by else "")
+    return f"{took_ms:.1f} ms" + (f", {by}" if by else "")
 
 
 def _blocked(loop: Loop) -> str:

@@ -72,6 +72,9 @@ class PositionBook:
         self._ids: set[str] = set()
         self._has_picture = False
         self._in_step = False
+        self._held: dict[ConId, int] | None = None
+        self._owners: dict[ConId, str] = {}
+        self._owners_revision = 0
         self.revision = 0
         """Grows whenever the positions change; what is derived from them can be cached against it."""
 
@@ -85,7 +88,9 @@ class PositionBook:
     @property
     def held(self) -> dict[ConId, int]:
         """Signed contracts per con_id as the broker reports them, zeros left out."""
-        return {con_id: event.quantity for con_id, event in self._holdings.items() if event.quantity}
+        if self._held is None:
+            self._held = {con_id: each.quantity for con_id, each in self._holdings.items() if each.quantity}
+        return self._held.copy()
 
     @property
     def holdings(self) -> tuple[HoldingChanged, ...]:
@@ -94,10 +99,12 @@ class PositionBook:
 
     def position_of(self, con_id: ConId) -> str | None:
         """The position that a contract belongs to; the first one where several share it."""
-        for position in self._positions.values():
-            if any(leg.contract.con_id == con_id for leg in position.legs):
-                return position.id
-        return None
+        if self._owners_revision != self.revision:
+            # The other way round, so that the first one stays.
+            legs = [(leg, each.id) for each in self.positions for leg in each.legs]
+            self._owners = {leg.contract.con_id: name for leg, name in reversed(legs)}
+            self._owners_revision = self.revision
+        return self._owners.get(con_id)
 
     # --- what comes in ---------------------------------------------------------------------------
 
@@ -125,11 +132,13 @@ class PositionBook:
     def note(self, event: HoldingChanged) -> None:
         """The broker's word on one holding. Nothing follows from it before `settle`."""
         self._holdings[event.contract.con_id] = event
+        self._held = None
         self._in_step = False
 
     def note_picture(self, holdings: Iterable[HoldingChanged]) -> None:
         """The broker's word on all holdings: what it does not name is not held."""
         self._holdings = {event.contract.con_id: event for event in holdings}
+        self._held = None
         self._has_picture = True
         self._in_step = False
         long_ago = datetime.min.replace(tzinfo=NEW_YORK)

@@ -114,24 +114,23 @@ def contracts(known: Iterable[Contract]) -> pl.DataFrame:
     return _frame("contracts", [_terms(c) | _listing(c) for c in known])
 
 
-def positions(
-    holdings: Iterable[HoldingChanged], position_of: Callable[[ConId], str | None], is_full: bool
-) -> pl.DataFrame:
-    """Holdings as the broker reported them: changes, or (`is_full`) the whole picture."""
-    return _frame(
-        "positions",
-        [
-            {
-                "account": event.account,
-                **_terms(event.contract),
-                "quantity": event.quantity,
-                "average_cost_usd": event.average_cost,
-                "position": position_of(event.contract.con_id),
-                "kind": "full" if is_full else "change",
-            }
-            for event in holdings
-        ],
-    )
+def positions(holdings: Iterable[HoldingChanged], position_of: Callable[[ConId], str | None]) -> pl.DataFrame:
+    """The whole picture of holdings, as the broker gave it."""
+    return _frame("positions", [holding_row(event, position_of, "full") for event in holdings])
+
+
+def holding_row(
+    event: HoldingChanged, position_of: Callable[[ConId], str | None], kind: str = "change"
+) -> dict[str, Any]:
+    """One holding as the broker reported it."""
+    return {
+        "account": event.account,
+        **_terms(event.contract),
+        "quantity": event.quantity,
+        "average_cost_usd": event.average_cost,
+        "position": position_of(event.contract.con_id),
+        "kind": kind,
+    }
 
 
 def strategies(events: Iterable[PositionEvent]) -> pl.DataFrame:
@@ -192,21 +191,15 @@ def fills(reported: Iterable[Fill]) -> pl.DataFrame:
     return _frame("fills", [fill.row() for fill in reported])
 
 
-def alerts(raised: Iterable[Alert], now: datetime) -> pl.DataFrame:
-    """Alerts raised now; the id is a function of the alert and the moment."""
-    return _frame(
-        "alerts",
-        [
-            {
-                "alert": alert_id(alert, now),
-                "severity": alert.severity.value,
-                "kind": alert.kind,
-                "subject": alert.subject,
-                "text": alert.text,
-            }
-            for alert in raised
-        ],
-    )
+def alert_row(alert: Alert, now: datetime) -> dict[str, Any]:
+    """An alert raised now; its id is a function of the alert and the moment."""
+    return {
+        "alert": alert_id(alert, now),
+        "severity": alert.severity.value,
+        "kind": alert.kind,
+        "subject": alert.subject,
+        "text": alert.text,
+    }
 
 
 def reconciliations(run: str, found: Iterable[Difference], over: Iterable[Difference] = ()) -> pl.DataFrame:

@@ -59,8 +59,11 @@ class Moment:
         return step_looked_at(self.book, self.state, self.facts, self.market, self.time)
 
     def seen(self, position: str) -> dict[str, Any]:
-        """The facts of one position; raises PolarsError when it is not among them."""
-        return self.facts.row(by_predicate=pl.col("position") == position, named=True)
+        """The facts of one position; raises KeyError when it is not among them."""
+        row = self.facts["position"].index_of(position)
+        if row is None:
+            raise KeyError(position)
+        return self.facts.row(row, named=True)
 
     def explain(self, position: str) -> rules.Explanation:
         """Why the rules decided on a position, or on the book, as they did."""

@@ -45,7 +45,7 @@ async def main():
         await asyncio.sleep(0.01)
     grind(0.1)
     await asyncio.sleep(0.01)
-    return {"blocked": turns.blocked, "longest": turns.longest_s}
+    return {"blocked": turns.blocked, "longest": turns.longest_s, "own_by": turns.longest_own_by}
 
 print(json.dumps(loop_turns.run(main())))
 """
@@ -64,6 +64,8 @@ def test_a_long_turn_is_counted_for_what_held_it_up() -> None:
     assert blocked[WAITING] >= 1
     assert blocked["garbage collection"] >= 1
     assert told["longest"] >= 0.03
+    assert told["own_by"] in blocked
+    assert told["own_by"] != WAITING
 
 
 def test_turns_that_are_short_block_nothing() -> None:

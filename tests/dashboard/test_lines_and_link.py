@@ -62,6 +62,7 @@ TOLD: dict[str, Any] = {
         "longest_ms": 7.25,
         "longest_by": "garbage collection",
         "longest_own_ms": 4.1,
+        "longest_own_by": None,
     },
 }
 
