@@ -78,13 +78,18 @@ class Almanac:
         return None
 
     def answer(self, symbol: str, told: DailyValues, now: datetime) -> list[Row]:
-        """Take in what the broker has; returns the rows of `underlying_days` to record."""
+        """Take in what the broker has; returns the rows of `underlying_days` to record. A history that was
+        restated is asked for anew as a whole."""
         key = (symbol, told.kind)
         if self._waits_for == key:
             self._waits_for = None
         self.refusals.pop(key, None)
         if told.refusal:
             self.refusals[key] = told.refusal
+        if self.history.is_restated(*key, told.values):
+            self.history.forget(*key)
+            self._asked.pop(key, None)
+            return []
         return self.history.take(*key, told.values, trading_day(now))
 
     def forget_questions(self) -> None:

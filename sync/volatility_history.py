@@ -25,6 +25,8 @@ LATEST_MOVE = timedelta(days=10)
 """How a market moves changes slowly, but not so slowly that moves of last month say it."""
 LONGEST_MOVE_DAYS = 5
 """A weekend with holidays, or with a day that is missing; a move over a longer gap is not one of a day."""
+RESTATED = 0.02
+"""The close of a day that was over does not change by so much (ratio), unless it is told per other shares."""
 
 Floats = NDArray[np.float64]
 Days = NDArray[np.int64]
@@ -98,6 +100,22 @@ class VolatilityHistory:
                 self._recorded.add((symbol, kind, day))
                 rows.append({"symbol": symbol, "kind": kind.value, "day": day, "value": value})
         return rows
+
+    def is_restated(self, symbol: str, kind: DailyKind, values: Iterable[tuple[date, float]]) -> bool:
+        """Whether closes of days that were over come out otherwise now, as after a split: what is known of
+        other days is told per other shares."""
+        of = self._of(symbol, kind)
+        known = dict(zip(of.days, of.values, strict=True)) if kind is DailyKind.CLOSE else {}
+        return any(
+            abs(value / known[day.toordinal()] - 1.0) > RESTATED
+            for day, value in values
+            if day.toordinal() in known and (symbol, kind, day) in self._recorded
+        )
+
+    def forget(self, symbol: str, kind: DailyKind) -> None:
+        """Know nothing of it any more; all days that are told anew are recorded again."""
+        self._series.pop((symbol, kind), None)
+        self.revision += 1
 
     def last_day(self, symbol: str, kind: DailyKind) -> date | None:
         """The youngest day that is known."""

@@ -1,16 +1,19 @@
 """A year of days of the underlyings: places of implied volatility, moves, what is recorded."""
 
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 
 import numpy as np
 import polars as pl
 import pytest
 
-from broker.events import DailyKind
+from broker.events import DailyKind, DailyValues
+from options import ConId
 from options.hours import is_trading_day, previous_trading_day
+from sync.almanac import WHOLE_YEAR
 from sync.tables import UNDERLYING_DAYS_TABLE
 from sync.volatility_history import FEWEST_DAYS, FEWEST_MOVES, VolatilityHistory
 from tests.sync.years import days as days_before
+from tests.sync.years import year_of
 
 TODAY = date(2026, 3, 20)
 CLOSE, IV = DailyKind
@@ -138,3 +141,26 @@ def test_the_move_over_a_gap_is_not_one_of_a_day() -> None:
     told = [(day, 100.0 * 1.01**place) for place, day in enumerate(days(250)) if not 100 <= place < 140]
     history.take("A", CLOSE, told, TODAY)
     assert history.covariance(("A",), TODAY)[0, 0] == pytest.approx(0.0, abs=1e-9)
+
+
+def test_a_history_that_was_restated_is_asked_for_anew_and_makes_no_moves() -> None:
+    """After a split of four for one the broker's closes are a quarter of those that were kept."""
+    before = datetime.combine(previous_trading_day(TODAY), time(20), UTC)
+    almanac, now = year_of(("A",), before), datetime.combine(TODAY, time(15), UTC)
+    known = np.sqrt(almanac.history.covariance(("A",), TODAY)[0, 0])
+    closes = almanac.history._of("A", CLOSE)
+    halved = [
+        (date.fromordinal(day), value / 4) for day, value in zip(closes.days, closes.values, strict=True)
+    ]
+    lately = DailyValues(ConId(1), CLOSE, (*halved[-3:], (TODAY, halved[-1][1])))
+    question = almanac.question(("A",), now)
+    assert question is not None and question.days < 10
+    assert almanac.answer("A", lately, now) == []
+    assert np.isnan(almanac.history.covariance(("A",), TODAY)[0, 0])
+    again = almanac.question(("A",), now)
+    assert again is not None and (again.kind, again.days) == (CLOSE, WHOLE_YEAR)
+    rows = almanac.answer("A", DailyValues(ConId(1), CLOSE, tuple(halved)), now)
+    assert len(rows) == len(halved)
+    assert np.sqrt(almanac.history.covariance(("A",), TODAY)[0, 0]) == pytest.approx(known)
+    assert almanac.answer("A", lately, now) == []
+    assert np.isfinite(almanac.history.covariance(("A",), TODAY)[0, 0])
