@@ -4,7 +4,7 @@ import asyncio
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import polars as pl
@@ -19,6 +19,7 @@ from daemon.metrics import Metrics
 from daemon.records import Alerts, Records
 from daemon.traces import Traces
 from options import ConId, GateRefusal
+from options.hours import is_open
 from rules import Rulebook, RuleState
 from rules.breaker import Mode
 from rules.carry import remembering
@@ -44,6 +45,8 @@ CANNOT_CLOSE = "breaker_cannot_close"
 UNCONFIRMED = (
     "confirmation: the prices are modelled; lines are asked for the legs, and it is decided on live quotes"
 )
+CONFIRMED_WITHIN = timedelta(seconds=60)
+"""How long a rule's decision may wait for live quotes before somebody should look at them."""
 CANNOT_COVER = "cannot_cover"
 LEFT_ALONE = "somebody sold it uncovered: it is left to him"
 _CANNOT = {
@@ -90,6 +93,8 @@ class Judge:
         self._unknown_since: dict[tuple[str, str], datetime] = {}
         self._left: dict[ConId, int] = {}
         self._to_cover: dict[ConId, int] = {}
+        self._waiting: set[str] = set()
+        self._waiting_since: dict[str, datetime] = {}
         self.entries_blocked = ""
         self.decided_on: set[str] = set()
         """The positions on which the last beat recorded something."""
@@ -131,6 +136,7 @@ class Judge:
         self._watch_unknown(book, {row["position"]: row for row in rows}, now)
         self.entries_blocked = blocks_entries(rows)
         self.decided_on = set()
+        self._waiting = set()
         intents = await self._flatten(moment)
         intents += await self._cover(moment)
         breather = Breather()
@@ -139,6 +145,7 @@ class Judge:
             if intent is not None:
                 intents.append(intent)
             await breather.take()
+        self._watch_waiting(now)
         return picture, intents
 
     async def _flatten(self, moment: Moment) -> list[Intent]:
@@ -206,13 +213,14 @@ class Judge:
             return None
         judged = BOOK if verdict.is_book else verdict.position
         marks = () if _by(verdict) else state.rule_state.marks_since(moment.state, judged)
-        if not state.desk.wants(verdict, now):
+        if not self._wants(verdict, position, moment):
             state.rule_state = state.rule_state.undo(marks)
             return None
         try:
             if not state.breaker.allows_closing:
                 raise GateRefusal(f"frozen: {state.breaker.reason}")  # noqa: TRY301
-            self._confirm(verdict, position, moment)
+            if not self._is_confirmed(verdict, position, moment):
+                raise GateRefusal(UNCONFIRMED)  # noqa: TRY301
             intent = self._plan(verdict, position, marks, now)
         except GateRefusal as refusal:
             self._record(verdict, "veto", str(refusal), moment)
@@ -225,19 +233,31 @@ class Judge:
         state.closing_orders.setdefault(position.id, set()).add(intent.intent)
         return intent
 
-    def _confirm(self, verdict: Verdict, position: Position, moment: Moment) -> None:
-        """Ask for lines for legs that are not quoted live. Raises GateRefusal while the prices that the rule
-        looked at are only modelled: once they are live, it is decided again."""
+    def _wants(self, verdict: Verdict, position: Position, moment: Moment) -> bool:
+        """Whether it calls for an order now. What is at work for a lower rule is cancelled first, but not for
+        what modelled prices say: then there might be no order at all."""
+        at_work = self._state.desk.of_position(position.id)
+        pre_empts = at_work is not None and verdict.priority < at_work.priority
+        if pre_empts and not self._is_confirmed(verdict, position, moment):
+            return False
+        return self._state.desk.wants(verdict, moment.time)
+
+    def _is_confirmed(self, verdict: Verdict, position: Position, moment: Moment) -> bool:
+        """Ask for lines for legs that are not quoted live; False while the prices that the rule looked at are
+        only modelled: once they are live, it is decided again."""
         state, seen = self._state, moment.seen(position.id)["quote_state"]
         if seen == QuoteState.LIVE:
-            return
+            return True
+        if not _by(verdict):
+            self._waiting.add(position.id)
         con_ids = [leg.contract.con_id for leg in position.legs]
         is_new = state.confirmations.ask(position.id, con_ids, moment.time)
         rule = next((rule for rule in moment.book.rules if rule.id == verdict.rule), None)
-        if seen == QuoteState.MODELLED and rule is not None and rules.reads_market(rule):
-            if is_new:
-                self._said.pop(_about(verdict), None)
-            raise GateRefusal(UNCONFIRMED)
+        if seen != QuoteState.MODELLED or rule is None or not rules.reads_market(rule):
+            return True
+        if is_new:
+            self._said.pop(_about(verdict), None)
+        return False
 
     def _plan(self, verdict: Verdict, position: Position, marks: Marks, now: datetime) -> Intent:
         state = self._state
@@ -307,6 +327,16 @@ class Judge:
             text = f"cannot be judged by {', '.join(names)}: facts are unknown"
             self._alerts.raise_(Alert(Severity.WARNING, "unknown_facts", position or "book", text), now)
         self._alerts.clear_except("unknown_facts", {position or "book" for position in lasting})
+
+    def _watch_waiting(self, now: datetime) -> None:
+        """Alert once when a rule's decision has waited long for live quotes while the exchange is open."""
+        waiting = sorted(self._waiting) if is_open(now) else ()
+        self._waiting_since = {name: self._waiting_since.get(name, now) for name in waiting}
+        late = {k: since for k, since in self._waiting_since.items() if now - since >= CONFIRMED_WITHIN}
+        for name, since in late.items():
+            text = f"a decision waits for live quotes of all legs since {since:%H:%M:%S} UTC"
+            self._alerts.raise_(Alert(Severity.CRITICAL, "unconfirmed", name, text), now)
+        self._alerts.clear_except("unconfirmed", set(late))
 
 
 def _by(verdict: Verdict) -> str:

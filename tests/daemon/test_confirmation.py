@@ -1,6 +1,7 @@
 """A rule that looks at modelled prices does not act: its legs get lines, and it is decided on live quotes."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,9 @@ from options import ConId, Contract, SecType
 from sync.confirmation import LASTS
 from sync.line_budget import LinePriority
 from tests.daemon.test_decision_replay import STORIES, Beat, Day
+from trading.combo import closing_legs
+from trading.intent import Intent, IntentKind, IntentState
+from trading.price_walk import Urgency
 
 STOCK = Contract(ConId(77), "XYZ", SecType.STOCK)
 STORY = next(story for story in STORIES if story.rule == "stop_loss")
@@ -118,3 +122,59 @@ def test_a_position_without_live_quotes_that_must_be_closed_gets_lines_too(day: 
     share_alone(day, 1.0)
     assert asked_for(day) == legs(day)
     assert decisions(day)[-1][0] == "veto"
+
+
+def at_work(day: Day) -> Intent:
+    """An order of a lower rule that closes the position."""
+    (position,) = day.state.positions.positions
+    intent = Intent(
+        intent="opt-1",
+        decision="dec-1",
+        position=position.id,
+        rule="take_profit",
+        priority=7,
+        kind=IntentKind.CLOSE,
+        state=IntentState.WORKING,
+        legs=closing_legs(position.legs, position.lots),
+        quantity=position.lots,
+        limit_price=1.0,
+        urgency=Urgency.NORMAL,
+        created=day.now,
+    )
+    held = day.state.positions.held
+    intent = replace(intent, held=tuple(held[leg.contract.con_id] for leg in intent.legs))
+    day.state.desk.restore([intent], day.now)
+    return intent
+
+
+def test_no_order_at_work_is_cancelled_for_what_modelled_prices_say(
+    day: Day, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cancelled: list[str] = []
+    monkeypatch.setattr(day.state.broker, "cancel", lambda ref: cancelled.append(ref) or True)
+    intent = at_work(day)
+    for _ in range(4):
+        share_alone(day, FALL)
+    assert cancelled == []
+    assert asked_for(day) == legs(day)
+    for _ in range(8):
+        all_live(day, worth=1.5, share=FALL)
+    assert cancelled == [intent.intent]
+
+
+def alerts(day: Day) -> list[str]:
+    return LakeReader.open(day.home).table("alerts").collect()["kind"].to_list()
+
+
+def test_a_decision_that_waits_for_live_quotes_for_long_is_told(day: Day) -> None:
+    """A leg may never be quoted on both sides: then somebody has to look."""
+    for _ in range(13):
+        share_alone(day, FALL, after_s=5)
+    assert alerts(day).count("unconfirmed") == 1
+    all_live(day, worth=1.0, share=1.0)
+    for _ in range(10):
+        share_alone(day, FALL, after_s=5)
+    assert alerts(day).count("unconfirmed") == 1, "it was live, and waits anew"
+    for _ in range(3):
+        share_alone(day, FALL, after_s=5)
+    assert alerts(day).count("unconfirmed") == 2
