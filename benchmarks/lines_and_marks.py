@@ -1,10 +1,10 @@
 """Line use and mark error over a simulated trading day with 5,000 contracts on ninety lines, as a picture.
 
-`python -m benchmarks.lines_and_marks --home DIR [--scenario NAME ...] [--picture PNG]`. What was measured
-stands in DIR, a file for each scenario. The model market quotes, the line
-budget and the queue decide who is listened to, and the marks know of nothing else; every five minutes
-all marks are held against the quotes that the market would have given. Time is simulated, so the figures
-are the same on every machine; the sockets are left out.
+`python -m benchmarks.lines_and_marks --home DIR [--scenario NAME[:DAYS] ...] [--picture PNG]`: a day of a
+scenario, its first or so many trading days later. What was measured stands in DIR, a file for each. The
+model market quotes, the line budget and the queue decide who is listened to, and the marks know of nothing
+else; every five minutes all marks are held against the quotes that the market would have given. Time is
+simulated, so the figures are the same on every machine; the sockets are left out.
 """
 
 import argparse
@@ -22,6 +22,7 @@ from broker.events import QuoteChanged
 from broker.gateway.markets.model.market import ModelMarket
 from broker.gateway.markets.quotes import Quote
 from options import NEW_YORK, ConId, Contract, SecType
+from options.hours import next_trading_day, opening
 from sync.line_budget import LineBudget, LinePriority, Wanted
 from sync.marks import Marks
 from sync.position_queue import PositionQueue
@@ -31,7 +32,7 @@ from sync.quote_board import STATES, QuoteBoard, QuoteState
 CONTRACTS = 5_000
 BUDGET, RESERVE, VISITS = 90, 8, 10
 START = datetime(2026, 3, 2, 9, 30, tzinfo=NEW_YORK)
-END = datetime(2026, 3, 2, 16, 0, tzinfo=NEW_YORK)
+DAY = timedelta(hours=6, minutes=30)
 BEAT_S, ROUND_S, QUOTE_EVERY_S = 1, 5, 10
 CHECK_EVERY = timedelta(minutes=5)
 WITHIN = 0.15
@@ -51,6 +52,7 @@ class Account:
     """5,000 contracts of the model market and the parts of the daemon that watch them."""
 
     market: ModelMarket
+    start: datetime
     budget: LineBudget = field(default_factory=lambda: LineBudget(BUDGET, reserve=RESERVE, visits=VISITS))
     board: QuoteBoard = field(default_factory=lambda: QuoteBoard(120.0))
     queue: PositionQueue = field(default_factory=PositionQueue)
@@ -64,7 +66,7 @@ class Account:
         self.marks = Marks(self.board)
         listed = list(self.market.listings)
         self.shares = [c for c in listed if c.sec_type is not SecType.OPTION]
-        quotes = self.market.quotes([c.con_id for c in self.shares], START)
+        quotes = self.market.quotes([c.con_id for c in self.shares], self.start)
         self._price = {c.symbol: quotes[c.con_id].mark or 0.0 for c in self.shares}
         near = [c for c in listed if c.sec_type is SecType.OPTION and self._distance(c) <= WITHIN]
         self.held = [near[int(at)] for at in np.linspace(0, len(near) - 1, CONTRACTS)]
@@ -79,7 +81,7 @@ class Account:
 
     def _wanted(self, number: int, contract: Contract) -> Wanted:
         """Every second contract is sold, and urgent near the money or expiry."""
-        days = (contract.expiry - START.date()).days if contract.expiry else 0
+        days = (contract.expiry - self.start.date()).days if contract.expiry else 0
         is_near = days <= NEAR_EXPIRY_DAYS or self._distance(contract) <= NEAR_MONEY
         is_risky = number % 2 == 1 and is_near
         return Wanted(contract.con_id, LinePriority.RISKY_SHORT if is_risky else LinePriority.REST)
@@ -114,7 +116,7 @@ class Account:
 
     def _at_work(self, now: datetime) -> list[ConId]:
         """Four legs of an order that works for three minutes of every thirty."""
-        since = now - START
+        since = now - self.start
         if since % ORDER_EVERY >= ORDER_LASTS or since < ORDER_EVERY:
             return []
         first = 40 * (since // ORDER_EVERY)
@@ -187,17 +189,22 @@ def _heard(con_id: ConId, quote: Quote, now: datetime) -> QuoteChanged:
     )
 
 
-def measure(scenario: str, seed: int, until: datetime, file: Path) -> None:
-    """A day of one scenario, a row of `file` for every five minutes."""
-    account = Account(ModelMarket(seed, START, QUOTE_EVERY_S, scenario))
-    now = START
+def measure(scenario: str, seed: int, span: timedelta, file: Path) -> None:
+    """A day of one scenario (`NAME`, or `NAME:DAYS` after its first): a row of `file` every five minutes."""
+    name, _, days = scenario.partition(":")
+    market, day = ModelMarket(seed, START, QUOTE_EVERY_S, name), START.date()
+    for _ in range(int(days or 0)):
+        day = next_trading_day(day)
+    start = opening(day).astimezone(NEW_YORK)
+    market.quotes([], start)
+    account, now = Account(market, start), start
     with file.open("w", newline="") as open_file:
         rows = csv.DictWriter(open_file, COLUMNS)
         rows.writeheader()
-        while now < until:
+        while now < start + span:
             account.beat(now)
             now += timedelta(seconds=BEAT_S)
-            if (now - START) % CHECK_EVERY == timedelta(0) and now < END:
+            if (now - start) % CHECK_EVERY == timedelta(0) and now < start + DAY:
                 rows.writerow({"scenario": scenario, **account.check(now)})
                 open_file.flush()
 
@@ -209,7 +216,10 @@ def draw(measured: pl.DataFrame, picture: Path) -> None:
 
     figure = Figure(figsize=(9, 10), layout="constrained")
     panels = figure.subplots(4, sharex=True)
-    for (scenario,), day in measured.group_by("scenario", maintain_order=True):
+    # The days may be different ones: all are drawn over the hours of the first.
+    first_day = pl.col("time").dt.truncate("1d").first()
+    over = measured.with_columns(time=pl.col("time") - (first_day.over("scenario") - first_day))
+    for (scenario,), day in over.group_by("scenario", maintain_order=True):
         panels[0].plot(day["time"], day["lines"], label=f"{scenario}: most lines open", drawstyle="steps-pre")
         panels[1].plot(day["time"], day["oldest_s"] / 60, label=f"{scenario}: longest wait for a visit")
         (line,) = panels[2].plot(day["time"], day["median_pct"], label=f"{scenario}: median")
@@ -241,7 +251,7 @@ def told(measured: pl.DataFrame) -> list[str]:
     for (scenario,), day in settled.group_by("scenario", maintain_order=True):
         worst, mean = day.max().row(0, named=True), day.select(pl.col(pl.Float64).mean()).row(0, named=True)
         lines += [
-            f"{scenario}, {day['time'][0]:%H:%M} to {day['time'][-1]:%H:%M}, every five minutes:",
+            f"{scenario}, {day['time'][0]:%F %H:%M} to {day['time'][-1]:%H:%M}, every five minutes:",
             f"  most lines open {worst['lines']} (budget {BUDGET})",
             f"  longest wait for a visit {worst['oldest_s']:.0f} s",
             f"  error of the mark, median {mean['median_pct']:.3f} %, at worst {worst['median_pct']:.3f} % "
@@ -256,7 +266,7 @@ def told(measured: pl.DataFrame) -> list[str]:
 def main() -> None:
     """Measure what was not measured yet, print the figures and draw them."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    options.add_argument("--scenario", nargs="+", default=["calm", "crash_2020"])
+    options.add_argument("--scenario", nargs="+", default=["calm", "crash_2020", "crash_2020:12"])
     options.add_argument("--seed", type=int, default=7)
     options.add_argument("--minutes", type=int, default=390, help="how much of the day")
     options.add_argument("--home", type=Path, required=True, help="folder of what is measured")
@@ -265,7 +275,7 @@ def main() -> None:
     files = [given.home / f"{scenario}.csv" for scenario in given.scenario]
     for scenario, file in zip(given.scenario, files, strict=True):
         if not file.exists():
-            measure(scenario, given.seed, START + timedelta(minutes=given.minutes), file)
+            measure(scenario, given.seed, timedelta(minutes=given.minutes), file)
     measured = pl.concat(pl.read_csv(file, try_parse_dates=True) for file in files)
     print("\n".join(told(measured)))
     if given.picture:
