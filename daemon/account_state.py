@@ -78,8 +78,12 @@ class AccountState:
         self.worker = QueueWorker(self.queue)
 
     def combo_quote(self, legs: "tuple[ComboLeg, ...] | list[ComboLeg]", now: datetime) -> ComboQuote | None:
-        """The live market of a combo; None when any leg is not live."""
-        return combo_quote(legs, lambda con_id: self.board.sides(con_id, now))
+        """The live market of a combo; None when any leg is not live, or has jumped and not stood yet."""
+
+        def sides(con_id: ConId) -> tuple[float, float] | None:
+            return None if self.marks.is_doubted(con_id) else self.board.sides(con_id, now)
+
+        return combo_quote(legs, sides)
 
     def holding_legs(self) -> tuple[Leg, ...]:
         """What the broker says is held, as legs."""

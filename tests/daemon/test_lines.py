@@ -5,6 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from broker.events import BrokerNotice, HoldingChanged, LinkState, QuoteChanged
 from broker.interactive_brokers import InteractiveBrokers
+from broker.protocol import ComboLeg
 from daemon.account_state import AccountState
 from daemon.console import Console
 from daemon.intake import Intake
@@ -71,3 +72,28 @@ async def test_contracts_that_the_broker_does_not_serve_keep_nobody_from_his_tur
         await account.beat(NOW + timedelta(seconds=0.25 * beat))
     assert sorted(account.quoted)[:-1] == list(range(16, 91))
     assert min(account.quoted.values()) >= NOW + timedelta(seconds=30)
+
+
+def test_an_order_is_not_priced_from_a_quote_that_jumped_until_it_has_stood() -> None:
+    """A rule that asks no price (`dte <= 1d`) closes at whatever the first quote of a new line says."""
+    account = Account(contracts=1, unserved=0)
+    state, put = account.state, account.state.contracts[ConId(1)]
+    state.marks.know([put])
+    leg = ComboLeg(put, -1)
+
+    def said(con_id: int, mid: float, seconds: float) -> datetime:
+        now = NOW + timedelta(seconds=seconds)
+        quote = replace(QUOTE, con_id=ConId(con_id), bid=mid - 0.05, ask=mid + 0.05)
+        state.board.apply(replace(quote, quote_time=now, greeks_time=now), now)
+        state.marks.remark(now)
+        return now
+
+    said(900, 23.0, 0.0)
+    now = said(1, 1.0, 0.0)
+    assert state.combo_quote([leg], now) is not None
+    state.board.release([put.con_id])
+    state.marks.remark(now + timedelta(seconds=0.5))
+    now = said(1, 9.0, 1.0)
+    assert state.combo_quote([leg], now) is None
+    now = said(1, 9.0, 6.5)
+    assert state.combo_quote([leg], now) is not None
