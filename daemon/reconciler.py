@@ -103,7 +103,8 @@ class Reconciler:
         return compared or bool(moved)
 
     def _is_due(self, now: datetime) -> bool:
-        every = PROVE_EVERY if self.is_proving else self._every
+        is_urgent = self.is_proving or self._state.desk.waits_for_proof(now)
+        every = PROVE_EVERY if is_urgent else self._every
         if self._seen_naked and self._revision != self._state.positions.revision:
             return True  # what was to be covered may be
         return self._last is None or now - self._last >= every

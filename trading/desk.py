@@ -34,6 +34,9 @@ RETRY_AFTER = timedelta(seconds=60)
 SETTLE_WITHIN = timedelta(seconds=60)
 """How long a filled order waits for its executions and holdings before the broker's holdings simply count."""
 
+PROVED_WITHIN = timedelta(seconds=5)
+"""After this long without them the broker's full picture has to tell."""
+
 OVERREACH_LASTS = timedelta(seconds=2)
 """Holdings and order reports of one fill arrive apart: an order beyond its holdings is no news at once."""
 
@@ -353,6 +356,10 @@ class Desk:
                     reason += "; executions and holdings do not agree with it: the broker's holdings count"
                 settled.append((self._end(intent, IntentState.SETTLED, reason, now), agrees))
         return settled
+
+    def waits_for_proof(self, now: datetime) -> bool:
+        """Whether a filled order has waited so long that its executions or holdings may have got lost."""
+        return any(now - since >= PROVED_WITHIN for since in self._filled_since.values())
 
     # --- after a restart -------------------------------------------------------------------------
 

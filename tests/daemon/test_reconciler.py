@@ -475,3 +475,25 @@ def test_after_a_restart_no_more_is_covered_than_had_lost_its_cover() -> None:
         next_one.compare(NOW + timedelta(minutes=1, seconds=second))
     assert next_one.state.to_cover == {CALL.con_id: 1}
     assert next_one.state.left_uncovered == {CALL.con_id: 2}
+
+
+def test_a_fill_whose_holdings_nobody_told_is_proved_by_a_picture_before_anything_is_decided_on_them() -> (
+    None
+):
+    """What is held no more must not be closed once more because the broker's word on it was lost."""
+    books = adopted({CALL.con_id: (-1, 100.0)})
+    intent = sent(books)
+    books.state.has_picture = True
+    execution = Executed("1.01", intent.intent, 1, CALL.con_id, False, 1.0, 1.0, NOW)
+    books.intake.apply(OrderChanged(intent.intent, 1, 1, At.FILLED, 1, 0, 1.0, 1.0), NOW)
+    books.intake.executed(execution, NOW)
+    books.intake.apply(Commissioned(execution.exec_id, 0.65, None), NOW)
+    books.tell({}, [execution])
+    for second in range(1, 20):
+        asyncio.run(books.reconciler.keep_in_step(NOW + timedelta(seconds=second)))
+    assert books.state.desk.open_intents == ()
+    assert books.state.positions.positions == ()
+    (settled,) = [
+        row for row in (each.row() for each in books.state.desk.take_changes()) if row["state"] == "settled"
+    ]
+    assert settled["reason"] == "filled 1 at 1.0"
