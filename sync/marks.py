@@ -276,7 +276,7 @@ class Marks:
     ) -> Flags:
         marks, terms = self._marks, self._terms
         flags = price_flags(quotes, is_live, terms["strike"], terms["is_call"], spots)
-        flags[is_frozen(quotes, is_live, marks["price"], terms["tick"])] |= Flag.FROZEN
+        flags[is_frozen(quotes, is_live, marks["price"], terms["tick"], at)] |= Flag.FROZEN
         # A line that was believed a moment ago is followed wherever it goes, and so is what has stood.
         jumps = is_live & is_jump(quotes, marks["price"], moved_usd, terms["tick"]) & ~marks["was_live"]
         since = np.where(jumps, np.fmin(marks["jumped"], at), np.where(is_live, np.nan, marks["jumped"]))
@@ -292,7 +292,7 @@ class Marks:
         marks = self._marks
         unbid = np.isnan(quotes["bid_now"]) & np.isfinite(quotes["ask_now"]) & np.isfinite(quotes["iv"])
         is_new = ~marks["was_live"] | ~(at - marks["seen"] < ANCHOR_AGAIN_S * 1e6)
-        since = at - quotes["age_s"] * 1e6
+        since = np.where(unbid, at - quotes["age_s"] * 1e6, quotes["quote_time"])
         heard = ((since >= self._before) & ~(since <= marks["seen"])) | np.isfinite(marks["jumped"])
         can = np.isfinite(spots) & (self._terms["end"] > at)
         return np.flatnonzero((is_good | unbid) & is_new & heard & can)

@@ -63,11 +63,15 @@ def price_flags(
     return flags
 
 
-def is_frozen(quotes: Mapping[str, Floats], is_live: Bools, modelled: Floats, ticks: Floats) -> Bools:
-    """Which lines say nothing any more although the underlying moved: the model left the quote by more than
-    its width and `JUMP_TICKS`."""
+def is_frozen(
+    quotes: Mapping[str, Floats], is_live: Bools, modelled: Floats, ticks: Floats, at: int
+) -> Bools:
+    """Which lines have no new price `at` this moment (`epoch_us`) although the underlying moved: the model
+    left the quote by more than its width and `JUMP_TICKS`. Greeks that go on say nothing of the price."""
     gap = np.abs(quotes["mark"] - modelled)
-    return is_live & (quotes["age_s"] > FROZEN_S) & (gap > quotes["spread"] + JUMP_TICKS * ticks)
+    return (
+        is_live & (at - quotes["quote_time"] > FROZEN_S * 1e6) & (gap > quotes["spread"] + JUMP_TICKS * ticks)
+    )
 
 
 def is_jump(quotes: Mapping[str, Floats], modelled: Floats, moved_usd: Floats, ticks: Floats) -> Bools:

@@ -142,3 +142,19 @@ def test_a_closed_line_is_no_longer_live_but_still_shown() -> None:
 def test_flags_are_told_in_words() -> None:
     assert flag_words(0) == ""
     assert flag_words(Flag.CROSSED | Flag.NO_GREEKS) == "crossed, no_greeks"
+
+
+def test_a_price_that_stands_still_is_frozen_also_while_its_greeks_go_on() -> None:
+    """The broker computes Greeks from the underlying: they say nothing about the quote beside them."""
+    market = Market()
+    market.share(260.0, NOW)
+    price = worth(PUT, 260.0, NOW)["price"]
+    market.say(PUT.con_id, price - 0.025, price + 0.025, NOW)
+    market.marks.remark(NOW)
+    for seconds in range(5, 45, 5):
+        now = NOW + timedelta(seconds=seconds)
+        market.share(260.0 - 0.25 * seconds, now)
+        market.say(PUT.con_id, price - 0.025, price + 0.025, now, quote_time=NOW, delta=-0.2)
+        market.marks.remark(now)
+    assert market.mark(PUT, now)[0] == "stale"
+    assert flags(market, PUT.con_id, now).startswith("frozen")
