@@ -1,9 +1,9 @@
 """What a share pays before an expiry: as the calendar announces it, or as calls and puts imply it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,13 @@ YEAR_US = 365.0 * 86_400e6
 MOST_DIVIDENDS = 4
 PARITY_STEPS = 6
 CLOSE_ENOUGH_USD = 1e-4
+NEAR_MONEY = 0.05
+PAIR_WITHIN_S = 900.0
+PAIR_MOVED = 0.005
+PAIR_WIDTH = 0.001
+"""Call and put imply dividends when their strike is so near to the underlying's price (logarithm), both were
+quoted so lately, at prices of the underlying so near to each other (ratio), and so narrowly (both widths
+against that price)."""
 
 
 class Announced(Protocol):
@@ -96,6 +103,29 @@ class Pairs:
     put: Floats
     put_spot: Floats
     vol: Floats
+
+
+def strike_pairs(terms: NDArray[np.void]) -> Places:
+    """(row of the call, row of the put) of each strike that has both; `terms` as `sync.marks.TERMS_DTYPE`."""
+    of: dict[tuple[int, float], dict[bool, int]] = {}
+    columns = (terms[name].tolist() for name in ("series", "strike", "is_call"))
+    for row, (series, strike, is_call) in enumerate(zip(*columns, strict=True)):
+        of.setdefault((series, strike), {})[is_call] = row
+    found = [(pair[True], pair[False]) for pair in of.values() if len(pair) == 2]
+    return np.array(found, np.intp).reshape(-1, 2)
+
+
+def narrow_pairs(
+    pairs: Places, terms: NDArray[np.void], marks: Mapping[str, NDArray[Any]], at: int
+) -> tuple[Places, Places]:
+    """Calls and puts of those `pairs` that can tell what is paid; `marks` as in `sync.marks.Marks`."""
+    calls, puts = pairs.T
+    spot = marks["mid_spot"][calls]
+    near = np.abs(np.log(terms["strike"][calls] / spot)) < NEAR_MONEY
+    near &= np.abs(marks["mid_spot"][puts] / spot - 1.0) < PAIR_MOVED
+    near &= marks["width"][calls] + marks["width"][puts] < PAIR_WIDTH * spot
+    near &= at - np.fmin(marks["seen"][calls], marks["seen"][puts]) < PAIR_WITHIN_S * 1e6
+    return calls[near], puts[near]
 
 
 def implied_paid(pairs: Pairs, rate: float, start: Floats) -> Floats:

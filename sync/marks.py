@@ -2,8 +2,8 @@
 
 A contract that is quoted live is worth its mid. Of the others the price and the Greeks come from our own
 model: the underlying's live price, and the volatility that the contract's own last quote implied (sticky
-strike). Each figure says by its state how it was got; where one of its sources is missing, too old or
-flagged it is not known.
+strike), moved as those of the underlying's other contracts have moved since. Each figure says by its state
+how it was got; where one of its sources is missing, too old or flagged it is not known.
 """
 
 from collections.abc import Iterable, Sequence
@@ -20,7 +20,18 @@ from options import ConId, Contract, Greeks, Right, SecType
 from options.american import escrowed_american
 from options.hours import closing, trading_day
 from options.implied import solved_vol
-from sync.carry import YEAR_US, Dividends, ExDays, Pairs, Places, Series, implied_paid, series_of
+from sync.carry import (
+    YEAR_US,
+    Dividends,
+    ExDays,
+    Pairs,
+    Places,
+    Series,
+    implied_paid,
+    narrow_pairs,
+    series_of,
+    strike_pairs,
+)
 from sync.mark_errors import MarkErrors, Visit
 from sync.quote_board import STATES, Floats, QuoteBoard, QuoteState, epoch_us, frame_of
 from sync.quote_flags import (
@@ -34,17 +45,14 @@ from sync.quote_flags import (
     is_jump,
     price_flags,
 )
+from sync.volatility_shift import learnt
 
 GREEKS = ("delta", "gamma", "theta", "vega")
 ANCHOR_AGAIN_S = 5.0
 """How often the volatility of a contract that is quoted all the time is taken anew."""
 PRICE_AGAIN_S = 60.0
-"""How old a model price may be while its underlying stands still."""
-PAIR_WITHIN_S = 900.0
-PAIR_MOVED = 0.005
-PAIR_WIDTH = 0.001
-"""Call and put imply dividends when both were quoted so lately, at prices of the underlying so near to each
-other (ratio), and so narrowly (both widths against that price)."""
+VOL_MOVED = 0.001
+"""How old a model price may be, and how far off its volatility (ratio), while its underlying stands still."""
 DELTA_MOVE, LEAST_MOVE = 0.05, 0.0002
 """What cannot wait for the next beat: a delta's move; never less than this move of the underlying (ratio)."""
 _LIVE, _MODELLED, _STALE = (
@@ -62,7 +70,8 @@ TERMS_DTYPE = np.dtype(
     ]
 )
 _NUMBERS = (
-    "vol", "seen", "mid", "mid_spot", "width", "paid", "price", *GREEKS, "spot", "priced", "used", "jumped"
+    "vol", "seen", "mid", "mid_spot", "width", "paid", "price", *GREEKS, "spot", "priced", "used", "jumped",
+    "level",
 )  # fmt: skip
 _GIVEN = {
     "current_mark": "price",
@@ -100,8 +109,9 @@ class Marks:
 
     `terms` (`TERMS_DTYPE`) are the option contracts, `marks` what is known of them, column by column. Of
     the last good quote: `mid`, `width`, the underlying's price `mid_spot`, the volatility `vol` and the
-    dividends `paid` it was solved with, and `seen`, when. By the model at the underlying's price `spot`, at
-    `priced`, with the volatility `used`: `price` and Greeks. Times are `epoch_us`, NaN is not known.
+    dividends `paid` it was solved with, `seen`, when, and what `level` the underlying's volatilities had
+    (`sync/volatility_shift.py`). By the model at the underlying's price `spot`, at `priced`, with the
+    volatility `used`: `price` and Greeks. Times are `epoch_us`, NaN is not known.
     """
 
     def __init__(self, board: QuoteBoard, model: ModelTerms = MODEL) -> None:
@@ -118,6 +128,7 @@ class Marks:
         self._series: dict[Series, int] = {}
         self._pairs = np.zeros((0, 2), np.intp)
         self._implied, self._day = np.zeros(0), date.min
+        self._levels = np.zeros(0)
         self._ex_days: tuple[tuple[date, Dividends | None], ExDays] | None = None
         self._done: tuple[datetime, int] | None = None
         self._before = -np.inf
@@ -136,7 +147,8 @@ class Marks:
         self._rows = {con_id: row for row, con_id in enumerate(wanted)}
         more = len(self._series) - len(self._implied)
         self._implied = np.concatenate([self._implied, np.full(more, np.nan)])
-        self._pairs = self._find_pairs()
+        self._levels = np.concatenate([self._levels, np.zeros(len(self._symbols) - len(self._levels))])
+        self._pairs = strike_pairs(self._terms)
         self._ex_days = self._done = None
 
     def _terms_of(self, contract: Contract) -> tuple[object, ...]:
@@ -150,15 +162,6 @@ class Marks:
             epoch_us(closing(contract.expiry)),
             contract.min_tick,
         )
-
-    def _find_pairs(self) -> Places:
-        """(row of the call, row of the put) of each strike that has both."""
-        of: dict[tuple[int, float], dict[bool, int]] = {}
-        columns = (self._terms[name].tolist() for name in ("series", "strike", "is_call"))
-        for row, (series, strike, is_call) in enumerate(zip(*columns, strict=True)):
-            of.setdefault((series, strike), {})[is_call] = row
-        found = [(pair[True], pair[False]) for pair in of.values() if len(pair) == 2]
-        return np.array(found, np.intp).reshape(-1, 2)
 
     # --- what it gives ---------------------------------------------------------------------------
 
@@ -257,8 +260,16 @@ class Marks:
             is_good = is_live & ((marks["flags"] & UNBELIEVABLE) == 0)
             seen = self._to_anchor(quotes, is_good, spots, at)
             if seen.size:
-                self._measure(seen, quotes, now)
+                is_visit = np.isfinite(marks["price"]) & np.isfinite(quotes["current_mark"])
+                visits = seen[(is_visit & ~marks["was_live"])[seen]]
+                expected = self._vols(visits, spots[visits])
+                self._measure(visits, quotes, now)
                 self._anchor(seen, {name: values[seen] for name, values in quotes.items()}, spots[seen], now)
+                self._learn(visits, expected)
+        # What is still quoted has missed nothing.
+        is_told = marks["was_live"] & is_good
+        is_told[seen] = True
+        marks["level"][is_told] = self._levels[terms["underlying"][is_told]]
         marks["jumped"][is_good] = np.nan
         marks["was_live"] = is_good
         self._done, self._before = done, at
@@ -297,26 +308,23 @@ class Marks:
         can = np.isfinite(spots) & (self._terms["end"] > at)
         return np.flatnonzero((is_good | unbid) & is_new & heard & can)
 
-    def _measure(self, seen: Places, quotes: dict[str, Floats], now: datetime) -> None:
-        """Of the visits among `seen`, the model's error."""
-        marks = self._marks
-        is_visit = np.isfinite(marks["price"]) & np.isfinite(quotes["current_mark"]) & ~marks["was_live"]
-        rows = seen[is_visit[seen]]
-        at = epoch_us(now)
+    def _measure(self, visits: Places, quotes: dict[str, Floats], now: datetime) -> None:
+        """The model's error at the `visits`."""
+        marks, terms = self._marks, self._terms
+        age_s = (epoch_us(now) - marks["seen"]) / 1e6
+        given = marks["price"], quotes["current_mark"], terms["tick"], marks["delta"], quotes["delta"]
+        columns = (values[visits].tolist() for values in (terms["con_id"], *given, marks["used"], age_s))
         self.errors.add(
-            Visit(
-                int(self._terms["con_id"][row]),
-                now,
-                float(marks["price"][row]),
-                float(quotes["current_mark"][row]),
-                float(self._terms["tick"][row]),
-                float(marks["delta"][row]),
-                None if np.isnan(quotes["delta"][row]) else float(quotes["delta"][row]),
-                float(marks["vol"][row]),
-                (at - float(marks["seen"][row])) / 1e6,
-            )
-            for row in rows.tolist()
+            Visit(con_id, now, mark, mid, tick, model_delta, None if np.isnan(delta) else delta, vol, age)
+            for con_id, mark, mid, tick, model_delta, delta, vol, age in zip(*columns, strict=True)
         )
+
+    def _learn(self, visits: Places, expected: Floats) -> None:
+        """Let the underlyings' levels follow what the `visits` tell, whose volatility was `expected`."""
+        marks, terms = self._marks, self._terms
+        vol, open_usd = marks["vol"][visits], np.fmax(0.5 * marks["width"], terms["tick"])[visits]
+        doubt = open_usd / (100.0 * marks["vega"][visits] * vol)
+        self._levels = learnt(self._levels, terms["underlying"][visits], np.log(vol / expected), doubt)
 
     def _anchor(self, rows: Places, quotes: dict[str, Floats], spots: Floats, now: datetime) -> None:
         """Take the volatility that the quotes imply; the broker's where none gives their mid."""
@@ -338,15 +346,7 @@ class Marks:
         """Take the dividends that calls and puts of one strike imply, of series with one just quoted: the
         median over a series' pairs."""
         marks, terms, at = self._marks, self._terms, epoch_us(now)
-        if not len(self._pairs):
-            return
-        calls, puts = self._pairs[np.isin(self._pairs, rows).any(axis=1)].T
-        spot = marks["mid_spot"][calls]
-        near = np.abs(np.log(terms["strike"][calls] / spot)) < 0.05
-        near &= np.abs(marks["mid_spot"][puts] / spot - 1.0) < PAIR_MOVED
-        near &= marks["width"][calls] + marks["width"][puts] < PAIR_WIDTH * spot
-        near &= at - np.fmin(marks["seen"][calls], marks["seen"][puts]) < PAIR_WITHIN_S * 1e6
-        calls, puts = calls[near], puts[near]
+        calls, puts = narrow_pairs(self._pairs[np.isin(self._pairs, rows).any(axis=1)], terms, marks, at)
         if not calls.size:
             return
         series, vol = terms["series"][calls], marks["vol"][calls]
@@ -376,17 +376,25 @@ class Marks:
         can = at - marks["seen"] <= self.model.vol_within_s * 1e6
         can &= np.isfinite(spots) & (self._terms["end"] > at)
         marks["price"][~can] = np.nan
+        vols = self._vols(np.arange(len(spots)), spots)
         moved = (marks["spot"] != spots) | ~(at - marks["priced"] < PRICE_AGAIN_S * 1e6)
+        moved |= np.abs(vols / marks["used"] - 1.0) > VOL_MOVED
         rows = np.flatnonzero(can & (moved | np.isnan(marks["price"])))
         if not rows.size:
             return
-        now = datetime.fromtimestamp(at / 1e6, UTC)
-        vols = marks["vol"][rows] * (spots[rows] / marks["mid_spot"][rows]) ** -self.model.stickiness
+        now, vols = datetime.fromtimestamp(at / 1e6, UTC), vols[rows]
         worth = self._worth(rows, spots[rows], vols, marks["paid"][rows], now)
         marks["price"][rows] = worth.price
         for name in GREEKS:
             marks[name][rows] = getattr(worth, name)
         marks["spot"][rows], marks["priced"][rows], marks["used"][rows] = spots[rows], at, vols
+
+    def _vols(self, rows: Places, spots: Floats) -> Floats:
+        """With which volatilities to price, at these prices of the underlyings."""
+        marks = self._marks
+        shift = self._levels[self._terms["underlying"][rows]] - marks["level"][rows]
+        moved = (spots / marks["mid_spot"][rows]) ** -self.model.stickiness
+        return np.asarray(marks["vol"][rows] * np.exp(shift) * moved)
 
     def _worth(self, rows: Places, spots: Floats, vols: Floats, paid: Floats, now: datetime) -> Greeks:
         terms, at, rate = self._terms, epoch_us(now), self.model.rate

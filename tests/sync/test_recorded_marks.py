@@ -52,7 +52,8 @@ def price_by_parity(rows: pl.DataFrame, now: datetime) -> float | None:
     )
 
 
-def errors_of(symbol: str) -> MarkErrors:
+def errors_of(symbol: str, turns: int = 1) -> MarkErrors:
+    """Each contract is visited whenever the chain was recorded, or takes `turns` with the others."""
     chains = bursts(symbol)
     contracts: dict[tuple[object, ...], Contract] = {}
     for expiry, right, strike in pl.concat(chains).select(TERMS).unique(maintain_order=True).iter_rows():
@@ -63,7 +64,7 @@ def errors_of(symbol: str) -> MarkErrors:
     board.watch(symbol, SHARE)
     marks = Marks(board)
     marks.know(contracts.values())
-    for chain in chains:
+    for number, chain in enumerate(chains):
         now = chain["timestamp"].max()
         assert isinstance(now, datetime)
         spot = price_by_parity(chain, now) if is_open(now) else None
@@ -73,20 +74,26 @@ def errors_of(symbol: str) -> MarkErrors:
         board.apply(QuoteChanged(SHARE, spot - 0.005, spot + 0.005, 1, 1, *nothing, now, now, True), now)
         visited = []
         for row in chain.iter_rows(named=True):
-            visited.append(contracts[tuple(row[name] for name in TERMS)].con_id)
+            con_id = contracts[tuple(row[name] for name in TERMS)].con_id
+            if (con_id - number) % turns:
+                continue
+            visited.append(con_id)
             model = (row[name] for name in ("iv", "delta", "gamma", "theta", "vega"))
             quote = (row["bid"], row["ask"], 1.0, 1.0, None, None, *model, None, now, now, True)
-            board.apply(QuoteChanged(visited[-1], *quote), now)
+            board.apply(QuoteChanged(con_id, *quote), now)
         marks.remark(now)
         board.release(visited)
         marks.remark(now)
     return marks.errors
 
 
-def test_half_of_the_marks_of_a_real_feed_are_within_one_percent_or_a_tick_and_so_are_deltas() -> None:
-    got = errors_of("IWM").figures()
-    assert got.visits > 15_000
+@pytest.mark.parametrize(("turns", "visits", "within"), [(1, 15_000, 0.9), (4, 4_000, 0.87)])
+def test_most_marks_of_a_real_feed_are_within_one_percent_or_a_tick_and_half_of_the_deltas_within_a_hundredth(
+    turns: int, visits: int, within: float
+) -> None:
+    got = errors_of("IWM", turns).figures()
+    assert got.visits > visits
     assert got.within is not None
     assert got.median_delta is not None
-    assert got.within >= 0.8, got
+    assert got.within >= within, got
     assert got.median_delta <= 0.01, got
