@@ -18,6 +18,8 @@ import lake
 from lake import TABLES, Column, Gone, Lake, LakeHistory, TableSchema, delta, queries, versions
 from lake.location import store_of
 from options import LakeError
+from sync.position_queue import ItemState
+from sync.strategy_registry import Reason
 from tests.lake.scribe import ALL, commits_from, time_of
 from trading.intent import ENDED
 
@@ -335,9 +337,11 @@ def test_what_ends_is_declared_as_the_trade_has_it() -> None:
     ends = {name: set(table.gone.values) for name, table in TABLES.items() if table.gone}
     assert ends == {
         "positions": {0},
-        "strategies": {"closed", "rolled"},
+        "strategies": {"closed", "rolled", "restated"},
         "intents": {state.value for state in ENDED},
         "orders": {"filled", "cancelled", "rejected"},
+        "queue": {ItemState.GONE.value},
+        "strategy_registry": {Reason.ENDED.value},
     }
 
 
