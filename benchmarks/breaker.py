@@ -67,5 +67,7 @@ def _watch() -> BreakerWatch:
 
 def _picture(positions: int) -> Picture:
     names = [f"P{place}" for place in range(positions)]
-    facts = pl.DataFrame({"position": names, "quote_age": [0.5] * positions})
+    facts = pl.DataFrame(
+        {"position": names, "quote_age": [0.5] * positions, "quote_state": ["live"] * positions}
+    )
     return Picture(NOW, facts, facts, {})
