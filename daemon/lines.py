@@ -1,6 +1,7 @@
 """Market-data lines opened and closed once per cycle: who has one of their own, and whose turn it is."""
 
 import asyncio
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
@@ -30,6 +31,7 @@ class Lines:
         self._revision = -1
         self._quoted: frozenset[str] = frozenset()
         self._figures: dict[str, Any] = {}
+        self._queue_free = asyncio.Lock()
 
     async def turn(self, now: datetime) -> None:
         """One cycle's part of it. Needs the broker's full picture."""
@@ -42,8 +44,15 @@ class Lines:
         worker.start(state.lines.visit_lines, now)
         self._subscribe(now)
         if is_round:
-            await asyncio.to_thread(self._round, now)
+            async with self._queue_free:
+                await asyncio.to_thread(self._round, now)
             self._measure()
+
+    async def retry(self, con_ids: Collection[ConId] | None) -> int:
+        """Let parked contracts wait for a visit again, all when it is None; how many there were. Not while a
+        thread goes through the queue."""
+        async with self._queue_free:
+            return self._state.queue.retry(con_ids)
 
     def _rank(self, now: datetime) -> Ranking:
         state = self._state

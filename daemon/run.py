@@ -167,7 +167,7 @@ class Daemon:
                 self._metrics.registry,
                 lambda owner: edit_routes(owner, self._rules_path(), pulse.now),
                 lambda owner: rules_routes(owner, RulesHand(self._home, engine, pulse)),
-                lambda owner: queue_routes(owner, engine.state.queue.retry),
+                lambda owner: queue_routes(owner, engine.lines.retry),
                 lambda owner: reconcile_routes(owner, lambda: engine.compare(pulse.now())),
             )
             serve_moment(app, engine)

@@ -1,5 +1,8 @@
 """Lines and turns of a daemon's account, with a broker that does not serve all of its contracts."""
 
+import asyncio
+import threading
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
@@ -97,3 +100,25 @@ def test_an_order_is_not_priced_from_a_quote_that_jumped_until_it_has_stood() ->
     assert state.combo_quote([leg], now) is None
     now = said(1, 9.0, 6.5)
     assert state.combo_quote([leg], now) is not None
+
+
+async def test_a_human_changes_the_queue_only_when_no_thread_goes_through_it() -> None:
+    account = Account(contracts=60, unserved=0)
+    renew, is_in, may_go_on = account.state.queue.renew, threading.Event(), threading.Event()
+
+    def renew_slowly(waiting: Mapping[ConId, bool], now: datetime) -> None:
+        is_in.set()
+        may_go_on.wait(10.0)
+        renew(waiting, now)
+
+    account.state.queue.renew = renew_slowly  # type: ignore[method-assign]
+    turn = asyncio.create_task(account.lines.turn(NOW))
+    await asyncio.to_thread(is_in.wait, 10.0)
+    retried = asyncio.create_task(account.lines.retry(None))
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert not retried.done()
+    may_go_on.set()
+    async with asyncio.timeout(10.0):
+        await turn
+        assert await retried == 0
